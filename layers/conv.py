@@ -1,0 +1,127 @@
+r"""Convolution over images, channels last.
+
+    y[n, p, q, f] = b_f + sum_{i,j,c} x[n, s p + i - top, s q + j - left, c] W[i, j, c, f]       x is zero outside
+
+As a matrix product: row (n, p, q) of `cols` holds the kh kw C inputs under the kernel (im2col), so that
+
+    y = cols W + b                      cols (N Ho Wo, kh kw C),  W (kh kw C, F)
+    dW = cols^T dy,   db = sum_rows dy
+    dx = dy * flip(W)                   a convolution again: dy spread out by the stride with zeros between, filters
+                                        turned by 180 degrees, input and output channels exchanged
+
+Channels last, a row of cols is kh runs of kw C neighbours in memory, and a 1x1 convolution is the bare product: its
+im2col is a view. As in every deep-learning library "convolution" is a correlation: the kernel is not flipped in the
+forward pass.
+
+Padding "same" gives ceil(H / s) rows and puts the odd row or column at the bottom and right; an integer pads every side
+(Caffe); "valid" pads nothing. With relu=True the layer ends in max(., 0): the mask of the backward pass is y > 0.
+"""
+
+import numpy as np
+
+from layers.base import Layer, he_normal
+from layers.xp import xp_of
+
+
+def padding(size, kernel, stride, pad):
+    """(before, after, output size) along one axis of `size` pixels; pad is "same", "valid" or an integer."""
+    if pad == "same":
+        out = -(-size // stride)  # ceil
+        total = max((out - 1) * stride + kernel - size, 0)
+        return total // 2, total - total // 2, out
+    before = 0 if pad == "valid" else pad
+    out = (size + 2 * before - kernel) // stride + 1
+    if out < 1:
+        raise ValueError(f"a kernel of {kernel} does not fit into {size} pixels padded by {before}; use pad='same'")
+    return before, before, out
+
+
+def pad2d(x, rows, columns, value=0):
+    """x (N, H, W, C) with (before, after) rows and columns of `value` added; x itself where there is nothing to add."""
+    if not any((*rows, *columns)):
+        return x
+    N, H, W, C = x.shape
+    padded = xp_of(x).full((N, H + sum(rows), W + sum(columns), C), value, x.dtype)
+    padded[:, rows[0] : rows[0] + H, columns[0] : columns[0] + W] = x
+    return padded
+
+
+def im2col(x, kh, kw, stride, Ho, Wo):
+    """x (N, Hp, Wp, C) already padded -> cols (N Ho Wo, kh kw C); for a 1x1 kernel of stride 1 a view, else a copy."""
+    xp = xp_of(x)
+    x = xp.ascontiguousarray(x)
+    N, C = x.shape[0], x.shape[3]
+    n, h, w, c = x.strides
+    under_kernel = xp.lib.stride_tricks.as_strided(
+        x, (N, Ho, Wo, kh, kw * C), (n, stride * h, stride * w, h, c)
+    )  # kw and C lie side by side in memory: one run
+    return under_kernel.reshape(N * Ho * Wo, kh * kw * C)
+
+
+def correlate(x, W, rows, columns, stride, Ho, Wo):
+    """The bare sum of products: x (N, H, W, C), W (kh, kw, C, F) -> (N, Ho, Wo, F), and the cols it was made from."""
+    kh, kw, C, F = W.shape
+    cols = im2col(pad2d(x, rows, columns), kh, kw, stride, Ho, Wo)
+    return (cols @ W.reshape(kh * kw * C, F)).reshape(len(x), Ho, Wo, F), cols
+
+
+def conv_forward(x, W, b, stride=1, pad="same", relu=False):
+    """x (N, H, W, C), W (kh, kw, C, F), b (F,) -> y (N, Ho, Wo, F), cache."""
+    kh, kw = W.shape[:2]
+    top, bottom, Ho = padding(x.shape[1], kh, stride, pad)
+    left, right, Wo = padding(x.shape[2], kw, stride, pad)
+    y, _ = correlate(x, W, (top, bottom), (left, right), stride, Ho, Wo)
+    y += b
+    if relu:
+        xp_of(x).maximum(y, 0, out=y)
+    return y, (x, W, y if relu else None, stride, (top, bottom), (left, right))
+
+
+def conv_backward(dy, cache, input_grad=True):
+    """dy (N, Ho, Wo, F) -> dx (N, H, W, C) (None without input_grad), dW (kh, kw, C, F), db (F,)."""
+    x, W, y, stride, rows, columns = cache
+    kh, kw, C, F = W.shape
+    N, Ho, Wo, _ = dy.shape
+    if y is not None:
+        dy = dy * (y > 0)
+    flat = dy.reshape(-1, F)
+    cols = im2col(pad2d(x, rows, columns), kh, kw, stride, Ho, Wo)  # made again: keeping it would cost kh kw times x
+    dW = (cols.T @ flat).reshape(W.shape)
+    dx = conv_input_grad(dy, W, x.shape, stride, rows[0], columns[0]) if input_grad else None
+    return dx, dW, flat.sum(axis=0)
+
+
+def conv_input_grad(dy, W, x_shape, stride, top, left):
+    """dx (N, H, W, C): the convolution of dy, spread out by the stride, with the turned filters."""
+    kh, kw = W.shape[:2]
+    (N, H, width, _), (_, Ho, Wo, F) = x_shape, dy.shape
+    turned = W[::-1, ::-1].transpose(0, 1, 3, 2)  # (kh, kw, F, C)
+    # dx[h] needs dy[p] where h = stride p + i - top for some i: put dy[p] at row kh - 1 - top + stride p
+    first_row, first_column = kh - 1 - top, kw - 1 - left
+    spread = xp_of(dy).zeros((N, H + kh - 1, width + kw - 1, F), dy.dtype)
+    spread[:, first_row:][:, : stride * Ho : stride, first_column:][:, :, : stride * Wo : stride] = dy
+    return correlate(spread, turned, (0, 0), (0, 0), 1, H, width)[0]
+
+
+class Conv2D(Layer):
+    """F filters of kernel x kernel over C channels. pad: "same", "valid" or pixels on every side; relu: max(y, 0).
+
+    input_grad=False leaves out dx (backward returns None for it): the first layer, whose input is the image.
+    """
+
+    def __init__(self, C, F, kernel, stride=1, pad="same", relu=False, *, rng, input_grad=True, dtype=np.float32):
+        if isinstance(pad, str) and pad not in ("same", "valid"):
+            raise ValueError(f"Conv2D: pad is {pad!r}, expected 'same', 'valid' or a number of pixels")
+        if not isinstance(pad, str) and not 0 <= pad < kernel:
+            raise ValueError(f"Conv2D: pad is {pad}, expected 0 <= pad < kernel = {kernel}")
+        W = he_normal(rng, (kernel, kernel, C, F), kernel * kernel * C, dtype)
+        super().__init__(W=W, b=np.zeros(F, dtype))
+        self.stride, self.pad, self.relu, self.input_grad = stride, pad, relu, input_grad
+
+    def forward(self, x, rng=None):
+        self.expect(x, ndim=4, last=self.params["W"].shape[2])
+        return conv_forward(x, **self.params, stride=self.stride, pad=self.pad, relu=self.relu)
+
+    def backward(self, dy, cache):
+        dx, dW, db = conv_backward(dy, cache, self.input_grad)
+        return dx, {"W": dW, "b": db}

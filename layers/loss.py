@@ -1,0 +1,65 @@
+r"""Softmax and its cross-entropy loss, a weighted sum over samples and frames.
+
+    p_k = exp(s_k) / sum_j exp(s_j)                     computed from s - max(s), which changes nothing but overflow
+    L   = sum_r w_r  sum_k  -t_rk log p_rk              r runs over clips, or clips and frames
+    dL/ds_rk = w_r (p_rk - t_rk)                        for any target t_r that sums to one
+
+The target is one-hot for a single label and uniform over the true labels for several (Sports-1M). The loss is a sum, so
+that gradients of chunks, frames and replicas add up exactly; "mean" is the weight 1/N. The paper's gain g_t, which
+scales the gradient that the label sends into frame t, is the weight w_nt = g_t.
+"""
+
+import numpy as np
+
+from layers.xp import xp_of
+
+
+def softmax(scores):
+    """Probabilities along the last axis: scores (..., K) -> p (..., K)."""
+    xp = xp_of(scores)
+    p = xp.exp(scores - scores.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    return p
+
+
+def targets(labels, shape, dtype, xp=np):
+    """Target distribution t of `shape` (N, ..., K) for labels of any of the forms that `softmax_loss` takes."""
+    labels, K = xp.asarray(labels), shape[-1]
+    if labels.dtype.kind in "iu":  # class indices
+        if labels.size and not (0 <= int(labels.min()) and int(labels.max()) < K):
+            raise ValueError(
+                f"labels run from {int(labels.min())} to {int(labels.max())}, expected 0 to {K - 1} for {K} classes"
+            )
+        if labels.shape != shape[: labels.ndim] or labels.ndim >= len(shape):
+            raise ValueError(
+                f"labels have shape {labels.shape}, expected {shape[:-1]} or {shape[:1]} for class indices"
+            )
+        t = (labels[..., None] == xp.arange(K)).astype(dtype)
+    elif labels.ndim >= 2 and labels.shape == (*shape[: labels.ndim - 1], K):  # multi-hot, or a distribution
+        t = labels.astype(dtype)
+        total = t.sum(axis=-1, keepdims=True)
+        if not bool((total > 0).all()):
+            raise ValueError("labels have a row without any true label, expected at least one in every row")
+        t = t / total
+    else:
+        raise ValueError(
+            f"labels have shape {labels.shape} and dtype {labels.dtype}, expected integer class indices {shape[:-1]} "
+            f"or {shape[:1]}, or multi-hot rows of {K}"
+        )
+    between = (1,) * (len(shape) - t.ndim)  # a clip's label serves each of its frames
+    return xp.broadcast_to(t.reshape(*t.shape[:-1], *between, K), shape)
+
+
+def softmax_loss(scores, labels, weight=1.0):
+    """Weighted sum of cross-entropies -> loss (a 0-d array), dscores (of the shape of scores).
+
+    scores (N, K) or (N, T, K); labels: integers of shape scores.shape[:-1], or (N,) for all frames of a clip, or
+    multi-hot (N, K) / (N, T, K) floats or booleans; weight: broadcasts to scores.shape[:-1].
+    """
+    xp = xp_of(scores)
+    t = targets(labels, scores.shape, scores.dtype, xp)
+    weight = xp.broadcast_to(xp.asarray(weight, dtype=scores.dtype), scores.shape[:-1])[..., None]
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    log_p = shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    loss = -(weight * t * log_p).sum()
+    return loss, weight * (xp.exp(log_p) - t)

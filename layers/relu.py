@@ -1,0 +1,30 @@
+r"""Rectified linear unit.
+
+y  = max(x, 0)
+dx = dy where x > 0, else 0        at x = 0, where the derivative jumps, 0 is taken
+"""
+
+from layers.base import Layer
+from layers.xp import xp_of
+
+
+def relu_forward(x):
+    """x of any shape -> y of the same shape, cache."""
+    y = xp_of(x).maximum(x, 0)
+    return y, y  # y > 0 exactly where x > 0, and y is alive anyway as the next layer's input
+
+
+def relu_backward(dy, cache):
+    """dy -> dx, of the same shape."""
+    return dy * (cache > 0)
+
+
+class ReLU(Layer):
+    """max(x, 0), element by element."""
+
+    def forward(self, x, rng=None):
+        self.expect(x)
+        return relu_forward(x)
+
+    def backward(self, dy, cache):
+        return relu_backward(dy, cache), {}

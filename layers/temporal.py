@@ -1,0 +1,149 @@
+r"""Pooling and convolution over time: what turns T frames into one clip.
+
+Max over frames, whole or windowed (x (N, T, ...), the rest of the axes are left alone):
+
+    y_n = max_t x_nt                     the winner is the first frame that reaches the maximum
+    dx_nt = dy_n where t is the winner   the paper's "sparse updates": one frame in T hears from each feature
+
+    windows start at 0, s, 2s, ...; the last one is clipped at T; T < window is one window:
+    y_nm = max over frames [m s, min(m s + window, T)),  m < 1 + ceil(max(T - window, 0) / s)
+    overlapping windows add their gradients in a frame that wins several.
+
+Average over frames:   y_n = (1/T) sum_t x_nt,   dx_nt = dy_n / T
+
+Time-domain convolution (Figure 2e), F filters of kt frames x kh x kw, frame stride s:
+
+    y_nm = ReLU( sum_i W_i * x_n,ms+i + b )        "*" is a 2-D convolution, i = 0 .. kt-1, "valid" in time
+
+A convolution that reads kt frames is a 2-D convolution whose input channels are those frames' channels laid side by
+side, and that is how it is computed, forward and backward.
+"""
+
+import numpy as np
+
+from layers.base import Layer, he_normal
+from layers.conv import conv_backward, conv_forward
+from layers.xp import xp_of
+
+
+def windows(T, window=None, stride=None):
+    """(start, stop) of each window over T frames; None: one window over all of them."""
+    if window is None or T <= window:
+        return [(0, T)]
+    count = 1 + -(-(T - window) // stride)  # 1 + ceil(...)
+    return [(m * stride, min(m * stride + window, T)) for m in range(count)]
+
+
+def temporal_max_forward(x, window=None, stride=None):
+    """x (N, T, ...) -> y (N, ...) over the whole clip, or (N, m, ...) over windows; cache."""
+    xp = xp_of(x)
+    spans = windows(x.shape[1], window, stride)
+    index = np.min_scalar_type(x.shape[1])
+    maxima = [x[:, start:stop].max(axis=1) for start, stop in spans]  # NaN in, NaN out
+    winners = [  # argmax of True: the first frame that reaches the maximum
+        (x[:, start:stop] == y[:, None]).argmax(axis=1).astype(index)
+        for (start, stop), y in zip(spans, maxima, strict=True)
+    ]
+    y = maxima[0] if window is None else xp.stack(maxima, axis=1)
+    return y, (x.shape, spans, winners, window is None)
+
+
+def temporal_max_backward(dy, cache):
+    """dy (N, ...) or (N, m, ...) -> dx (N, T, ...)."""
+    shape, spans, winners, whole = cache
+    xp = xp_of(dy)
+    dx = xp.zeros(shape, dy.dtype)
+    for m, ((start, stop), winner) in enumerate(zip(spans, winners, strict=True)):
+        part = dy if whole else dy[:, m]
+        for t in range(start, stop):
+            dx[:, t] += part * (winner == t - start)
+    return dx
+
+
+def temporal_avg_forward(x):
+    """x (N, T, ...) -> y (N, ...), cache."""
+    return x.mean(axis=1), x.shape
+
+
+def temporal_avg_backward(dy, cache):
+    """dy (N, ...) -> dx (N, T, ...)."""
+    return xp_of(dy).broadcast_to((dy / cache[1])[:, None], cache).copy()
+
+
+def time_conv_forward(x, W, b, stride=5, relu=True):
+    """x (N, T, H, W, C), W (kt, kh, kw, C, F), b (F,) -> y (N, m, H, W, F), cache; m = (T - kt) // stride + 1."""
+    xp = xp_of(x)
+    N, T, H, width, C = x.shape
+    kt, kh, kw, _, F = W.shape
+    if T < kt:
+        raise ValueError(f"time convolution: {T} frames are fewer than the {kt} of its kernel; repeat the clip first")
+    starts = range(0, T - kt + 1, stride)
+    # frames of a window side by side on the channel axis: (N, m, H, W, kt, C) -> (N m, H, W, kt C)
+    stacked = xp.stack([x[:, t : t + kt].transpose(0, 2, 3, 1, 4) for t in starts], axis=1)
+    stacked = stacked.reshape(N * len(starts), H, width, kt * C)
+    flat_W = W.transpose(1, 2, 0, 3, 4).reshape(kh, kw, kt * C, F)
+    y, conv_cache = conv_forward(stacked, flat_W, b, relu=relu)
+    return y.reshape(N, len(starts), H, width, F), (x.shape, W.shape, starts, conv_cache)
+
+
+def time_conv_backward(dy, cache):
+    """dy (N, m, H, W, F) -> dx (N, T, H, W, C), dW (kt, kh, kw, C, F), db (F,)."""
+    (N, T, H, width, C), (kt, kh, kw, _, F), starts, conv_cache = cache
+    dstacked, dW, db = conv_backward(dy.reshape(-1, H, width, F), conv_cache)
+    dstacked = dstacked.reshape(N, len(starts), H, width, kt, C).transpose(0, 1, 4, 2, 3, 5)  # (N, m, kt, H, W, C)
+    dx = xp_of(dy).zeros((N, T, H, width, C), dy.dtype)
+    for m, t in enumerate(starts):
+        dx[:, t : t + kt] += dstacked[:, m]  # a frame hears from every window that read it
+    return dx, dW.reshape(kh, kw, kt, C, F).transpose(2, 0, 1, 3, 4).copy(), db
+
+
+class TemporalMaxPool(Layer):
+    """Max over all frames, (N, T, ...) -> (N, ...), or over windows of frames, -> (N, m, ...)."""
+
+    def __init__(self, window=None, stride=None):
+        super().__init__()
+        if (window is None) != (stride is None) or (window is not None and min(window, stride) < 1):
+            raise ValueError(f"TemporalMaxPool: window {window} and stride {stride}, expected both >= 1, or neither")
+        self.window, self.stride = window, stride
+
+    def forward(self, x, rng=None):
+        expect_frames(self, x)
+        return temporal_max_forward(x, self.window, self.stride)
+
+    def backward(self, dy, cache):
+        return temporal_max_backward(dy, cache), {}
+
+
+class TemporalAvgPool(Layer):
+    """Mean over all frames, (N, T, ...) -> (N, ...); the baseline that the paper tried and rejected."""
+
+    def forward(self, x, rng=None):
+        expect_frames(self, x)
+        return temporal_avg_forward(x)
+
+    def backward(self, dy, cache):
+        return temporal_avg_backward(dy, cache), {}
+
+
+class TimeConv(Layer):
+    """F filters over `kernel` = (frames, rows, columns), frame stride `stride`, ReLU; (N, T, H, W, C) in."""
+
+    def __init__(self, C, F=256, kernel=(10, 3, 3), stride=5, *, rng, dtype=np.float32):
+        W = he_normal(rng, (*kernel, C, F), C * np.prod(kernel), dtype)
+        super().__init__(W=W, b=np.zeros(F, dtype))
+        self.stride = stride
+
+    def forward(self, x, rng=None):
+        self.expect(x, ndim=5, last=self.params["W"].shape[3])
+        return time_conv_forward(x, **self.params, stride=self.stride)
+
+    def backward(self, dy, cache):
+        dx, dW, db = time_conv_backward(dy, cache)
+        return dx, {"W": dW, "b": db}
+
+
+def expect_frames(layer, x):
+    """Refuse what has no time axis, or no frame on it."""
+    layer.expect(x)
+    if x.ndim < 2 or x.shape[1] == 0:
+        raise ValueError(f"{type(layer).__name__}: x has shape {x.shape}, expected (N, T, ...) with at least one frame")

@@ -1,0 +1,64 @@
+"""The paper's AlexNet (section 3): 220 x 220 frames, convolutions of 11, 9 and 5, two fully connected layers of 4096.
+
+Each convolution is followed by ReLU, 3x3 max-pooling with stride 2, and local response normalisation (norm="lcn" takes
+local contrast normalisation instead, the words that the paper uses). "Same" padding gives maps of 55-28-14-7 at 220
+pixels.
+"""
+
+import math
+
+from layers.base import Sequential
+from layers.conv import Conv2D
+from layers.dropout import Dropout
+from layers.lcn import LCN
+from layers.linear import Flatten, Linear
+from layers.lrn import LRN
+from layers.pool import MaxPool2D
+from layers.relu import ReLU
+
+TABLE = (  # kernel, stride, filters
+    (11, 4, 96),
+    (9, 1, 256),
+    (5, 1, 256),
+)
+NORMS = {"lrn": LRN, "lcn": LCN}
+
+
+def scaled(channels, width):
+    """Channels of a net made thinner or wider by the multiplier `width`."""
+    return max(1, round(channels * width))
+
+
+def map_shape(size, width=1.0):
+    """(H, W, C) of the last map for frames of size x size: (7, 7, 256) at 220."""
+    for _, stride, _ in TABLE:
+        for step in (stride, 2):  # "same" convolution, then pool: each rounds up
+            size = math.ceil(size / step)
+    return size, size, scaled(TABLE[-1][2], width)
+
+
+def alexnet(rng, width=1.0, norm="lrn"):
+    """The convolutional part: frames (B, H, W, 3) in [-1, 1] -> maps (B, h, w, C), see `map_shape`."""
+    if norm not in NORMS:
+        raise ValueError(f"alexnet: norm is {norm!r}, expected one of {', '.join(NORMS)}")
+    layers, C = {}, 3
+    for number, (kernel, stride, filters) in enumerate(TABLE, start=1):
+        F = scaled(filters, width)
+        layers[f"conv{number}"] = Conv2D(C, F, kernel, stride, relu=True, rng=rng, input_grad=number > 1)
+        layers[f"pool{number}"] = MaxPool2D(3, 2)
+        layers[f"norm{number}"] = NORMS[norm]()
+        C = F
+    return Sequential(**layers)
+
+
+def fully_connected(D, units, dropout, rng, start=1):
+    """The two fully connected layers of the paper, each with ReLU and dropout, as named layers for `Sequential(**...)`."""
+    return dict(
+        flatten=Flatten(start),
+        fc1=Linear(D, units, rng, relu=True),
+        relu1=ReLU(),
+        drop1=Dropout(dropout),
+        fc2=Linear(units, units, rng, relu=True),
+        relu2=ReLU(),
+        drop2=Dropout(dropout),
+    )

@@ -1,0 +1,53 @@
+"""GoogLeNet (Szegedy et al. 2014), 22 layers: frames in, a 1000-dimensional vector out, average-pooled as in the paper.
+
+The 2014 network: no batch normalisation, a true 5x5 branch, Caffe's LRN. "Same" padding gives maps of 110-55-28-14-7
+at 220 pixels, and average pooling is global, so other sizes work too. Without the last linear layer it has 5,973,552
+parameters.
+"""
+
+from layers.base import Sequential
+from layers.conv import Conv2D
+from layers.dropout import Dropout
+from layers.inception import Inception
+from layers.linear import Linear
+from layers.lrn import LRN
+from layers.pool import GlobalAvgPool, MaxPool2D
+from nets.alexnet import scaled
+
+TABLE = {  # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection; None is a 3x3 max-pool of stride 2
+    "inception3a": (64, 96, 128, 16, 32, 32),
+    "inception3b": (128, 128, 192, 32, 96, 64),
+    "pool3": None,
+    "inception4a": (192, 96, 208, 16, 48, 64),
+    "inception4b": (160, 112, 224, 24, 64, 64),
+    "inception4c": (128, 128, 256, 24, 64, 64),
+    "inception4d": (112, 144, 288, 32, 64, 64),
+    "inception4e": (256, 160, 320, 32, 128, 128),
+    "pool4": None,
+    "inception5a": (256, 160, 320, 32, 128, 128),
+    "inception5b": (384, 192, 384, 48, 128, 128),
+}
+
+
+def googlenet(rng, width=1.0, out=1000, dropout=0.4):
+    """Frames (B, H, W, 3) in [-1, 1] -> (B, out)."""
+    c64, c192 = scaled(64, width), scaled(192, width)
+    layers = dict(
+        conv1=Conv2D(3, c64, 7, 2, relu=True, rng=rng, input_grad=False),  # 110
+        pool1=MaxPool2D(3, 2),  # 55
+        norm1=LRN(k=1.0, divide_by_n=True),
+        reduce2=Conv2D(c64, c64, 1, relu=True, rng=rng),
+        conv2=Conv2D(c64, c192, 3, relu=True, rng=rng),
+        norm2=LRN(k=1.0, divide_by_n=True),
+        pool2=MaxPool2D(3, 2),  # 28
+    )
+    C = c192
+    for name, row in TABLE.items():
+        if row is None:
+            layers[name] = MaxPool2D(3, 2)  # 14, 7
+            continue
+        n1, r3, n3, r5, n5, proj = (scaled(n, width) for n in row)
+        layers[name] = Inception(C, n1, r3, n3, r5, n5, proj, rng=rng)
+        C = n1 + n3 + n5 + proj
+    layers.update(average=GlobalAvgPool(), drop=Dropout(dropout), linear=Linear(C, out, rng))
+    return Sequential(**layers)

@@ -1,0 +1,115 @@
+"""Print a network as a table: layer, output shape, parameters, multiply-adds, bytes of activations.
+
+python -m nets.summary googlenet
+python -m nets.summary alexnet --head lstm --frames 30
+"""
+
+import argparse
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from layers.base import Branches, Sequential
+from nets.frames import OverFrames, fold, unfold
+from nets.zoo import HEADS, TOWERS, NetConfig, build, input_shape
+
+
+class Row(NamedTuple):
+    name: str
+    kind: str
+    shape: tuple  # of the output
+    params: int
+    madds: int  # multiply-adds of the matrix products of one forward pass
+    bytes: int  # of the output
+
+
+def walk(layer, x, name=""):
+    """Run `layer` on x and yield a Row for each layer inside it; the last thing yielded is the output array."""
+    if isinstance(layer, Sequential):
+        for child_name, child in layer.layers.items():
+            x = yield from walk(child, x, f"{name}/{child_name}".strip("/"))
+        return x
+    if isinstance(layer, Branches):
+        outputs = []
+        for child_name, child in layer.layers.items():
+            outputs.append((yield from walk(child, x, f"{name}/{child_name}".strip("/"))))
+        return np.concatenate(outputs, axis=-1)
+    if isinstance(layer, OverFrames):
+        y = yield from walk(layer.layer, fold(x), name)
+        return unfold(y, x.shape[1])
+    y = layer.predict(x)
+    # each weight matrix (one with an input and an output axis) is used once for every position of the output
+    matrices = [a for key, a in layer.params.items() if key.startswith("W") and key != "W_c"]
+    positions = y.size // y.shape[-1]
+    madds = positions * sum(a.size for a in matrices)
+    yield Row(name, type(layer).__name__, y.shape, sum(a.size for a in layer.params.values()), madds, y.nbytes)
+    return y
+
+
+def rows(net, shape):
+    """The Rows of `net` for an input of `shape`."""
+    return list(walk(net, np.zeros(shape, np.float32)))
+
+
+def table(net, shape):
+    """The summary as text."""
+    lines = [f"{'layer':34} {'kind':16} {'output':>22} {'parameters':>12} {'multiply-adds':>16} {'activations':>12}"]
+    found = rows(net, shape)
+    for row in found:
+        size = " x ".join(map(str, row.shape))
+        lines.append(
+            f"{row.name:34} {row.kind:16} {size:>22} {row.params:12,} {row.madds:16,} {row.bytes / 1e6:9.2f} MB"
+        )
+    params, madds, size = (sum(getattr(row, field) for row in found) for field in ("params", "madds", "bytes"))
+    total = f"total, input {' x '.join(map(str, shape))}"
+    lines.append(f"{total:74} {params:12,} {madds:16,} {size / 1e6:9.2f} MB")
+    return "\n".join(lines)
+
+
+def add_config_arguments(parser, **defaults):
+    """An option for each field of `NetConfig` but classes, its default visible in --help."""
+    group = parser.add_argument_group("network")
+    choices = {"tower": TOWERS, "head": HEADS, "norm": ("lrn", "lcn")}
+    for field in dataclasses.fields(NetConfig):
+        if field.name not in ("classes", "features"):
+            default = defaults.get(field.name, field.default)
+            group.add_argument(
+                f"--{field.name}",
+                type=field.type,
+                default=default,
+                choices=choices.get(field.name),
+                help=HELP[field.name],
+            )
+
+
+HELP = {
+    "tower": "frame network; features: none, the input is precomputed",
+    "head": "what joins the frames: single frame, max over frames (conv), deep LSTM",
+    "frames": "frames of a training clip",
+    "size": "input side in pixels",
+    "width": "channel multiplier of the tower",
+    "norm": "AlexNet's normalisation",
+    "out": "length of GoogLeNet's output vector",
+    "fc": "units of each fully connected layer",
+    "dropout": "probability of being dropped, fully connected layers",
+    "units": "cells of an LSTM layer",
+    "depth": "LSTM layers",
+}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        "python -m nets.summary", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("name", choices=[t for t in TOWERS if t != "features"], help="frame network")
+    parser.add_argument("--classes", type=int, default=101)
+    add_config_arguments(parser, frames=1, head="single")
+    args = vars(parser.parse_args(argv))
+    args["tower"] = args.pop("name")
+    config = NetConfig(**args)
+    print(table(build(config), input_shape(config)))
+
+
+if __name__ == "__main__":
+    main()

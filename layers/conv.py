@@ -23,8 +23,17 @@ from layers.base import Layer, he_normal
 from layers.xp import xp_of
 
 
+def check_window(kernel, stride, pad):
+    """Refuse a sliding window that cannot be: its kernel, its stride, or its padding."""
+    if kernel < 1 or stride < 1:
+        raise ValueError(f"kernel {kernel} with stride {stride}: expected both to be at least 1")
+    if pad not in ("same", "valid") and not (isinstance(pad, (int, np.integer)) and 0 <= pad < kernel):
+        raise ValueError(f"pad is {pad!r}, expected 'same', 'valid' or pixels from 0 to kernel - 1 = {kernel - 1}")
+
+
 def padding(size, kernel, stride, pad):
     """(before, after, output size) along one axis of `size` pixels; pad is "same", "valid" or an integer."""
+    check_window(kernel, stride, pad)
     if pad == "same":
         out = -(-size // stride)  # ceil
         total = max((out - 1) * stride + kernel - size, 0)
@@ -110,10 +119,7 @@ class Conv2D(Layer):
     """
 
     def __init__(self, C, F, kernel, stride=1, pad="same", relu=False, *, rng, input_grad=True, dtype=np.float32):
-        if isinstance(pad, str) and pad not in ("same", "valid"):
-            raise ValueError(f"Conv2D: pad is {pad!r}, expected 'same', 'valid' or a number of pixels")
-        if not isinstance(pad, str) and not 0 <= pad < kernel:
-            raise ValueError(f"Conv2D: pad is {pad}, expected 0 <= pad < kernel = {kernel}")
+        check_window(kernel, stride, pad)
         W = he_normal(rng, (kernel, kernel, C, F), kernel * kernel * C, dtype)
         super().__init__(W=W, b=np.zeros(F, dtype))
         self.stride, self.pad, self.relu, self.input_grad = stride, pad, relu, input_grad

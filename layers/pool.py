@@ -13,7 +13,7 @@ Global average:   y_nc = mean_{h,w} x_nhwc,    dx_nhwc = dy_nc / (H W)
 import numpy as np
 
 from layers.base import Layer
-from layers.conv import pad2d, padding
+from layers.conv import check_window, pad2d, padding
 from layers.xp import xp_of
 
 
@@ -30,8 +30,9 @@ def max_along(x, axis, size, stride, out):
     winner = xp.zeros(y.shape, np.uint8)
     for offset, tap in enumerate(others, start=1):
         higher = x[tap] > y
-        winner[higher] = offset
-        xp.maximum(y, x[tap], out=y)  # not copyto(where=higher): a NaN shows
+        # offsets grow, so the last one that was strictly higher is the largest: no masked write, which is slow
+        xp.maximum(winner, higher.view(np.uint8) * np.uint8(offset), out=winner)
+        xp.maximum(y, x[tap], out=y)
     return y, winner
 
 
@@ -77,8 +78,7 @@ class MaxPool2D(Layer):
 
     def __init__(self, size=3, stride=2, pad="same"):
         super().__init__()
-        if not isinstance(pad, str) and not 0 <= pad < size:
-            raise ValueError(f"MaxPool2D: pad is {pad}, expected 0 <= pad < size = {size}, or 'same' or 'valid'")
+        check_window(size, stride, pad)
         self.size, self.stride, self.pad = size, stride, pad
 
     def forward(self, x, rng=None):

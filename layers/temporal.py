@@ -28,6 +28,10 @@ from layers.xp import xp_of
 
 def windows(T, window=None, stride=None):
     """(start, stop) of each window over T frames; None: one window over all of them."""
+    if window is not None and not (stride and 1 <= stride <= window):
+        raise ValueError(
+            f"window {window} with stride {stride}: expected 1 <= stride <= window (a longer stride skips frames)"
+        )
     if window is None or T <= window:
         return [(0, T)]
     count = 1 + -(-(T - window) // stride)  # 1 + ceil(...)
@@ -102,8 +106,7 @@ class TemporalMaxPool(Layer):
 
     def __init__(self, window=None, stride=None):
         super().__init__()
-        if (window is None) != (stride is None) or (window is not None and min(window, stride) < 1):
-            raise ValueError(f"TemporalMaxPool: window {window} and stride {stride}, expected both >= 1, or neither")
+        windows(1, window, stride)  # refuses what is no window
         self.window, self.stride = window, stride
 
     def forward(self, x, rng=None):

@@ -52,7 +52,7 @@ def alexnet(rng, width=1.0, norm="lrn"):
 
 
 def fully_connected(D, units, dropout, rng, start=1):
-    """The two fully connected layers of the paper, each with ReLU and dropout, as named layers for `Sequential(**...)`."""
+    """The two fully connected layers of the paper, each with ReLU and dropout: named layers for a `Sequential`."""
     return dict(
         flatten=Flatten(start),
         fc1=Linear(D, units, rng, relu=True),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from layers.base import Sequential
-from nets.alexnet import alexnet, fully_connected, map_shape
+from nets.alexnet import NORMS, alexnet, fully_connected, map_shape
 from nets.frames import OverFrames
 from nets.googlenet import googlenet
 from nets.pooling import conv_pooling
@@ -44,6 +44,12 @@ class NetConfig:
         for name in ("classes", "frames", "size", "fc", "units", "depth", "out"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
+        if not self.width > 0:
+            raise ValueError(f"width is {self.width}, expected a positive channel multiplier")
+        if self.norm not in NORMS or (self.norm != "lrn" and self.tower != "alexnet"):
+            raise ValueError(
+                f"norm is {self.norm!r}, expected one of {', '.join(NORMS)}, and lrn for any tower but alexnet"
+            )
         if self.head == "single" and self.frames != 1:
             raise ValueError(f"head 'single' reads one frame, but frames is {self.frames}; use head 'conv' or frames 1")
         if (self.tower == "features") != (self.features > 0):

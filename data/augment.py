@@ -1,0 +1,75 @@
+"""Which part of a video a network sees: frames in time, a crop in space, perhaps its mirror image.
+
+Videos are stored at 256x256 and cut to 220x220 (or any size in that ratio). Of each training example the first frame,
+the crop and the flip are drawn once and hold for all its frames: a crop that jumps from frame to frame would look like
+motion. A clip is T frames in a row; a video shorter than T repeats from its start, nothing is padded with zeros.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Crop(NamedTuple):
+    """A square of size x size pixels with its top left corner at (top, left), mirrored left to right if flip."""
+
+    top: int
+    left: int
+    size: int
+    flip: bool
+
+
+def cache_side(size: int) -> int:
+    """Side in pixels at which frames are stored for crops of size pixels: 256 for 220, and in that ratio."""
+    return round(size * 256 / 220)
+
+
+def random_crop(height: int, width: int, size: int, rng: np.random.Generator) -> Crop:
+    """A crop anywhere in a height x width frame, all places equally likely, flipped with probability 1/2."""
+    _check_fits(height, width, size)
+    return Crop(int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1)), size, bool(rng.integers(2)))
+
+
+def centre_crop(height: int, width: int, size: int) -> Crop:
+    """The crop in the middle of a height x width frame, not flipped."""
+    _check_fits(height, width, size)
+    return Crop((height - size) // 2, (width - size) // 2, size, False)
+
+
+def window(length: int, frames: int, first: int = 0) -> np.ndarray:
+    """Indices (T,) of T = frames in a row from first on, in a video of that length; past its end it starts again."""
+    if length < 1 or frames < 1:
+        raise ValueError(f"a clip of {frames} frames from a video of {length}: both must be at least 1")
+    return (first + np.arange(frames)) % length
+
+
+def random_first(length: int, frames: int, rng: np.random.Generator) -> int:
+    """First frame of a random clip: uniform over the starts that fit, 0 if the video is shorter than the clip."""
+    return int(rng.integers(max(length - frames, 0) + 1))
+
+
+def spread_firsts(length: int, frames: int, views: int) -> np.ndarray:
+    """First frames (views,) of clips spread evenly over a video, from end to end; one view lies in the middle."""
+    if views < 1:
+        raise ValueError(f"views is {views}, expected at least 1")
+    room = max(length - frames, 0)
+    return np.array([room // 2]) if views == 1 else np.linspace(0, room, views).round().astype(int)
+
+
+def cut(video, index, crop: Crop, mean: float, scale: float) -> np.ndarray:
+    """Network input (T, size, size, C), float32 (pixel - mean) / scale, from a video (frames, H, W, C) of uint8 pixels.
+
+    index: (T,) frame numbers. Only the pixels in the crop are read, so a memory-mapped video stays on disk.
+    """
+    top, left, size, flip = crop
+    pixels = video[:, top : top + size, left : left + size][index]  # (T, size, size, C)
+    if flip:
+        pixels = pixels[:, :, ::-1]
+    x = np.subtract(pixels, np.float32(mean), dtype=np.float32, order="C")
+    x /= np.float32(scale)
+    return x
+
+
+def _check_fits(height, width, size):
+    if not 1 <= size <= min(height, width):
+        raise ValueError(f"a crop of {size}x{size} pixels does not fit into frames of {height}x{width}")

@@ -1,0 +1,161 @@
+"""Decode once: frames on disk as one memory-mapped .npy file a video, and a manifest that says where they come from.
+
+    <root>/256px_native/manifest.jsonl            first line: side, fps; then one line a video, the last one counts
+    <root>/256px_native/Archery/v_Archery_g01_c01.avi.npy      uint8 (frames, 256, 256, 3), RGB
+
+Another side or frame rate has a folder of its own, so a cache is never read with other parameters than it was built
+with. An entry is used only if its source still has the checksum noted in the manifest (looked at once a process) and
+the array has the noted shape; else it is built again. Files appear whole (temporary file, then os.replace) and before
+their line in the manifest, so building may be interrupted anywhere and goes on from there.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import write_array_header_1_0
+from tqdm import tqdm
+
+from data.splits import Video
+from data.video import VideoError, read_frames
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A binary file to write in; at the end it takes the place of path in one step, after an error it leaves no trace.
+
+    Missing folders are made. A full disk is an OSError that names path; what stood there before stands there still.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno, "disk full while writing (nothing is lost; make room and run again)", str(path)
+        ) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+class Decoder:
+    """Frames of a video at side x side pixels and fps frames per second (None: native), decoded at every call."""
+
+    def __init__(self, side: int = 256, fps: float | None = None):
+        if side < 1:
+            raise ValueError(f"side is {side}, expected a positive number of pixels")
+        self.side, self.fps = side, fps
+
+    def frames(self, video: Video) -> np.ndarray:
+        """All frames of a video: uint8 RGB (frames, side, side, 3). Raises what read_frames raises."""
+        return np.stack(list(read_frames(video.path, self.fps, self.side)))
+
+
+class FrameCache(Decoder):
+    """A Decoder that keeps its frames on disk under root and hands out read-only memory maps. Threads may share it.
+
+    Raises ValueError if the manifest found there is not one of these parameters.
+    """
+
+    def __init__(self, root, side: int = 256, fps: float | None = None):
+        super().__init__(side, fps)
+        self.folder = Path(root) / f"{side}px_{'native' if fps is None else f'{fps:g}fps'}"
+        self.manifest = self.folder / "manifest.jsonl"
+        self._lock = threading.Lock()
+        self._checked = {}  # name -> (path, checksum) of sources seen by this process
+        self._entries = self._read_manifest()
+
+    def frames(self, video: Video) -> np.ndarray:
+        """Frames of a video, uint8 RGB (frames, side, side, 3), read-only; decoded first if they are not there yet."""
+        file, entry = self._file(video), self._entries.get(video.name)
+        if entry is not None and entry["source"] == self._checksum(video):
+            with contextlib.suppress(OSError, ValueError, EOFError):  # missing, cut short, not an array: build again
+                array = np.load(file, mmap_mode="r", allow_pickle=False)
+                if array.shape == (entry["frames"], self.side, self.side, 3) and array.dtype == np.uint8:
+                    return array
+        self._add(video, file)
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+
+    def build(self, videos: list[Video], progress: bool = True) -> None:
+        """Decode all videos that are not in the cache; what is there already costs only a look.
+
+        Goes on past bad files and raises one VideoError at the end that names them, so that one run finds them all.
+        """
+        bad = []
+        for video in tqdm(videos, desc=f"cache {self.folder.name}", unit="video", disable=not progress):
+            try:
+                self.frames(video)
+            except (VideoError, FileNotFoundError) as error:
+                bad.append(str(error))
+        if bad:
+            raise VideoError(f"{len(bad)} of {len(videos)} videos cannot be used:\n  " + "\n  ".join(bad))
+
+    def _file(self, video):
+        return self.folder / f"{video.name}.npy"
+
+    def _checksum(self, video):
+        path, known = str(video.path), self._checked.get(video.name)
+        if known is None or known[0] != path:
+            if not os.path.isfile(path):
+                raise FileNotFoundError(f"{path}: no such video file")
+            checksum = 0
+            with open(path, "rb") as file:
+                while block := file.read(1 << 20):
+                    checksum = zlib.crc32(block, checksum)
+            known = self._checked[video.name] = path, checksum
+        return known[1]
+
+    def _add(self, video, file):
+        """Decode a video into its file, then note it in the manifest."""
+        source, count = self._checksum(video), 0
+        with replacing(file) as out:
+            # NumPy leaves room in the header for the count to grow: it is written again when the count is known
+            self._write_header(out, count)
+            for frame in read_frames(video.path, self.fps, self.side):
+                out.write(frame.tobytes())
+                count += 1
+            out.seek(0)
+            self._write_header(out, count)
+        entry = {"name": video.name, "frames": count, "source": source}
+        with self._lock, open(self.manifest, "a", encoding="utf-8") as lines:
+            # the newline comes first: it ends whatever line an interrupted run left unfinished
+            lines.write("\n" + json.dumps(entry))
+            self._entries[video.name] = entry
+
+    def _write_header(self, out, count):
+        shape = (count, self.side, self.side, 3)
+        write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+    def _read_manifest(self):
+        """Entries by name; a new manifest if there is none."""
+        parameters = {"format": "snippets frames 1", "side": self.side, "fps": self.fps}
+        if not self.manifest.exists():
+            with replacing(self.manifest) as file:
+                file.write(json.dumps(parameters).encode())
+        found, *entries = (_parse(line) for line in self.manifest.read_text(encoding="utf-8").split("\n"))
+        if found != parameters:
+            raise ValueError(
+                f"{self.manifest} begins with {found}, expected {parameters}: not a cache of these frames; "
+                "delete its folder or choose another one"
+            )
+        return {entry["name"]: entry for entry in entries if entry is not None}
+
+
+def _parse(line):
+    """A line of the manifest, None if it was left unfinished."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

@@ -1,0 +1,137 @@
+"""Features instead of pixels: per-frame vectors computed before, for training the part above the CNN alone.
+
+A file is an .npz with
+
+    feat     (V, T, D)  any number type, frames in time order; the value is feat * scale
+    label    (V,)       integers; their order gives the labels 0..K-1 (UCF-101's 2, 3, 8 become 0, 1, 2)
+    is_test  (V,)       1 or True: test video
+    scale    optional: a number, or one for each of the D features
+    name     optional (V,): "Class/file.avi"; gives the class names
+
+Features stay in memory as they are in the file (uint8 is a quarter of float32) and are converted clip by clip.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data.augment import random_first, spread_firsts, window
+from data.cache import replacing
+
+
+class FeatureSet:
+    """Clips x (T, D) float32 from features of V videos; the interface of a data set, see data/loader.py.
+
+    rows: which of feat (all videos, frames, D) belong to this set. frames: T of a clip, None for all there are.
+    """
+
+    def __init__(self, feat, scale, rows, labels, classes: list[str], names: list[str], frames: int | None = None):
+        if frames is not None and frames < 1:
+            raise ValueError(f"frames is {frames}, expected at least 1 a clip, or None for all")
+        self.feat, self.scale, self.rows = feat, scale, rows
+        self.labels, self.classes, self.names = labels, classes, names
+        self.frames = feat.shape[1] if frames is None else frames
+
+    def __len__(self):
+        return len(self.rows)
+
+    def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
+        """x (T, D) of video i from a random first frame."""
+        return self._clip(i, random_first(self.feat.shape[1], self.frames, rng))
+
+    def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
+        """Clips x (T, D) of video i from first frames spread evenly over it; one view is in the middle, rng unused."""
+        for first in spread_firsts(self.feat.shape[1], self.frames, views):
+            yield self._clip(i, first)
+
+    def whole_video(self, i: int) -> np.ndarray:
+        """x (frames, D): all features of video i."""
+        return np.multiply(self.feat[self.rows[i]], self.scale, dtype=np.float32)
+
+    def _clip(self, i, first):
+        index = window(self.feat.shape[1], self.frames, first)
+        return np.multiply(self.feat[self.rows[i], index], self.scale, dtype=np.float32)
+
+
+def load_features(path, frames: int | None = None) -> tuple[FeatureSet, FeatureSet]:
+    """Training and test set of a feature file; both know all classes. frames: T of a clip, None for all.
+
+    Raises FileNotFoundError, or ValueError for a file that is not as described above or holds NaN or infinite values.
+    """
+    arrays = _read(path)
+    feat, label, is_test = arrays["feat"], arrays["label"], arrays["is_test"].astype(bool)
+    ids, labels = np.unique(label, return_inverse=True)
+    names = [str(name) for name in arrays.get("name", np.arange(len(feat)))]
+    classes = _class_names(path, ids, label, names)
+    scale = arrays.get("scale", np.ones(1)).astype(np.float32)
+    sets = []
+    for rows in (np.flatnonzero(~is_test), np.flatnonzero(is_test)):
+        chosen = [names[row] for row in rows]
+        sets.append(FeatureSet(feat, scale, rows, labels[rows].astype(np.int64), classes, chosen, frames))
+    return sets[0], sets[1]
+
+
+def save_features(path, feat, label, is_test, name=None, scale=None) -> None:
+    """Write a feature file as described above, in one step: an error leaves what stood there before."""
+    arrays = {"feat": np.asarray(feat), "label": np.asarray(label), "is_test": np.asarray(is_test)}
+    if name is not None:
+        arrays["name"] = np.asarray(name, dtype=str)
+    if scale is not None:
+        arrays["scale"] = np.asarray(scale, np.float32)
+    _check(path, arrays)
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _read(path):
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such feature file")
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in ("feat", "label", "is_test", "scale", "name") if key in file}
+    except (ValueError, EOFError, OSError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not an .npz file of plain arrays, or damaged ({error}); compute it again") from error
+    _check(path, arrays)
+    return arrays
+
+
+def _check(path, arrays):
+    """Raises ValueError unless the arrays are as the module says."""
+    missing = [key for key in ("feat", "label", "is_test") if key not in arrays]
+    if missing:
+        raise ValueError(f"{path}: no array {missing[0]!r}, found {sorted(arrays)}; expected feat, label and is_test")
+    feat = arrays["feat"]
+    if feat.ndim != 3 or 0 in feat.shape or feat.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: feat is {feat.dtype} {feat.shape}, expected numbers (videos, frames, features)")
+    for key in ("label", "is_test", "name"):
+        if key in arrays and arrays[key].shape != feat.shape[:1]:
+            raise ValueError(f"{path}: {key} has shape {arrays[key].shape}, expected {feat.shape[:1]}, one a video")
+    if arrays["label"].dtype.kind not in "iu":
+        raise ValueError(f"{path}: label has dtype {arrays['label'].dtype}, expected integers")
+    if not np.isin(arrays["is_test"], (0, 1)).all():
+        raise ValueError(f"{path}: is_test holds other values than 0 and 1")
+    scale = arrays.get("scale", np.ones(1))
+    if scale.dtype.kind not in "fiu" or scale.shape not in ((), (1,), feat.shape[2:]) or not np.isfinite(scale).all():
+        expected = f"one finite number or {feat.shape[2]}"
+        raise ValueError(f"{path}: scale is {scale.dtype} {scale.shape}, expected {expected}")
+    if feat.dtype.kind == "f":
+        bad = next((v for v, x in enumerate(feat) if not np.isfinite(x).all()), None)
+        if bad is not None:
+            raise ValueError(f"{path}: feat of video {bad} holds NaN or infinite values; compute it again")
+
+
+def _class_names(path, ids, label, names):
+    """The folder in the videos' names; the numbers of the classes where the names have no folder."""
+    if not all("/" in name for name in names):
+        return [str(i) for i in ids]
+    folders = np.array([name.rpartition("/")[0] for name in names])
+    classes = [sorted(set(folders[label == i])) for i in ids]
+    for i, found in zip(ids, classes, strict=True):
+        if len(found) > 1 or classes.count(found) > 1:
+            raise ValueError(
+                f"{path}: label {i} goes with {' and '.join(found)}; expected one label for one class folder"
+            )
+    return [found[0] for found in classes]

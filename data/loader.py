@@ -1,0 +1,130 @@
+"""From a list of videos to batches of clips.
+
+A data set is any object with classes, labels, names, len(), train_clip(i, rng) and test_clips(i, views, rng): ClipSet
+here for videos, FeatureSet in data/features.py for features computed before. batches() draws from either.
+
+Example i of an epoch is drawn from default_rng([seed, epoch, i]) and the order from default_rng([seed, epoch]), so
+(seed, epoch, step) is the whole state of the loader: the number of threads and an interruption change nothing.
+"""
+
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from data.augment import centre_crop, cut, random_crop, random_first, spread_firsts, window
+from data.cache import Decoder
+from data.splits import Video
+
+
+class Batch(NamedTuple):
+    """x (N, T, ...) float32, labels (N,) int64 or multi-hot (N, K), index (N,) int64: numbers in the data set."""
+
+    x: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+
+
+class ClipSet:
+    """Clips of T = frames from videos, cropped to size x size and scaled: x = (pixel - mean) / scale, float32.
+
+    source: where frames come from, a Decoder or a FrameCache; its side must be at least size (see cache_side).
+    labels (V,) int64 and names, one a video.
+    """
+
+    def __init__(
+        self,
+        classes: list[str],
+        videos: list[Video],
+        source: Decoder,
+        frames: int,
+        size: int = 220,
+        mean: float = 127.5,
+        scale: float = 127.5,
+    ):
+        if frames < 1:
+            raise ValueError(f"frames is {frames}, expected at least 1 a clip")
+        centre_crop(source.side, source.side, size)  # raises if it does not fit
+        self.classes, self.videos, self.source = classes, videos, source
+        self.frames, self.size, self.mean, self.scale = frames, size, mean, scale
+        self.labels = np.array([video.label for video in videos], np.int64)
+        self.names = [video.name for video in videos]
+
+    def __len__(self):
+        return len(self.videos)
+
+    def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
+        """x (T, size, size, 3) of video i from a random first frame, under one random crop and flip for all frames."""
+        video = self.source.frames(self.videos[i])
+        index = window(len(video), self.frames, random_first(len(video), self.frames, rng))
+        return cut(video, index, random_crop(*video.shape[1:3], self.size, rng), self.mean, self.scale)
+
+    def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
+        """Clips x (T, size, size, 3) of video i, whose predictions are to be averaged.
+
+        One view: the middle T frames and the centre crop. More: first frames spread evenly over the video, each clip
+        under a random crop and flip of its own from rng, which is then needed.
+        """
+        if views > 1 and rng is None:
+            raise ValueError(f"{views} views need rng for their crops and flips, found None")
+        video = self.source.frames(self.videos[i])
+        for first in spread_firsts(len(video), self.frames, views):
+            crop = centre_crop(*video.shape[1:3], self.size)
+            if views > 1:
+                crop = random_crop(*video.shape[1:3], self.size, rng)
+            yield cut(video, window(len(video), self.frames, first), crop, self.mean, self.scale)
+
+    def whole_video(self, i: int) -> np.ndarray:
+        """All frames of video i under the centre crop: x (frames, size, size, 3)."""
+        video = self.source.frames(self.videos[i])
+        return cut(video, slice(None), centre_crop(*video.shape[1:3], self.size), self.mean, self.scale)
+
+
+def batches(dataset, batch: int, seed: int, epoch: int, start: int = 0, workers: int = 0) -> Iterator[Batch]:
+    """One epoch of training examples in batches of that size, the last one perhaps smaller.
+
+    start: batches to leave out, to go on where a run stopped. workers: threads that prepare examples ahead, at most one
+    batch and one example a thread; 0 prepares them in the caller. An error in a thread is raised in the caller.
+    """
+    for name, value, least in (("batch", batch, 1), ("start", start, 0), ("workers", workers, 0)):
+        if value < least:
+            raise ValueError(f"{name} is {value}, expected at least {least}")
+    if len(dataset) == 0:
+        raise ValueError("the data set has no training examples")
+    order = np.random.default_rng([seed, epoch]).permutation(len(dataset)).astype(np.int64)[start * batch :]
+
+    def example(i):
+        return dataset.train_clip(int(i), np.random.default_rng([seed, epoch, int(i)]))
+
+    def collect():
+        with contextlib.closing(prepare(example, order, workers, ahead=batch + workers)) as clips:
+            for first in range(0, len(order), batch):
+                index = order[first : first + batch]
+                x = np.stack(list(itertools.islice(clips, len(index))))  # (N, T, ...)
+                yield Batch(x, dataset.labels[index], index)
+
+    return collect()
+
+
+def prepare(function, items, workers: int = 0, ahead: int = 8) -> Iterator:
+    """function(item) for each item, in order; with workers > 0 in that many threads, at most `ahead` items early.
+
+    Closing the iterator, or losing it, ends its threads.
+    """
+    if workers == 0:
+        yield from map(function, items)
+        return
+    items, pending = iter(items), deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="snippets-data")
+    try:
+        pending.extend(pool.submit(function, item) for item in itertools.islice(items, ahead))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,76 @@
+"""Which videos train and which test: records, groups, and the rule that a group stays on one side.
+
+The clips of one group (v_Archery_g07_c01 ... c04) are cut from the same film: same person, same place. A split that
+puts some of them into training and some into testing measures memory, not recognition (91 % on such a split of UCF-101
+against 76 % on the official one, in a reported case), so it is refused.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Video(NamedTuple):
+    """One video: where it is, its class 0..K-1, its name in lists and caches ("Class/file.avi"), its group."""
+
+    path: Path
+    label: int
+    name: str
+    group: str
+
+
+class Split(NamedTuple):
+    """Class names (label k is classes[k]), training videos and test videos."""
+
+    classes: list[str]
+    train: list[Video]
+    test: list[Video]
+
+
+def group_of(file_name: str) -> str:
+    """The group in a name of the form v_Class_g07_c01.avi: "g07". A file named otherwise is a group of its own."""
+    match = re.search(r"_(g\d+)_c\d+\.\w+$", file_name)
+    return match[1] if match else file_name
+
+
+def check_groups(train: list[Video], test: list[Video], classes: list[str]) -> None:
+    """Raises ValueError if a (class, group) has videos on both sides."""
+    both = {(v.label, v.group) for v in train} & {(v.label, v.group) for v in test}
+    if both:
+        label, group = min(both)
+        names = [next(v.name for v in side if (v.label, v.group) == (label, group)) for side in (train, test)]
+        raise ValueError(
+            f"group {group} of class {classes[label]} is on both sides of the split ({names[0]} trains, {names[1]} "
+            f"tests; such groups: {len(both)}); keep all clips of a group on one side"
+        )
+
+
+def split_by_group(videos: list[Video], classes: list[str], fold: int = 1, folds: int = 3, seed: int = 0) -> Split:
+    """Cross-validation: the groups of a class are shuffled by seed and dealt into folds, of which one tests.
+
+    The order of videos does not change the deal. A class with fewer groups than folds (at least 2) has some of its
+    folds alike. Raises ValueError for a class with one group only, or a fold out of range.
+    """
+    check_fold(fold, folds)
+    tests = set()
+    for label, name in enumerate(classes):
+        groups = sorted({v.group for v in videos if v.label == label})
+        if len(groups) < 2:
+            raise ValueError(
+                f"class {name} has {len(groups)} group of clips, expected at least 2 so that one trains and one tests: "
+                "add videos from another film (files named v_Class_g01_c01.avi are grouped by their g number)"
+            )
+        np.random.default_rng([seed, label]).shuffle(groups)
+        parts = min(folds, len(groups))
+        tests |= {(label, group) for group in groups[(fold - 1) % parts :: parts]}
+    train = [v for v in videos if (v.label, v.group) not in tests]
+    test = [v for v in videos if (v.label, v.group) in tests]
+    return Split(classes, train, test)
+
+
+def check_fold(fold: int, folds: int = 3) -> None:
+    """Raises ValueError unless fold is one of 1..folds."""
+    if fold not in range(1, folds + 1):
+        raise ValueError(f"fold is {fold}, expected one of 1 to {folds}")

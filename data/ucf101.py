@@ -1,0 +1,118 @@
+"""UCF-101 by its official lists, and any data set in the same layout (the mini set is one).
+
+    <root>/Archery/v_Archery_g01_c01.avi ...
+    <root>/ucfTrainTestlist/  or  <root>/../ucfTrainTestlist/
+        classInd.txt        "3 Archery"                              labels from 1
+        trainlist01.txt     "Archery/v_Archery_g08_c01.avi 3"        folds 01, 02, 03
+        testlist01.txt      "Archery/v_Archery_g01_c01.avi"
+
+Traps: the lists have CRLF line ends; labels count from 1 and are turned into 0..K-1 here and nowhere else; the class is
+the folder, not the file (HandstandPushups/v_HandStandPushups_g01_c01.avi); a home-made list easily lacks some videos,
+so the counts of the 101 classes are known and checked.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from data.splits import Split, Video, check_fold, check_groups, group_of
+
+COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}  # training and test videos of fold 1, 2, 3
+LISTS = "ucfTrainTestlist"
+
+
+def find_lists(root) -> Path | None:
+    """The folder of split lists that belongs to a folder of videos: in it or beside it; None if there is none."""
+    root = Path(root)
+    return next((p for p in (root / LISTS, root.resolve().parent / LISTS) if (p / "classInd.txt").is_file()), None)
+
+
+def read_classes(lists) -> list[str]:
+    """Class names from classInd.txt, in the order of their numbers, which must be 1, 2, ... K."""
+    path = Path(lists) / "classInd.txt"
+    pairs = [line.split(maxsplit=1) for line in _lines(path)]
+    if not pairs or any(len(p) != 2 or p[0] != str(n) for n, p in enumerate(pairs, 1)):
+        n = next((n for n, p in enumerate(pairs, 1) if len(p) != 2 or p[0] != str(n)), 1)
+        found = " ".join(pairs[n - 1]) if pairs else "nothing"
+        raise ValueError(f"{path}: line {n} is {found!r}, expected '{n} ClassName'")
+    classes = [name for _, name in pairs]
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"{path}: class {next(c for c in classes if classes.count(c) > 1)} is listed twice")
+    return classes
+
+
+def read_list(path, classes: list[str]) -> list[tuple[str, int]]:
+    """(name, label) of each line of trainlist0k.txt or testlist0k.txt: "Class/file.avi" and 0..K-1, from the folder.
+
+    Raises ValueError for a class not in classInd.txt, for a number in the line that is not that class's, and for a
+    video listed twice.
+    """
+    index = {name: label for label, name in enumerate(classes)}
+    videos = {}
+    for line in _lines(path):
+        name, *number = line.split()
+        folder = name.partition("/")[0]
+        if folder == name or len(number) > 1:
+            raise ValueError(f"{path}: found line {line!r}, expected 'Class/video.avi' or 'Class/video.avi 1'")
+        if folder not in index:
+            raise ValueError(f"{path}: class {folder} of {name} is not among the {len(classes)} of classInd.txt")
+        if number and number[0] != str(index[folder] + 1):
+            raise ValueError(
+                f"{path}: {name} has number {number[0]}, but {folder} is {index[folder] + 1} in classInd.txt"
+            )
+        if name in videos:
+            raise ValueError(f"{path}: {name} is listed twice")
+        videos[name] = index[folder]
+    return list(videos.items())
+
+
+def read_fold(lists, fold: int) -> tuple[list[str], list[tuple[str, int]], list[tuple[str, int]]]:
+    """classes, train and test of fold 1, 2 or 3 as the lists have them; the counts are checked if it is UCF-101."""
+    check_fold(fold)
+    lists = Path(lists)
+    classes = read_classes(lists)
+    train, test = (read_list(lists / f"{side}list{fold:02d}.txt", classes) for side in ("train", "test"))
+    if len(classes) == 101 and classes[100] == "YoYo" and (len(train), len(test)) != COUNTS[fold]:
+        raise ValueError(
+            f"{lists}: fold {fold} lists {len(train)} training and {len(test)} test videos, but UCF-101 has "
+            f"{COUNTS[fold][0]} and {COUNTS[fold][1]}; get the official lists again"
+        )
+    return classes, train, test
+
+
+def load_ucf101(root, fold: int = 1, skip: Collection[str] = ()) -> Split:
+    """Fold 1, 2 or 3 of the videos under root, by the lists in or beside it.
+
+    skip: names ("Class/file.avi") of videos to leave out, damaged ones for instance; each must be in the lists.
+    Raises FileNotFoundError for no lists or a listed video that is missing, ValueError for lists that are not right.
+    """
+    root, lists = Path(root), find_lists(root)
+    if lists is None:
+        raise FileNotFoundError(f"{root}: no {LISTS}/classInd.txt in it or beside it; put the split lists there")
+    classes, *sides = read_fold(lists, fold)
+    unknown = set(skip) - {name for side in sides for name, _ in side}
+    if unknown:
+        raise ValueError(f"skip list: {min(unknown)} is not in the lists of fold {fold} in {lists}")
+    train, test = (
+        [Video(root / name, label, name, group_of(name)) for name, label in side if name not in skip] for side in sides
+    )
+    missing = [video.name for video in train + test if not video.path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{root / missing[0]}: listed in {lists}, fold {fold}, but not there (missing: {len(missing)} of "
+            f"{len(train) + len(test)} videos); get them, or name those to do without in a skip list"
+        )
+    check_groups(train, test, classes)
+    return Split(classes, train, test)
+
+
+def read_skip(path) -> set[str]:
+    """Names to leave out, one "Class/file.avi" a line; blank lines and lines that begin with # say nothing."""
+    return {line for line in _lines(path) if not line.startswith("#")}
+
+
+def _lines(path):
+    """Lines of a text file without their ends (CRLF or LF) and without blank ones."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such list")
+    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]

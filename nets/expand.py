@@ -1,0 +1,35 @@
+"""Start a network from another one's parameters: network expansion (section 3.3) and everything like it.
+
+Parameters that have the same name and shape in both networks are copied: a single-frame network into one of 30 frames,
+that into one of 120, a raw-frame network into one for optical flow. The fully connected layers stand behind the pool
+in a pooling network and inside the tower of an LSTM (`fc1` and `tower/fc1`); they are the same layers and are copied
+as such.
+"""
+
+from layers.xp import xp_of
+
+
+def other_name(key):
+    """The name that the same layer has on the other side of the temporal pool."""
+    return key.removeprefix("tower/") if key.startswith("tower/") else f"tower/{key}"
+
+
+def warm_start(net, params):
+    """Copy what fits from the flat dict `params` into `net`, in place; returns the names copied and the names left new.
+
+    Raises ValueError if nothing fits at all.
+    """
+    copied, new = [], []
+    for key, a in net.params.items():
+        source = next((params[k] for k in (key, other_name(key)) if k in params and params[k].shape == a.shape), None)
+        if source is None:
+            new.append(key)
+        else:
+            a[...] = xp_of(a).asarray(source)
+            copied.append(key)
+    if not copied:
+        raise ValueError(
+            f"none of the {len(params)} parameters given fits this network (its first is {next(iter(net.params))}); "
+            "expected a network with the same tower and width"
+        )
+    return copied, new

@@ -1,0 +1,125 @@
+"""The networks held against the paper's tables and against chains of oracles; a check takes the module to test."""
+
+import numpy as np
+import oracles
+import oracles_time
+from contract import assert_close
+from layer_cases import spaced
+from oracle_checks import normal
+
+from layers.conv import Conv2D
+from layers.dropout import Dropout
+from layers.lrn import LRN
+from layers.pool import GlobalAvgPool, MaxPool2D
+
+GOOGLENET = {  # in, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
+    "3a": (192, 64, 96, 128, 16, 32, 32),
+    "3b": (256, 128, 128, 192, 32, 96, 64),
+    "4a": (480, 192, 96, 208, 16, 48, 64),
+    "4b": (512, 160, 112, 224, 24, 64, 64),
+    "4c": (512, 128, 128, 256, 24, 64, 64),
+    "4d": (512, 112, 144, 288, 32, 64, 64),
+    "4e": (528, 256, 160, 320, 32, 128, 128),
+    "5a": (832, 256, 160, 320, 32, 128, 128),
+    "5b": (832, 384, 192, 384, 48, 128, 128),
+}
+
+
+def sides(net, kind, size=220):
+    """Side of the map after every layer of this kind, for a frame of size x size pixels."""
+    x, found = np.zeros((1, size, size, 3), np.float32), []
+    for layer in net.layers.values():
+        x = layer.predict(x)
+        if isinstance(layer, kind):
+            assert x.shape[1] == x.shape[2], f"a square frame became a map of {x.shape}"
+            found.append(x.shape[1])
+    return found
+
+
+def of(net, kind):
+    """The layers of this kind, in order."""
+    return [layer for layer in net.layers.values() if isinstance(layer, kind)]
+
+
+def expect(got, wanted, what):
+    """An assertion that shows both values (pytest rewrites those of test files only)."""
+    assert got == wanted, f"{what}: {got}, expected {wanted}"
+
+
+def googlenet(module):
+    """The 2014 table row by row, 110-55-28-14-7 at 220 pixels, LRN as Caffe's, 40 % dropped, 6,998,552 parameters."""
+    net = module.googlenet(np.random.default_rng(0))
+    p = net.params
+    for name, shape in {
+        "conv1": (7, 7, 3, 64),
+        "reduce2": (1, 1, 64, 64),
+        "conv2": (3, 3, 64, 192),
+        "linear": (1024, 1000),
+    }.items():
+        expect(p[name + "/W"].shape, shape, name)
+    for row, (C, n1, r3, n3, r5, n5, proj) in GOOGLENET.items():
+        shapes = [(1, 1, C, n1), (1, 1, C, r3), (3, 3, r3, n3), (1, 1, C, r5), (5, 5, r5, n5), (1, 1, C, proj)]
+        found = [v.shape for k, v in p.items() if k.startswith(f"inception{row}/") and k.endswith("W")]
+        expect(found, shapes, f"inception {row}")
+    expect([o.options for o in of(net, LRN)], [dict(n=5, k=1.0, alpha=1e-4, beta=0.75, divide_by_n=True)] * 2, "LRN")
+    expect([layer.p for layer in of(net, Dropout)], [0.4], "dropout")
+    expect(all(layer.relu for layer in of(net, Conv2D)), True, "ReLU after every convolution")
+    order = ["conv1", "pool1", "norm1", "reduce2", "conv2", "norm2", "pool2"]
+    expect([name for name in net.layers if not name.startswith("inception")][:7], order, "order of the stem")
+    trunk = sum(v.size for k, v in p.items() if not k.startswith("linear/"))
+    expect((trunk, sum(v.size for v in p.values())), (5_973_552, 6_998_552), "parameters of the trunk and of all")
+    small = module.googlenet(np.random.default_rng(0), width=1 / 32, out=10)
+    expect(sides(small, Conv2D)[0], 110, "first map")
+    expect(sides(small, MaxPool2D), [55, 28, 14, 7], "pooled maps")
+    expect(len(of(small, GlobalAvgPool)), 1, "global average pools")
+
+
+def alexnet(module):
+    """11, 9, 5; strides 4, 1, 1; convolution, pool, LRN in this order with the constants of 2012; 60 % dropped."""
+    net = module.alexnet(np.random.default_rng(0))
+    shapes = [(11, 11, 3, 96), (9, 9, 96, 256), (5, 5, 256, 256)]
+    expect([layer.params["W"].shape for layer in of(net, Conv2D)], shapes, "kernels")
+    expect([(layer.stride, layer.relu) for layer in of(net, Conv2D)], [(4, True), (1, True), (1, True)], "stride, ReLU")
+    expect([type(layer).__name__ for layer in net.layers.values()], ["Conv2D", "MaxPool2D", "LRN"] * 3, "order")
+    expect([o.options for o in of(net, LRN)], [dict(n=5, k=2.0, alpha=1e-4, beta=0.75, divide_by_n=False)] * 3, "LRN")
+    small = module.alexnet(np.random.default_rng(0), width=1 / 32)
+    expect((sides(small, Conv2D), sides(small, MaxPool2D)), ([55, 28, 14], [28, 14, 7]), "maps")
+    expect(module.map_shape(220), (7, 7, 256), "last map")
+    for size, width in [(36, 1 / 24), (220, 1 / 32), (57, 1 / 12)]:
+        frame = np.zeros((1, size, size, 3), np.float32)
+        shape = module.alexnet(np.random.default_rng(0), width).predict(frame).shape[1:]
+        expect(module.map_shape(size, width), shape, f"last map at {size} pixels")
+    fc = module.fully_connected(6, 4, 0.6, np.random.default_rng(0))
+    expect([layer.p for layer in fc.values() if isinstance(layer, Dropout)], [0.6, 0.6], "dropout")
+
+
+def in_float64(net):
+    """The net with every parameter of order one."""
+    net.convert(lambda a: a.astype(np.float64))
+    for k, value in enumerate(net.params.values()):
+        value[...] = normal(*value.shape, seed=40 + k)
+    return net
+
+
+def conv_pooling(module):
+    """Max over the frames of a map, two fully connected layers with ReLU, scores: a chain of oracles."""
+    net = in_float64(module.conv_pooling({}, 12, 5, np.random.default_rng(0), fc=6, dropout=0.6))
+    x, p = spaced((3, 4, 2, 2, 3), 1), net.params
+    y = oracles.take(x, oracles_time.temporal_max_winners(x))[:, 0].reshape(3, 12)
+    for fc in ("fc1", "fc2"):
+        y = np.maximum(oracles.linear(y, p[fc + "/W"], p[fc + "/b"]), 0)
+    assert_close(net.predict(x), oracles.linear(y, p["scores/W"], p["scores/b"]), "scores", rtol=1e-11)
+    expect([layer.p for layer in of(net, Dropout)], [0.6, 0.6], "dropout")
+
+
+def deep_lstm(module):
+    """The output of a layer is the next one's input; the same scores layer at every frame: a chain of oracles."""
+    net = in_float64(module.deep_lstm({}, 3, 5, np.random.default_rng(0), units=4, depth=3))
+    x, p, zero = spaced((2, 4, 3), 1), net.params, np.zeros((2, 4))
+    h, names = x, ("lstm1", "lstm2", "lstm3")
+    expect({key.split("/")[0] for key in p}, {*names, "scores"}, "layers")
+    for layer in names:
+        h, _ = oracles_time.lstm(h, zero, zero, *(p[f"{layer}/{name}"] for name in ("W_x", "W_h", "W_c", "b")))
+    assert_close(net.predict(x), oracles.linear(h, p["scores/W"], p["scores/b"]), "scores", rtol=1e-10)
+    paper = module.deep_lstm({}, 1000, 487, np.random.default_rng(0), units=512, depth=5).params
+    expect(sum(v.size for k, v in paper.items() if k.startswith("lstm")), 11_503_104, "parameters of five LSTM layers")

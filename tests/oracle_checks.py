@@ -1,0 +1,197 @@
+"""Layers of one frame held against the oracles: forward entry by entry, backward as the slope of the oracle.
+
+A check takes the module to test, so that a planted wrong version can be handed in. oracle_checks_units.py and
+oracle_checks_time.py have the other layers and the loss; test_oracles.py has the table of all.
+"""
+
+import numpy as np
+import oracles
+import pytest
+from contract import assert_close, upstream
+from layer_cases import spaced
+
+
+def agrees(forward, backward, oracle, arrays, what):
+    """forward equals the oracle, and backward's gradients equal the oracle's slopes along random directions."""
+    y, cache = forward(*arrays)
+    assert_close(y, oracle(*arrays), f"{what}: y", rtol=1e-10)
+    dy = upstream(y)
+    gradients = backward(dy, cache)
+    slopes_agree(
+        lambda *a: (dy * oracle(*a)).sum(), arrays, gradients if isinstance(gradients, tuple) else [gradients], what
+    )
+
+
+def slopes_agree(loss, arrays, gradients, what, epsilon=1e-5):
+    """<gradient, v> equals the central difference of loss along v, for two random v in each of the arrays."""
+    rng = np.random.default_rng(9)
+    for k, (array, gradient) in enumerate(zip(arrays, gradients, strict=True)):
+        assert gradient.shape == array.shape, f"{what}: gradient {k} has shape {gradient.shape}, array {array.shape}"
+        for _ in range(2):
+            v = rng.normal(0, 1, array.shape)
+            ends = [loss(*[a + s * epsilon * v if j == k else a for j, a in enumerate(arrays)]) for s in (1, -1)]
+            wanted, got = (ends[0] - ends[1]) / (2 * epsilon), float((gradient * v).sum())
+            scale = np.abs(gradient * v).sum() + abs(wanted) + 1e-12
+            assert abs(got - wanted) <= 1e-6 * scale, (
+                f"{what}: slope along argument {k} is {got:.12g}, oracle {wanted:.12g}"
+            )
+
+
+def normal(*shape, seed=4):
+    """Random parameters of order one."""
+    return np.random.default_rng(seed).normal(0, 1, shape)
+
+
+CONVOLUTIONS = [  # H, W, C, F, kh, kw, stride, pad, relu
+    (5, 6, 2, 3, 3, 3, 1, "same", False),
+    (5, 6, 2, 3, 3, 3, 1, "same", True),
+    (6, 5, 1, 2, 3, 3, 2, "same", False),
+    (7, 8, 3, 2, 5, 5, 2, "same", True),
+    (13, 9, 1, 2, 11, 11, 4, "same", False),
+    (6, 7, 2, 2, 2, 4, 1, "same", False),
+    (5, 6, 2, 2, 4, 2, 2, "same", False),
+    (3, 2, 2, 2, 5, 5, 1, "same", False),
+    (5, 4, 3, 2, 1, 1, 1, "same", True),
+    (5, 4, 3, 2, 1, 1, 2, "same", False),
+    (6, 5, 2, 3, 3, 3, 1, "valid", False),
+    (8, 7, 2, 2, 3, 2, 2, "valid", True),
+    (9, 10, 1, 2, 3, 3, 4, "valid", False),
+    (5, 6, 2, 2, 3, 3, 1, 1, False),
+    (5, 6, 2, 2, 3, 3, 2, 2, True),
+    (7, 7, 1, 2, 7, 7, 2, 3, False),
+    (3, 3, 9, 5, 3, 3, 1, 1, False),
+]
+
+
+def conv(module):
+    """Every stride, padding and parity of size; the gradients of x, W and b."""
+    for H, W, C, F, kh, kw, stride, pad, relu in CONVOLUTIONS:
+        agrees(
+            lambda x, w, b, o=(stride, pad, relu): module.conv_forward(x, w, b, *o),
+            module.conv_backward,
+            lambda x, w, b, o=(stride, pad, relu): oracles.conv(x, w, b, *o),
+            [spaced((2, H, W, C), 1), normal(kh, kw, C, F), normal(F, seed=5)],
+            f"conv {kh}x{kw}/{stride} {pad} on {H}x{W}",
+        )
+    with pytest.raises(ValueError, match="7.*5"):
+        module.conv_forward(spaced((1, 5, 8, 1), 1), normal(7, 7, 1, 1), np.zeros(1), pad="valid")
+
+
+def conv_at_zero(module):
+    """A convolution that gives exactly 0 sends no gradient through its ReLU."""
+    x, w, b = np.zeros((1, 3, 3, 1)), normal(3, 3, 1, 2), np.zeros(2)
+    y, cache = module.conv_forward(x, w, b, 1, "same", True)
+    dx, dW, db = module.conv_backward(upstream(y), cache)
+    assert not dx.any() and not dW.any() and not db.any(), "gradient through a ReLU whose input is 0"
+
+
+POOLS = [  # H, W, size, stride, pad
+    (5, 6, 3, 2, "same"),
+    (6, 7, 3, 2, "same"),
+    (4, 5, 3, 1, "same"),
+    (7, 4, 2, 2, "valid"),
+    (7, 8, 3, 2, "valid"),
+    (5, 6, 3, 2, 1),
+    (4, 4, 3, 1, 1),
+    (5, 5, 5, 3, 2),
+    (1, 2, 3, 2, "same"),
+    (7, 9, 2, 3, "valid"),
+]
+
+
+def max_pool(module):
+    """Largest entries and their gradient; padding never wins over negative values; ties go to the first, row by row."""
+    rng = np.random.default_rng(6)
+    for H, W, *options in POOLS:
+        shape = (2, H, W, 3)
+        for x, what in [
+            (spaced(shape, 3), "spaced"),
+            (spaced(shape, 3) - 9, "negative"),
+            (rng.integers(0, 3, shape).astype(float), "ties"),
+            (np.zeros(shape), "all equal"),
+            (np.full(shape, -2.0), "all equal and negative"),
+        ]:
+            winners = oracles.max_pool_winners(x, *options)
+            y, cache = module.max_pool_forward(x, *options)
+            assert_close(y, oracles.take(x, winners), f"max-pool {options} of {what} values: y", rtol=0)
+            dy = upstream(y)
+            dx = module.max_pool_backward(dy, cache)
+            assert_close(
+                dx, oracles.give_back(dy, winners, shape), f"max-pool {options} of {what} values: dx", rtol=1e-12
+            )
+
+
+def global_average(module):
+    """One number per map."""
+    x = spaced((2, 3, 5, 4), 1)
+    layer = module.GlobalAvgPool()
+    y, cache = layer.forward(x)
+    assert_close(y, oracles.average(x, (1, 2)), "global average", rtol=1e-12)
+    assert_close(module.global_avg_pool_forward(x)[0], y, "global_avg_pool_forward", rtol=0)
+    dx, _ = layer.backward(upstream(y), cache)
+    slopes_agree(lambda x: (upstream(y) * oracles.average(x, (1, 2))).sum(), [x], [dx], "global average")
+
+
+def lrn(module):
+    """Constants of order one (1e-4 hides the cross-channel term), windows smaller and larger than the channels."""
+    for C, *options in [
+        (9, 5, 2.0, 0.7, 0.75, False),
+        (9, 5, 1.0, 0.7, 0.75, True),
+        (3, 5, 1.3, 0.9, 0.5, False),
+        (3, 7, 1.3, 0.9, 1.2, True),
+        (6, 3, 0.8, 1.1, 0.75, False),
+        (4, 1, 1.0, 0.6, 0.75, False),
+        (1, 5, 1.0, 0.6, 0.75, True),
+    ]:
+        agrees(
+            lambda x, o=options: module.lrn_forward(x, *o),
+            module.lrn_backward,
+            lambda x, o=options: oracles.lrn(x, *o),
+            [spaced((2, 2, 3, C), 1)],
+            f"LRN {options} over {C} channels",
+        )
+
+
+def lrn_defaults(module):
+    """AlexNet's constants are the defaults of function and class; large inputs, so that alpha = 1e-4 shows."""
+    x = 100 * spaced((2, 3, 3, 7), 1)
+    wanted = oracles.lrn(x, 5, 2.0, 1e-4, 0.75, False)
+    assert_close(module.lrn_forward(x)[0], wanted, "lrn_forward defaults", rtol=1e-12)
+    assert_close(module.LRN().forward(x)[0], wanted, "LRN defaults", rtol=1e-12)
+    caffe = module.LRN(k=1.0, divide_by_n=True).forward(x)[0]
+    assert_close(caffe, oracles.lrn(x, 5, 1.0, 1e-4, 0.75, True), "LRN in Caffe's mode", rtol=1e-12)
+
+
+def lcn(module):
+    """Windows inside, across and larger than the image; one channel and several."""
+    for H, W, C, *options in [(5, 6, 2, 3, 1.0, 1e-6), (4, 5, 1, 5, 2.0, 0.3), (3, 4, 3, 9, 2.0, 1e-6)]:
+        agrees(
+            lambda x, o=options: module.lcn_forward(x, *o),
+            module.lcn_backward,
+            lambda x, o=options: oracles.lcn(x, *o),
+            [spaced((2, H, W, C), 1)],
+            f"LCN {options} on {H}x{W}x{C}",
+        )
+
+
+def inception(module):
+    """1x1, 3x3, 5x5 and pool in this order on the channel axis; reductions come first, every branch ends in ReLU."""
+    layer = module.Inception(4, 3, 2, 5, 1, 2, 2, rng=np.random.default_rng(0))
+    layer.convert(lambda a: a.astype(np.float64))
+    for k, value in enumerate(layer.params.values()):
+        value[...] = normal(*value.shape, seed=30 + k)
+    x, p = spaced((2, 4, 5, 4), 1), layer.params
+
+    def step(x, name):
+        return oracles.conv(x, p[name + "/W"], p[name + "/b"], relu=True)
+
+    pooled = oracles.take(x, oracles.max_pool_winners(x, 3, 1, "same"))
+    branches = [
+        step(x, "conv1"),
+        step(step(x, "conv3/reduce"), "conv3/conv"),
+        step(step(x, "conv5/reduce"), "conv5/conv"),
+        step(pooled, "pool/proj"),
+    ]
+    assert_close(layer.forward(x)[0], np.concatenate(branches, axis=-1), "inception", rtol=1e-11)
+    sizes = {name: value.shape[:2] for name, value in p.items() if name.endswith("W")}
+    assert sizes["conv3/conv/W"] == (3, 3) and sizes["conv5/conv/W"] == (5, 5), f"kernels are {sizes}"

@@ -1,0 +1,145 @@
+"""The frame cache: the same frames as decoding, once; never old, half or foreign ones."""
+
+import errno
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import data.cache
+from data.cache import Decoder, FrameCache, replacing
+from data.splits import Video
+from data.video import VideoError, write_video
+
+
+def make_video(folder, name, seed=0, frames=7):
+    pixels = np.random.default_rng(seed).integers(0, 256, (frames, 6, 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    path = folder / "videos" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, pixels, fps=25)
+    return Video(path, 0, name, name)
+
+
+@pytest.fixture
+def video(tmp_path):
+    return make_video(tmp_path, "A/a.avi")
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the files that the cache decodes."""
+    names, read = [], data.cache.read_frames
+
+    def counting(path, *args):
+        names.append(path.name)
+        return read(path, *args)
+
+    monkeypatch.setattr(data.cache, "read_frames", counting)
+    return names
+
+
+def test_same_frames_decoded_once(tmp_path, video, decoded):
+    expected = Decoder(32).frames(video)
+    decoded.clear()
+    for _ in range(2):
+        cache = FrameCache(tmp_path / "cache", 32)
+        for _ in range(2):
+            frames = cache.frames(video)
+            assert isinstance(frames, np.memmap) and not frames.flags.writeable
+            np.testing.assert_array_equal(frames, expected)
+    assert decoded == ["a.avi"]
+
+
+def test_other_parameters_are_another_cache(tmp_path, video):
+    for side, fps, shape in ((32, None, (7, 32, 32, 3)), (16, None, (7, 16, 16, 3)), (32, 50, (14, 32, 32, 3))):
+        assert FrameCache(tmp_path / "cache", side, fps).frames(video).shape == shape
+    assert FrameCache(tmp_path / "cache", 32).frames(video).shape == (7, 32, 32, 3)
+    (tmp_path / "cache" / "32px_native").rename(tmp_path / "cache" / "20px_native")
+    with pytest.raises(ValueError, match="manifest.jsonl begins with .*'side': 32.*, expected .*'side': 20"):
+        FrameCache(tmp_path / "cache", 20)
+
+
+def test_changed_source_is_decoded_again(tmp_path, video):
+    """Another file under the old name, even with the old length and time."""
+    old = FrameCache(tmp_path / "cache", 32).frames(video).copy()
+    stat = video.path.stat()
+    make_video(tmp_path, "A/a.avi", seed=1)
+    os.utime(video.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    new = FrameCache(tmp_path / "cache", 32).frames(video)
+    assert np.abs(new.astype(int) - old).max() > 50
+    np.testing.assert_array_equal(new, Decoder(32).frames(video))
+
+
+@pytest.mark.parametrize("keep", [0, 50, 5000])
+def test_damaged_entry_is_decoded_again(tmp_path, video, decoded, keep):
+    FrameCache(tmp_path / "cache", 32).frames(video)
+    file = tmp_path / "cache" / "32px_native" / "A" / "a.avi.npy"
+    file.write_bytes(file.read_bytes()[:keep])
+    assert FrameCache(tmp_path / "cache", 32).frames(video).shape == (7, 32, 32, 3)
+    np.save(file, np.zeros((6, 32, 32, 3), np.uint8))
+    assert FrameCache(tmp_path / "cache", 32).frames(video).shape == (7, 32, 32, 3)
+    assert decoded == ["a.avi"] * 3
+
+
+def test_interrupted_building_goes_on(tmp_path, video, decoded, monkeypatch):
+    """Stopped within a video: no trace of it. Stopped within a line of the manifest: only that video is built again."""
+    second = make_video(tmp_path, "B/b.avi", seed=1)
+    cache = FrameCache(tmp_path / "cache", 32)
+    cache.frames(video)
+    whole = data.cache.read_frames
+
+    def interrupted(path, *args):
+        yield next(whole(path, *args))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data.cache, "read_frames", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.build([video, second], progress=False)
+    assert sorted(p.name for p in cache.folder.rglob("*.*")) == ["a.avi.npy", "manifest.jsonl"]
+    monkeypatch.setattr(data.cache, "read_frames", whole)
+    cache.build([video, second], progress=False)
+    cache.manifest.write_text(cache.manifest.read_text()[:-5])
+    decoded.clear()
+    for expected in (["b.avi"], []):
+        FrameCache(tmp_path / "cache", 32).build([video, second], progress=False)
+        assert decoded == expected
+        decoded.clear()
+
+
+def test_build_names_all_bad_videos(tmp_path, video):
+    """Good videos are kept although others are bad."""
+    (tmp_path / "bad.avi").write_text("text")
+    bad = [Video(tmp_path / name, 0, name, name) for name in ("bad.avi", "none.avi")]
+    cache = FrameCache(tmp_path / "cache", 32)
+    with pytest.raises(VideoError, match=r"(?s)2 of 3 videos cannot be used.*bad.avi: not a video.*none.avi: no such"):
+        cache.build([bad[0], video, bad[1]], progress=False)
+    assert list(FrameCache(tmp_path / "cache", 32)._entries) == ["A/a.avi"]
+
+
+def test_disk_full(tmp_path, video, monkeypatch):
+    """The error names the file; what stood there before still stands, nothing else is left."""
+    target = tmp_path / "out" / "file.bin"
+    with replacing(target) as file:
+        file.write(b"old")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full while writing.*file.bin") as caught, replacing(target) as file:
+        file.write(b"new")
+    assert caught.value.errno == errno.ENOSPC
+    assert target.read_bytes() == b"old" and list(target.parent.iterdir()) == [target]
+
+
+def test_threads_share_a_cache(tmp_path):
+    videos = [make_video(tmp_path, f"A/{i}.avi", seed=i) for i in range(4)]
+    cache = FrameCache(tmp_path / "cache", 32)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(cache.frames, videos * 4))
+    for i, video in enumerate(videos):
+        expected = Decoder(32).frames(video)
+        for k in range(4):
+            np.testing.assert_array_equal(results[i + 4 * k], expected)
+    assert len(FrameCache(tmp_path / "cache", 32)._entries) == 4

@@ -5,14 +5,14 @@ python -m nets.summary alexnet --head lstm --frames 30
 """
 
 import argparse
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 
 from layers.base import Branches, Sequential
 from nets.frames import OverFrames, fold, unfold
-from nets.zoo import HEADS, TOWERS, NetConfig, build, input_shape
+from nets.options import add_options, chosen
+from nets.zoo import TOWERS, NetConfig, build, input_shape
 
 
 class Row(NamedTuple):
@@ -67,47 +67,18 @@ def table(net, shape):
     return "\n".join(lines)
 
 
-def add_config_arguments(parser, **defaults):
-    """An option for each field of `NetConfig` but classes, its default visible in --help."""
-    group = parser.add_argument_group("network")
-    choices = {"tower": TOWERS, "head": HEADS, "norm": ("lrn", "lcn")}
-    for field in dataclasses.fields(NetConfig):
-        if field.name not in ("classes", "features"):
-            default = defaults.get(field.name, field.default)
-            group.add_argument(
-                f"--{field.name}",
-                type=field.type,
-                default=default,
-                choices=choices.get(field.name),
-                help=HELP[field.name],
-            )
-
-
-HELP = {
-    "tower": "frame network; features: none, the input is precomputed",
-    "head": "what joins the frames: single frame, max over frames (conv), deep LSTM",
-    "frames": "frames of a training clip",
-    "size": "input side in pixels",
-    "width": "channel multiplier of the tower",
-    "norm": "AlexNet's normalisation",
-    "out": "length of GoogLeNet's output vector",
-    "fc": "units of each fully connected layer",
-    "dropout": "probability of being dropped, fully connected layers",
-    "units": "cells of an LSTM layer",
-    "depth": "LSTM layers",
-}
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(
-        "python -m nets.summary", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        "python -m nets.summary",
+        description="Print a network: layer, output shape, parameters, multiply-adds, bytes of activations.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("name", choices=[t for t in TOWERS if t != "features"], help="frame network")
-    parser.add_argument("--classes", type=int, default=101)
-    add_config_arguments(parser, frames=1, head="single")
-    args = vars(parser.parse_args(argv))
-    args["tower"] = args.pop("name")
-    config = NetConfig(**args)
+    parser.add_argument("--classes", type=int, default=101, help="K")
+    add_options(parser, NetConfig, "network", head="single", frames=1)
+    args = parser.parse_args(argv)
+    args.tower = args.name
+    config = NetConfig(args.classes, **chosen(args, NetConfig))
     print(table(build(config), input_shape(config)))
 
 

@@ -12,6 +12,7 @@ from layers.base import Sequential
 from nets.alexnet import NORMS, alexnet, fully_connected, map_shape
 from nets.frames import OverFrames
 from nets.googlenet import googlenet
+from nets.options import option
 from nets.pooling import conv_pooling
 from nets.recurrent import deep_lstm
 
@@ -24,24 +25,24 @@ class NetConfig:
     """A network on clips (N, T, size, size, 3), or on precomputed features (N, T, features)."""
 
     classes: int
-    tower: str = "alexnet"  # alexnet | googlenet | features (no tower: precomputed)
-    head: str = "conv"  # single (one frame) | conv (max over frames) | lstm
-    frames: int = 30  # T of training clips; no parameter depends on it
-    size: int = 220  # pixels, input side
-    width: float = 1.0  # channel multiplier of the tower
-    norm: str = "lrn"  # lrn | lcn, AlexNet only
-    out: int = 1000  # GoogLeNet's output vector
-    fc: int = 4096  # units of each fully connected layer
-    dropout: float = 0.6  # of the fully connected layers
-    units: int = 512  # cells of an LSTM layer
-    depth: int = 5  # LSTM layers
+    tower: str = option("alexnet", "frame network; 'features': none, the input is precomputed", TOWERS)
+    head: str = option("conv", "what joins the frames: one frame alone, their maximum, the deep LSTM", HEADS)
+    frames: int = option(30, "frames of a clip; no parameter depends on it")
+    size: int = option(220, "input side in pixels")
+    width: float = option(1.0, "multiplier on the tower's channels")
+    norm: str = option("lrn", "AlexNet's normalisation", tuple(NORMS))
+    vector: int = option(1000, "length of GoogLeNet's output vector")
+    fc: int = option(4096, "units of each fully connected layer")
+    dropout: float = option(0.6, "probability of being dropped, in the fully connected layers")
+    units: int = option(512, "cells of an LSTM layer")
+    depth: int = option(5, "LSTM layers")
     features: int = 0  # D of precomputed features
 
     def __post_init__(self):
         for name, known in (("tower", TOWERS), ("head", HEADS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
-        for name in ("classes", "frames", "size", "fc", "units", "depth", "out"):
+        for name in ("classes", "frames", "size", "fc", "units", "depth", "vector"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         if not self.width > 0:
@@ -63,7 +64,7 @@ def build_tower(config, rng):
     if config.tower == "features":
         return None, config.features
     if config.tower == "googlenet":
-        return googlenet(rng, config.width, config.out), config.out
+        return googlenet(rng, config.width, config.vector), config.vector
     maps, D = alexnet(rng, config.width, config.norm), int(np.prod(map_shape(config.size, config.width)))
     if config.head != "lstm":
         return maps, D

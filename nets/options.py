@@ -1,0 +1,29 @@
+"""Settings that are a dataclass in the code and options on the command line, written down once.
+
+A field says its default, what it means and, where there are few, which values it may take; `add_options` makes the
+command line's options of that, so that --help shows every default that the code has.
+"""
+
+import dataclasses
+
+
+def option(default, help, choices=None):
+    """A dataclass field that is also a command-line option."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+def add_options(parser, cls, title, **defaults):
+    """A group with an option for each `option` of the dataclass `cls`; `defaults` replace the class's own."""
+    group = parser.add_argument_group(title)
+    for field in dataclasses.fields(cls):
+        if "help" in field.metadata:
+            kind = field.type if isinstance(field.type, type) else float  # float | None
+            default = defaults.get(field.name, field.default)
+            flag = f"--{field.name.replace('_', '-')}"
+            group.add_argument(flag, type=kind, default=default, **field.metadata)
+    return group
+
+
+def chosen(args, cls):
+    """What the parsed arguments say about the options of `cls`: keyword arguments for it."""
+    return {f.name: getattr(args, f.name) for f in dataclasses.fields(cls) if "help" in f.metadata}

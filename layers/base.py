@@ -127,6 +127,9 @@ class Branches(Container):
             grads.update({f"{name}/{k}": g for k, g in branch_grads.items()})
         return dx, grads
 
+    def predict(self, x):
+        return xp_of(x).concatenate([layer.predict(x) for layer in self.layers.values()], axis=-1)
+
 
 def he_normal(rng, shape, fan_in, dtype=np.float32):
     """Normal weights of variance 2 / fan_in, which keeps the scale of activations through ReLUs (He et al., 2015)."""

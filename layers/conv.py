@@ -15,12 +15,16 @@ forward pass.
 
 Padding "same" gives ceil(H / s) rows and puts the odd row or column at the bottom and right; an integer pads every side
 (Caffe); "valid" pads nothing. With relu=True the layer ends in max(., 0): the mask of the backward pass is y > 0.
+
+cols is never made whole: it has kh kw times as many numbers as x. A block of its rows is made, multiplied, and the
+bias and the ReLU are applied while that block of y is still in the processor's cache; then the next one takes its
+place.
 """
 
 import numpy as np
 
 from layers.base import Layer, he_normal
-from layers.xp import xp_of
+from layers.xp import scratch, xp_of
 
 
 def check_window(kernel, stride, pad):
@@ -55,23 +59,53 @@ def pad2d(x, rows, columns, value=0):
     return padded
 
 
-def im2col(x, kh, kw, stride, Ho, Wo):
-    """x (N, Hp, Wp, C) already padded -> cols (N Ho Wo, kh kw C); for a 1x1 kernel of stride 1 a view, else a copy."""
+BLOCK = 2**18  # numbers in a block of cols: 1 MB of float32, about one core's second-level cache
+
+
+def blocks(N, Ho, Wo, row_length, times=1):
+    """Cut the (N, Ho, Wo) rows of cols into runs of at most `times` BLOCK numbers: slices (images, output rows)."""
+    rows = max(1, times * BLOCK // (Wo * row_length))
+    if rows >= Ho:
+        step = rows // Ho
+        return [(slice(n, n + step), slice(0, Ho)) for n in range(0, N, step)]
+    rows = -(-Ho // -(-Ho // rows))  # equal parts
+    return [(slice(n, n + 1), slice(p, min(p + rows, Ho))) for n in range(N) for p in range(0, Ho, rows)]
+
+
+def under_kernel(x, kh, kw, stride, Ho, Wo):
+    """Every position of the kernel over an x (N, Hp, Wp, C) already padded, as a view (N, Ho, Wo, kh, kw C)."""
     xp = xp_of(x)
     x = xp.ascontiguousarray(x)
-    N, C = x.shape[0], x.shape[3]
     n, h, w, c = x.strides
-    under_kernel = xp.lib.stride_tricks.as_strided(
-        x, (N, Ho, Wo, kh, kw * C), (n, stride * h, stride * w, h, c)
-    )  # kw and C lie side by side in memory: one run
-    return under_kernel.reshape(N * Ho * Wo, kh * kw * C)
+    shape = (len(x), Ho, Wo, kh, kw * x.shape[3])  # kw and C lie side by side in memory: one run
+    return xp.lib.stride_tricks.as_strided(x, shape, (n, stride * h, stride * w, h, c))
 
 
-def correlate(x, W, rows, columns, stride, Ho, Wo):
-    """The bare sum of products: x (N, H, W, C), W (kh, kw, C, F) -> (N, Ho, Wo, F), and the cols it was made from."""
+def im2col(positions):
+    """Those positions, or some of them, as rows of a matrix: (rows, kh kw C); a view for a 1x1 kernel, else a copy."""
+    kh, run = positions.shape[3:]
+    shape = (-1, kh * run)
+    if kh == 1 and positions.flags.c_contiguous:
+        return positions.reshape(shape)
+    cols = scratch("cols", positions.shape, positions.dtype, xp_of(positions))
+    cols[...] = positions
+    return cols.reshape(shape)
+
+
+def correlate(x, W, stride, Ho, Wo, b=None, relu=False):
+    """The sum of products, plus b, under ReLU: x (N, Hp, Wp, C) already padded, W (kh, kw, C, F) -> (N, Ho, Wo, F)."""
+    xp = xp_of(x)
     kh, kw, C, F = W.shape
-    cols = im2col(pad2d(x, rows, columns), kh, kw, stride, Ho, Wo)
-    return (cols @ W.reshape(kh * kw * C, F)).reshape(len(x), Ho, Wo, F), cols
+    positions, filters = under_kernel(x, kh, kw, stride, Ho, Wo), W.reshape(kh * kw * C, F)
+    out = xp.empty((len(x), Ho, Wo, F), x.dtype)
+    for images, rows in blocks(len(x), Ho, Wo, kh * kw * C):
+        y = out[images, rows].reshape(-1, F)
+        xp.matmul(im2col(positions[images, rows]), filters, out=y)
+        if relu:
+            xp.maximum(y, -b, out=y)  # max(y + b, 0) = max(y, -b) + b: NumPy compares with a row faster than with 0
+        if b is not None:
+            y += b
+    return out
 
 
 def conv_forward(x, W, b, stride=1, pad="same", relu=False):
@@ -79,25 +113,29 @@ def conv_forward(x, W, b, stride=1, pad="same", relu=False):
     kh, kw = W.shape[:2]
     top, bottom, Ho = padding(x.shape[1], kh, stride, pad)
     left, right, Wo = padding(x.shape[2], kw, stride, pad)
-    y, _ = correlate(x, W, (top, bottom), (left, right), stride, Ho, Wo)
-    y += b
-    if relu:
-        xp_of(x).maximum(y, 0, out=y)
+    y = correlate(pad2d(x, (top, bottom), (left, right)), W, stride, Ho, Wo, b, relu)
     return y, (x, W, y if relu else None, stride, (top, bottom), (left, right))
 
 
 def conv_backward(dy, cache, input_grad=True):
     """dy (N, Ho, Wo, F) -> dx (N, H, W, C) (None without input_grad), dW (kh, kw, C, F), db (F,)."""
     x, W, y, stride, rows, columns = cache
-    kh, kw, C, F = W.shape
-    N, Ho, Wo, _ = dy.shape
     if y is not None:
         dy = dy * (y > 0)
-    flat = dy.reshape(-1, F)
-    cols = im2col(pad2d(x, rows, columns), kh, kw, stride, Ho, Wo)  # made again: keeping it would cost kh kw times x
-    dW = (cols.T @ flat).reshape(W.shape)
     dx = conv_input_grad(dy, W, x.shape, stride, rows[0], columns[0]) if input_grad else None
-    return dx, dW, flat.sum(axis=0)
+    return dx, conv_filter_grad(dy, pad2d(x, rows, columns), W.shape, stride), dy.reshape(-1, W.shape[3]).sum(axis=0)
+
+
+def conv_filter_grad(dy, x, shape, stride):
+    """dW of `shape`: cols^T dy, summed over blocks; x already padded. cols is made again: it is too large to keep."""
+    kh, kw, C, F = shape
+    N, Ho, Wo, _ = dy.shape
+    positions = under_kernel(x, kh, kw, stride, Ho, Wo)
+    dW = None
+    for images, rows in blocks(N, Ho, Wo, kh * kw * C, times=4):  # larger ones: each adds a whole dW
+        part = im2col(positions[images, rows]).T @ dy[images, rows].reshape(-1, F)
+        dW = part if dW is None else xp_of(dy).add(dW, part, out=dW)
+    return dW.reshape(shape)
 
 
 def conv_input_grad(dy, W, x_shape, stride, top, left):
@@ -109,7 +147,7 @@ def conv_input_grad(dy, W, x_shape, stride, top, left):
     first_row, first_column = kh - 1 - top, kw - 1 - left
     spread = xp_of(dy).zeros((N, H + kh - 1, width + kw - 1, F), dy.dtype)
     spread[:, first_row:][:, : stride * Ho : stride, first_column:][:, :, : stride * Wo : stride] = dy
-    return correlate(spread, turned, (0, 0), (0, 0), 1, H, width)[0]
+    return correlate(spread, turned, 1, H, width)
 
 
 class Conv2D(Layer):

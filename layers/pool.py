@@ -54,6 +54,20 @@ def max_pool_forward(x, size=3, stride=2, pad="same"):
     return y, (x.shape, padded.shape, (top, left), column_winner, row_winner, size, stride)
 
 
+def max_pool(x, size=3, stride=2, pad="same"):
+    """The forward pass alone: x (N, H, W, C) -> y (N, Ho, Wo, C), no record of who won."""
+    top, bottom, Ho = padding(x.shape[1], size, stride, pad)
+    left, right, Wo = padding(x.shape[2], size, stride, pad)
+    y = pad2d(x, (top, bottom), (left, right), value=-np.inf)
+    for axis, out in ((2, Wo), (1, Ho)):
+        first, *others = taps(axis, size, stride, out)
+        rows = y[first].copy()
+        for tap in others:
+            xp_of(x).maximum(rows, y[tap], out=rows)
+        y = rows
+    return y
+
+
 def max_pool_backward(dy, cache):
     """dy (N, Ho, Wo, C) -> dx (N, H, W, C)."""
     (_, H, W, _), padded_shape, (top, left), column_winner, row_winner, size, stride = cache
@@ -87,6 +101,10 @@ class MaxPool2D(Layer):
 
     def backward(self, dy, cache):
         return max_pool_backward(dy, cache), {}
+
+    def predict(self, x):
+        self.expect(x, ndim=4)
+        return max_pool(x, self.size, self.stride, self.pad)
 
 
 class GlobalAvgPool(Layer):

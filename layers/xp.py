@@ -5,6 +5,7 @@ switch, and CuPy is imported only when one of its arrays shows up.
 """
 
 import sys
+import threading
 
 import numpy as np
 
@@ -12,3 +13,22 @@ import numpy as np
 def xp_of(x):
     """The module whose array `x` is: numpy, or cupy for an array on a GPU."""
     return sys.modules["cupy"] if type(x).__module__.startswith("cupy") else np
+
+
+_buffers = threading.local()
+
+
+def scratch(name, shape, dtype, xp=np):
+    """An uninitialised array for work inside one function; the same thread gets the same memory again under that name.
+
+    Fresh memory of some megabytes costs as much as computing on it: the system clears it page by page. Never return
+    such an array or keep it in a cache. CuPy's arrays come from its memory pool, which has no such cost.
+    """
+    if xp is not np:
+        return xp.empty(shape, dtype)
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    buffer = getattr(_buffers, name, None)
+    if buffer is None or buffer.nbytes < size:
+        buffer = np.empty(size, np.uint8)
+        setattr(_buffers, name, buffer)
+    return buffer[:size].view(dtype).reshape(shape)

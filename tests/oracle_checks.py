@@ -77,6 +77,16 @@ def conv(module):
         module.conv_forward(spaced((1, 5, 8, 1), 1), normal(7, 7, 1, 1), np.zeros(1), pad="valid")
 
 
+def conv_in_blocks(module):
+    """The same with blocks of one image, of a few rows of an image, and of one row."""
+    for size in (240, 100, 1):
+        whole, module.BLOCK = module.BLOCK, size
+        try:
+            conv(module)
+        finally:
+            module.BLOCK = whole
+
+
 def conv_at_zero(module):
     """A convolution that gives exactly 0 sends no gradient through its ReLU."""
     x, w, b = np.zeros((1, 3, 3, 1)), normal(3, 3, 1, 2), np.zeros(2)

@@ -10,7 +10,7 @@ from layers.lstm import PeepholeLSTM
 from nets.expand import warm_start
 from nets.zoo import NetConfig, build
 
-SMALL = dict(classes=5, size=36, width=1 / 12, fc=24, units=6, depth=2, out=9)
+SMALL = dict(classes=5, size=36, width=1 / 12, fc=24, units=6, depth=2, vector=9)
 
 
 def net_and_clips(N=2, T=4, **config):

@@ -1,0 +1,125 @@
+"""The command line: `snippets COMMAND --help` says what each command takes, and what it takes when you say nothing."""
+
+import argparse
+import sys
+
+from nets.options import add_options
+from nets.zoo import TOWERS, NetConfig
+from training import commands
+from training.evaluate import MODES
+from training.loop import Settings
+from training.sources import DataSettings
+
+
+def add_data(parser, fold=1):
+    """Options that say how DATA is read."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--fold", type=int, default=fold, help="official split, 1 to 3")
+    group.add_argument("--cache", default="runs/cache", help="folder for decoded frames; 'none' decodes every time")
+    group.add_argument("--skip", metavar="FILE", help="list of videos to leave out, one a line")
+    return group
+
+
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows each option's default, where it has one."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
+
+
+def parser():
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        "snippets", description="Video classification from scratch: Beyond Short Snippets (2015)."
+    )
+    subparsers = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name, run, about):
+        sub = subparsers.add_parser(
+            name, help=about, description=about[0].upper() + about[1:] + ".", formatter_class=Help
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    p = command(
+        "demo", commands.run_demo, "render the mini data set, train three networks, write a report with pictures"
+    )
+    p.add_argument("--out", help="folder for data, checkpoints and report.html (default: runs/demo or runs/demo-quick)")
+    p.add_argument("--seed", type=int, default=0, help="of the data and the networks")
+    p.add_argument("--quick", action="store_true", help="under a minute, at lower accuracy")
+
+    p = command("make-data", commands.run_make_data, "render the mini data set: a small UCF-101 look-alike")
+    p.add_argument("root", help="a new or empty folder")
+    p.add_argument("--seed", type=int, default=0, help="of everything drawn")
+    p.add_argument("--groups", type=int, default=12, help="groups a class; a third of them are each fold's test set")
+    p.add_argument("--clips", type=int, default=2, help="clips a group")
+    p.add_argument("--frames", type=int, default=24, help="frames a clip, at 25 a second")
+    p.add_argument("--side", type=int, default=64, help="pixels")
+
+    p = command("train", commands.run_train, "train a network on a folder of videos or a file of features")
+    p.add_argument("data", help="folder of videos (UCF-101, or one folder a class), or features.npz")
+    p.add_argument("--out", help="folder for checkpoint.npz and log.jsonl (default: runs/HEAD)")
+    p.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    p.add_argument("--init", metavar="CHECKPOINT", help="start from the parameters that fit: expansion, fine-tuning")
+    p.add_argument("--freeze", metavar="PREFIX", nargs="*", default=[], help="parameters to leave alone, e.g. tower/")
+    p.add_argument("--views", type=int, default=1, help="clips a test video in the final evaluation")
+    p.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations")
+    add_data(p).add_argument("--workers", type=int, default=2, help="threads that prepare clips ahead")
+    add_options(p, DataSettings, "pixels")
+    add_options(p, NetConfig, "network", frames=None)
+    add_options(p, Settings, "training")
+
+    p = command("evaluate", commands.run_evaluate, "test a trained network: Hit@1 and Hit@5 by clip and by video")
+    p.add_argument("model", help="checkpoint.npz")
+    p.add_argument("data", help="folder of videos, or features.npz")
+    p.add_argument("--views", type=int, default=1, help="clips a video, averaged; 240 in the paper")
+    p.add_argument("--batch", type=int, default=16, help="clips at a time")
+    p.add_argument("--mode", choices=MODES, help="how frames' predictions become one (default: as trained)")
+    add_data(p, fold=None)
+
+    p = command("predict", commands.run_predict, "name the classes of video files")
+    p.add_argument("model", help="checkpoint.npz")
+    p.add_argument("videos", nargs="+", metavar="VIDEO", help="video files")
+    p.add_argument("--views", type=int, default=5, help="clips spread over the video, averaged")
+    p.add_argument("--whole", action="store_true", help="all frames in one pass instead of views")
+    p.add_argument("--top", type=int, default=5, help="classes to name")
+
+    p = command("features", commands.run_features, "compute the tower's features of frames, to train heads alone")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="one data folder, or video files")
+    p.add_argument("--out", default="features.npz", help="file to write")
+    p.add_argument("--model", metavar="CHECKPOINT", help="whose tower to use; else an untrained one")
+    p.add_argument("--count", type=int, default=25, help="frames a video, evenly spaced")
+    p.add_argument(
+        "--tower", choices=[t for t in TOWERS if t != "features"], default="googlenet", help="untrained tower"
+    )
+    p.add_argument("--size", type=int, default=220, help="its input side in pixels")
+    p.add_argument("--width", type=float, default=1.0, help="multiplier on its channels")
+    p.add_argument("--seed", type=int, default=0, help="of its weights")
+    add_data(p)
+    add_options(p, DataSettings, "pixels")
+
+    p = command(
+        "summary", commands.run_summary, "print a network: layer, output shape, parameters, multiply-adds, memory"
+    )
+    p.add_argument("--classes", type=int, default=101, help="K")
+    add_options(p, NetConfig, "network", frames=1)
+
+    command("doctor", commands.run_doctor, "check the installation: versions, BLAS, cores, memory, codec")
+    return top
+
+
+def main(argv=None):
+    """Run one command; returns the exit status. Errors that a user can mend are one line, without a traceback."""
+    args = parser().parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop}" if str(stop) else "\nstopped", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        print(f"snippets: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

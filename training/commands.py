@@ -1,0 +1,160 @@
+"""What the commands of the command line do; `training.cli` says which options they take."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from data.cache import Decoder
+from data.features import save_features
+from data.loader import ClipSet
+from data.mini import make_mini
+from data.splits import Video
+from data.video import VideoError
+from nets.expand import warm_start
+from nets.frames import OverFrames
+from nets.options import chosen
+from nets.summary import table
+from nets.zoo import NetConfig, build, build_tower, input_shape
+from training.checkpoint import check_fits, load
+from training.demo import demo
+from training.doctor import doctor
+from training.evaluate import evaluate
+from training.loop import Settings, train
+from training.model import frame_features, load_model, predict_clips
+from training.sources import DataSettings, is_features, open_data, open_source
+
+
+def cache_of(args):
+    return None if args.cache == "none" else args.cache
+
+
+def run_train(args):
+    out, data = Path(args.out or f"runs/{args.head}"), DataSettings(**chosen(args, DataSettings))
+    features = is_features(args.data)
+    frames = args.frames if args.frames else (None if features else 30)
+    train_set, test_set = open_data(args.data, frames, args.size, data, args.fold, cache_of(args), args.skip)
+    net_options = chosen(args, NetConfig) | {"frames": train_set.frames, "classes": len(train_set.classes)}
+    if features:
+        net_options |= {"tower": "features", "features": train_set.feat.shape[2]}
+    config = NetConfig(**net_options)
+    settings = Settings(**chosen(args, Settings), groups={prefix: 0.0 for prefix in args.freeze})
+    net = build(config, args.seed)
+    if args.init:
+        source = load(args.init)
+        check_fits(source, args.init, fold=args.fold)  # its training videos must not be this run's test videos
+        copied, new = warm_start(net, source.params)
+        print(f"{len(copied)} arrays from {args.init}; new: {', '.join(new) or 'none'}")
+    train(
+        net, train_set, settings, test=test_set, evaluate_every=args.evaluate_every, folder=out, resume=args.resume,
+        config=asdict(config), fold=args.fold, data=asdict(data), workers=args.workers,
+    )  # fmt: skip
+    print(evaluate(net, test_set, views=args.views, batch=args.batch, mode=settings.inference))
+    print(f"{out / 'checkpoint.npz'}")
+
+
+def run_evaluate(args):
+    model = load_model(args.model)
+    fold = args.fold or model.checkpoint.fold
+    check_fits(model.checkpoint, args.model, fold=fold)
+    _, test_set = open_data(
+        args.data, model.config.frames, model.config.size, model.data, fold, cache_of(args), args.skip
+    )
+    check_fits(model.checkpoint, args.model, classes=list(test_set.classes))
+    result = evaluate(model.net, test_set, args.views, args.batch, args.mode or model.mode)
+    for name, accuracy in zip(result.classes, result.per_class, strict=True):
+        print(f"{100 * accuracy:6.1f} %  {name}")
+    print(result)
+
+
+def video_set(paths, frames, size, data):
+    """Loose video files as a data set, decoded when asked for; its labels mean nothing."""
+    videos = [Video(Path(path), 0, Path(path).stem, Path(path).stem) for path in paths]
+    source = Decoder(open_source(Path("."), size, data.fps).side, data.fps)
+    return ClipSet(["unknown"], videos, source, frames, size, data.mean, data.scale)
+
+
+def run_predict(args):
+    model = load_model(args.model)
+    if model.config.tower == "features":
+        raise ValueError(
+            f"{args.model} reads precomputed features, not videos; train one with a tower to predict videos"
+        )
+    videos = video_set(args.videos, model.config.frames, model.config.size, model.data)
+    bad = 0
+    for i, path in enumerate(args.videos):
+        try:
+            rng = np.random.default_rng(0)
+            clips = [videos.whole_video(i)] if args.whole else videos.test_clips(i, args.views, rng)
+            p = predict_clips(model, clips)
+        except (VideoError, FileNotFoundError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            bad += 1
+            continue
+        best = np.argsort(-p, kind="stable")[: args.top]
+        print(f"{path}\n" + "\n".join(f"  {100 * p[k]:5.1f} %  {model.classes[k]}" for k in best))
+    return 1 if bad else 0
+
+
+def run_features(args):
+    if args.model:
+        model = load_model(args.model)
+        config, data, net = model.config, model.data, model.net
+        if "tower" not in net.layers:
+            raise ValueError(f"{args.model} has no tower: it reads features itself")
+        tower = net.layers["tower"]
+    else:
+        print("no --model: the tower's weights are random", file=sys.stderr)
+        config = NetConfig(classes=1, tower=args.tower, head="lstm", size=args.size, width=args.width)
+        data, tower = (
+            DataSettings(**chosen(args, DataSettings)),
+            OverFrames(build_tower(config, np.random.default_rng(args.seed))[0]),
+        )
+    if len(args.inputs) == 1 and Path(args.inputs[0]).is_dir():
+        parts = open_data(args.inputs[0], 1, config.size, data, args.fold, cache_of(args), args.skip)
+        names = [f"{part.classes[v.label]}/{v.path.name}" for part in parts for v in part.videos]
+        label = np.concatenate([part.labels + 1 for part in parts])  # counted from 1, as in classInd.txt
+        is_test = np.repeat([False, True], [len(part) for part in parts])
+    else:
+        parts = [video_set(args.inputs, 1, config.size, data)]
+        names = [f"{v.path.parent.resolve().name}/{v.path.name}" for v in parts[0].videos]  # its folder is its class
+        folders = sorted({name.split("/")[0] for name in names})
+        label = np.array([folders.index(name.split("/")[0]) + 1 for name in names])
+        is_test = np.zeros(len(names), bool)
+    feat, bad = [], []
+    for part in parts:
+        for i in range(len(part)):
+            try:
+                clip = part.whole_video(i)
+            except (VideoError, FileNotFoundError) as error:
+                print(f"error: {error}", file=sys.stderr)
+                bad.append(len(feat) + len(bad))
+                continue
+            index = np.linspace(0, len(clip) - 1, args.count).round().astype(int)
+            feat.append(frame_features(tower, clip[index]))
+            print(f"{names[len(feat) + len(bad) - 1]}: {len(clip)} frames, {args.count} x {feat[-1].shape[1]} features")
+    if not feat:
+        raise ValueError("none of the videos could be read; nothing was written")
+    keep = np.delete(np.arange(len(names)), bad)
+    save_features(args.out, np.stack(feat), label[keep], is_test[keep], np.array(names)[keep])
+    print(args.out)
+    return 1 if bad else 0
+
+
+def run_summary(args):
+    config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
+    print(table(build(config), input_shape(config)))
+
+
+def run_make_data(args):
+    root = make_mini(args.root, args.seed, args.groups, args.clips, args.frames, args.side)
+    print(f"{root}: {len(list(root.glob('*/*.avi')))} clips; lists in {root / 'ucfTrainTestlist'}")
+
+
+def run_demo(args):
+    demo(args.out, args.seed, args.quick)
+
+
+def run_doctor(args):
+    return doctor()

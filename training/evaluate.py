@@ -1,0 +1,162 @@
+"""From scores to Hit@1 and Hit@5, by the clip and by the video (sections 3.3 and 4 of the paper).
+
+Clip accuracy judges each clip alone; video accuracy judges the mean of the class probabilities of a video's clips (up
+to 240 crops and flips). They differ by several per cent, so both are always reported, under their names. A sample is
+a hit at k if any of its true labels is among the k most probable classes; of equally probable classes the one with
+the smaller index comes first, so that a net that gives all classes the same score gains nothing from ties.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from layers.loss import softmax
+from training.checkpoint import to_numpy
+from training.objective import gain, on_device
+
+MODES = ("weighted", "last", "max", "sum")
+
+
+def clip_probabilities(scores, mode="weighted"):
+    """Class probabilities of clips, (N, K) on the host, rows sum to one.
+
+    scores   (N, K): softmax, `mode` plays no part; (N, T, K), one prediction a frame: softmax each, then by `mode`
+    mode     "last" frame; "max" over time; "sum" over time; "weighted": sum weighted by g_t = t/T, the paper's best
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+    if scores.ndim not in (2, 3):
+        raise ValueError(f"scores must have shape (N, K) or (N, T, K), got {scores.shape}")
+    p = to_numpy(softmax(scores))
+    if p.ndim == 2:
+        return p
+    if mode == "last":
+        return p[:, -1].copy()
+    if mode == "max":
+        p = p.max(axis=1)  # (N, K)
+    elif mode == "sum":
+        p = p.sum(axis=1)  # (N, K)
+    else:
+        p = np.einsum("t,ntk->nk", gain(p.shape[1]).astype(p.dtype), p)
+    return p / p.sum(axis=-1, keepdims=True)
+
+
+def hit_at_k(probabilities, labels, k):
+    """Which samples hit: bool (N,). probabilities (N, K); labels int (N,), or multi-hot (N, K); ties as told above."""
+    N, K = probabilities.shape
+    if not 1 <= k <= K:
+        raise ValueError(f"k must lie between 1 and the number of classes {K}, got {k}")
+    if np.isnan(probabilities).any():
+        raise ValueError("probabilities hold NaN: the net has diverged, or its input was not finite")
+    top = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]  # (N, k)
+    labels = np.asarray(labels)
+    if labels.shape == (N, K):
+        return np.take_along_axis(labels > 0, top, axis=1).any(axis=1)
+    if labels.shape != (N,):
+        raise ValueError(f"labels must have shape ({N},) or ({N}, {K}), got {labels.shape}")
+    return (top == labels[:, None]).any(axis=1)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `evaluate` found. Accuracies in [0, 1]; V videos, K classes."""
+
+    classes: list  # K names
+    names: list  # V names
+    labels: np.ndarray  # (V,) or multi-hot (V, K)
+    probabilities: np.ndarray  # (V, K), the mean over each video's clips
+    top: int  # the 5 of Hit@5, less if there are fewer classes
+    clips: int  # clips seen in all
+    clip_hit1: float  # a video with several clips counts once, by the share of its clips that hit
+    clip_hit5: float
+    hit1: float
+    hit5: float
+
+    @property
+    def truth(self):
+        """The true labels as bool (V, K)."""
+        K = len(self.classes)
+        return self.labels > 0 if self.labels.ndim == 2 else self.labels[:, None] == np.arange(K)
+
+    @property
+    def confusion(self):
+        """Confusion matrix (K, K): true class by predicted class, in videos.
+
+        With several labels a hit counts on the diagonal at the predicted class; a miss is shared by the true labels.
+        """
+        predicted = np.argmax(self.probabilities, axis=1)  # the smallest index of equals, as in hit_at_k
+        hit = np.take_along_axis(self.truth, predicted[:, None], axis=1)  # (V, 1)
+        answer = predicted[:, None] == np.arange(len(self.classes))  # (V, K)
+        shared = self.truth / np.maximum(self.truth.sum(axis=1, keepdims=True), 1)
+        return np.where(hit, answer, shared).T @ answer
+
+    @property
+    def per_class(self):
+        """Of the videos that carry each class, the share that hit at 1: (K,), NaN for a class without videos."""
+        hits = (
+            hit_at_k(self.probabilities, self.labels, 1).astype(float) @ self.truth
+        )  # in floats: bool @ bool is "any"
+        count = self.truth.sum(axis=0)
+        return np.where(count > 0, hits / np.maximum(count, 1), np.nan)
+
+    def summary(self):
+        """The accuracies and counts as a dict for the log."""
+        numbers = {name: round(getattr(self, name), 6) for name in ("clip_hit1", "clip_hit5", "hit1", "hit5")}
+        return {**numbers, "top": self.top, "videos": len(self.names), "clips": self.clips}
+
+    def __str__(self):
+        return (
+            f"video Hit@1 {100 * self.hit1:.1f} %, Hit@{self.top} {100 * self.hit5:.1f} % ({len(self.names)} videos); "
+            f"clip Hit@1 {100 * self.clip_hit1:.1f} %, Hit@{self.top} {100 * self.clip_hit5:.1f} % ({self.clips} clips)"
+        )
+
+
+def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0):
+    """Runs `net` over `views` clips of every video of `dataset` and returns a `Result`.
+
+    Clip by clip, so that 240 views need no more memory than `batch` of them. Random views of video i come from the
+    generator of (seed, i): the same in every epoch, and for any order, batch or subset of views.
+    """
+    V, K = len(dataset), len(dataset.classes)
+    if V == 0:
+        raise ValueError("cannot evaluate on a data set without videos")
+    labels = np.asarray(dataset.labels)
+    top = min(5, K)
+    total = np.zeros((V, K))  # probabilities, summed over clips
+    hits = np.zeros((V, 2))  # clips that hit at 1 and at `top`
+    count = np.zeros(V, np.int64)
+
+    def clips():
+        for i in range(V):
+            for x in dataset.test_clips(i, views, np.random.default_rng([seed, i])):
+                yield i, x
+
+    for index, x in _batches(clips(), batch):
+        p = clip_probabilities(net.predict(on_device(net, x)), mode)  # (N, K)
+        if p.shape[1] != K:
+            raise ValueError(f"the net tells {p.shape[1]} classes apart, the data set has {K}")
+        np.add.at(total, index, p)
+        np.add.at(hits, index, np.stack([hit_at_k(p, labels[index], k) for k in (1, top)], axis=1))
+        np.add.at(count, index, 1)
+    if not count.all():
+        raise ValueError(f"video {dataset.names[int(np.argmin(count))]} gave no test clip")
+    mean = total / count[:, None]
+    clip_hit1, clip_hit5 = (hits / count[:, None]).mean(axis=0)
+    hit1, hit5 = (float(hit_at_k(mean, labels, k).mean()) for k in (1, top))
+    return Result(
+        classes=list(dataset.classes), names=list(dataset.names), labels=labels, probabilities=mean, top=top,
+        clips=int(count.sum()), clip_hit1=float(clip_hit1), clip_hit5=float(clip_hit5), hit1=hit1, hit5=hit5,
+    )  # fmt: skip
+
+
+def _batches(clips, size):
+    """Gathers pairs (i, x) into arrays (N,) and (N, T, …) of at most `size` clips of one shape, in their order."""
+    index, xs = [], []
+    for i, x in clips:
+        if xs and (len(xs) == size or x.shape != xs[0].shape):
+            yield np.array(index), np.stack(xs)
+            index, xs = [], []
+        index.append(i)
+        xs.append(x)
+    if xs:
+        yield np.array(index), np.stack(xs)

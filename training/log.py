@@ -1,0 +1,71 @@
+"""The run log: JSON Lines, one record a line, flushed as it is written.
+
+A run that is resumed from a checkpoint repeats the steps that came after it, bit for bit; so those lines are cut off
+first, and the log of an interrupted run reads like that of an uninterrupted one, times apart.
+"""
+
+import json
+import math
+from pathlib import Path
+
+
+def read_log(path):
+    """The records (dicts) of a log; a last line cut short by a crash is left out. ValueError names a broken line."""
+    return [record for record, _ in _records(Path(path))]
+
+
+class Log:
+    """Appends records to the file at `path`; path None writes nothing.
+
+    keep   number of updates done: a file is cut before its first record whose "steps" is larger; 0 starts it anew
+    """
+
+    def __init__(self, path, keep=0):
+        self.file = None
+        if path is None:
+            return
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        end = 0
+        if keep and path.exists():
+            for record, after in _records(path):
+                if record.get("steps", 0) > keep:
+                    break
+                end = after
+        self.file = path.open("ab")
+        self.file.truncate(end)
+
+    def write(self, record):
+        """Writes one record; a number that is not finite becomes null, as JSON has no other word for it."""
+        if self.file is not None:
+            self.file.write(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
+            self.file.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.file is not None:
+            self.file.close()
+
+
+def _records(path):
+    """Pairs of a record and the position in bytes after its line."""
+    after = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            after += len(line)
+            if not line.endswith(b"\n"):
+                return  # cut short
+            try:
+                yield json.loads(line), after
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number} is not JSON ({error}): is this a run log?") from error
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

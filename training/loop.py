@@ -1,0 +1,204 @@
+r"""The training loop: batches in, parameters changed, one log line a step, one checkpoint an epoch.
+
+Every random draw of step s of epoch e comes from a generator of (seed, e, s). Stopped anywhere, even by Ctrl-C in the
+middle of an epoch, and resumed, a run ends with the same bits as one that was never stopped, on the same machine with
+the same number of BLAS threads.
+"""
+
+import math
+import signal
+import threading
+import time
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data.loader import batches
+from layers.xp import xp_of
+from nets.options import option
+from training.checkpoint import Checkpoint, check_fits, load, load_into, save
+from training.evaluate import MODES, clip_probabilities, evaluate, hit_at_k
+from training.log import Log
+from training.objective import GAINS, loss_and_gradient, on_device, split_frozen
+from training.sgd import SGD, exponential, gradient_norm
+
+DROPOUT = 1  # keeps the net's generators (seed, epoch, step, DROPOUT) apart from the loader's
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train. Stored in the checkpoint; a resumed run may change `epochs` and nothing else."""
+
+    epochs: int = option(10, "passes over the training set")
+    batch: int = option(16, "clips a step")
+    lr: float = option(0.01, "learning rate at the start")
+    decay: float = option(1.0, "factor on the learning rate over one epoch, applied step by step")
+    momentum: float = option(0.9, "share of the last step that goes on")
+    weight_decay: float = option(0.0005, "pull of the weights towards zero")
+    decay_biases: bool = False
+    clip_norm: float | None = option(None, "longest gradient let through (default: any)")
+    groups: dict = field(default_factory=dict)  # key prefix -> factor on lr, 0 = frozen
+    loss: str = option("mean", "mean over clips and frames, or the paper's sum", ("mean", "sum"))
+    gain: str = option("linear", "weight of each frame's loss: rising over the clip, equal, last frame", GAINS)
+    inference: str = option("weighted", "how the frames' predictions become one", MODES)
+    seed: int = option(0, "of weights, order, crops and dropout")
+
+
+@contextmanager
+def undisturbed():
+    """Holds Ctrl-C back until the end of the block: parameters and position change together or not at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is ever interrupted
+        return
+    held = []
+    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(signal.SIGINT)
+
+
+def train(
+    net, dataset, settings=None, *, test=None, evaluate_every=1, folder=None, resume=False,
+    config=None, fold=None, data=None, workers=0, progress=True,
+):  # fmt: skip
+    """Trains `net` in place; returns the history, a list with one dict per epoch.
+
+    test      data set to evaluate on after each `evaluate_every` epochs and after the last
+    folder    gets checkpoint.npz and log.jsonl; None keeps nothing
+    resume    go on from folder's checkpoint; settings, fold, classes, config and data must equal its own, epochs apart
+    config, fold, data    net, split and data settings, kept in the checkpoint
+    FloatingPointError if the loss or a parameter is no longer a number; the last good checkpoint stays.
+    """
+    s = settings or Settings()
+    if len(dataset) == 0:
+        raise ValueError("cannot train on a data set without videos")
+    frozen, trained = split_frozen(net, s.groups)
+    per_epoch = math.ceil(len(dataset) / s.batch)
+    rate = exponential(s.lr, s.decay, every=per_epoch)
+    opt = SGD(net.params, rate, s.momentum, s.weight_decay, s.clip_norm, s.groups, s.decay_biases)
+    state = Checkpoint(
+        net.params, opt.velocity, config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset)
+    )
+    path = Path(folder) / "checkpoint.npz" if folder is not None else None
+    if resume:
+        opt.steps = restore(state, path)
+    elif path is not None and path.exists():
+        raise FileExistsError(f"{path} exists: resume that run, or choose another folder")
+
+    with Log(path and path.with_name("log.jsonl"), keep=state.steps) as log:
+        try:
+            while state.epoch < s.epochs:
+                train_epoch(trained, frozen, dataset, opt, s, state, log, workers, progress)
+                check_finite(state, opt.lr)
+                last = state.epoch + 1 == s.epochs
+                tested = None
+                if test is not None and (last or (state.epoch + 1) % evaluate_every == 0):
+                    tested = evaluate(net, test, batch=s.batch, mode=s.inference, seed=s.seed).summary()
+                with undisturbed():
+                    finish_epoch(state, opt, log, tested)
+                if path is not None:
+                    save(path, state)
+        except KeyboardInterrupt:
+            if path is None:
+                raise
+            check_finite(state, opt.lr)
+            save(path, state)
+            at = f"after step {state.step} of {per_epoch} in epoch {state.epoch + 1} of {s.epochs}"
+            raise KeyboardInterrupt(f"stopped {at}; saved {path}: run again with resume to go on from there") from None
+    return state.history
+
+
+def train_epoch(net, frozen, dataset, opt, s, state, log, workers=0, progress=True):
+    """Runs the batches of epoch `state.epoch` from `state.step` on; `state` is right after every step."""
+    per_epoch, K = math.ceil(len(dataset) / s.batch), len(dataset.classes)
+    source = batches(dataset, s.batch, s.seed, state.epoch, start=state.step, workers=workers)
+    bar = tqdm(total=per_epoch, initial=state.step, desc=f"epoch {state.epoch + 1}/{s.epochs}", disable=not progress)
+    with bar, closing(source):  # closing ends the loader's threads
+        started = time.perf_counter()
+        for x, labels, _ in source:
+            loaded = time.perf_counter()
+            rng = np.random.default_rng([s.seed, state.epoch, state.step, DROPOUT])
+            with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+                x = x if frozen is None else frozen.predict(on_device(frozen, x))
+                loss, scores, weight, grads = loss_and_gradient(net, x, labels, rng, s.loss, s.gain)
+                grads = opt.trained(grads)
+                norm = gradient_norm(grads)
+            if not math.isfinite(loss + norm):
+                raise diverged(f"loss {loss}, gradient norm {norm}", state, opt.lr)
+            if scores.shape[-1] != K:
+                raise ValueError(f"the net tells {scores.shape[-1]} classes apart, the data set has {K}")
+            hits = hit_at_k(clip_probabilities(scores, s.inference), labels, 1)
+            done = {"loss": loss, "weight": float(weight.sum()), "hits": int(hits.sum()), "clips": len(hits)}
+            with undisturbed(), np.errstate(over="ignore", invalid="ignore"):
+                lr = opt.lr
+                opt.step(grads, norm)
+                state.step, state.steps = state.step + 1, opt.steps
+                times = {"data": loaded - started, "compute": time.perf_counter() - loaded}
+                for key, value in (done | times).items():
+                    state.partial[key] = state.partial.get(key, 0) + value
+                log.write({"event": "step", **where(state), "lr": lr, "grad_norm": norm, **measures(done | times)})
+            bar.update()
+            bar.set_postfix(measures(state.partial, digits=3), refresh=False)
+            started = time.perf_counter()
+
+
+def finish_epoch(state, opt, log, tested=None):
+    """Closes an epoch: its record goes into the history and the log, and the position moves to the next."""
+    record = {**where(state), "lr": opt.schedule(opt.steps - 1), **measures(state.partial)}
+    if tested is not None:
+        record["test"] = tested
+    state.history.append(record)
+    state.epoch, state.step, state.partial = state.epoch + 1, 0, {}
+    log.write({"event": "epoch", **record})
+
+
+def restore(state, path):
+    """Fills a fresh `state` from the checkpoint at `path`; returns the number of updates done."""
+    if path is None:
+        raise ValueError("resume needs the folder of the run")
+    old = load(path)
+    settings = {**state.settings, "epochs": old.settings.get("epochs")}
+    known = {name: getattr(state, name) for name in ("config", "fold", "classes", "data", "videos")}
+    check_fits(old, str(path), settings=settings, **known)
+    load_into(state.params, old.params)
+    load_into(state.velocity, old.velocity, "velocity in the checkpoint")
+    for name in ("epoch", "step", "steps", "partial", "history"):
+        setattr(state, name, getattr(old, name))
+    return old.steps
+
+
+def check_finite(state, lr):
+    """Before parameters are saved or evaluated: an overflow in the last update has not shown in any loss yet."""
+    for key, w in state.params.items():
+        if not bool(xp_of(w).isfinite(w).all()):
+            raise diverged(f"parameter {key} is no longer finite", state, lr)
+
+
+def diverged(found, state, lr):
+    """The error that says where and what to try."""
+    return FloatingPointError(
+        f"training has diverged in epoch {state.epoch + 1} after its step {state.step} (lr {lr:g}): {found}; the last "
+        f"good checkpoint is kept. Try lr {lr / 10:g} or a clip_norm, and check that the input is scaled to about one"
+    )
+
+
+def where(state):
+    """Position in a run, counted from one as people do: epoch, step in it, updates in all."""
+    return {"epoch": state.epoch + 1, "step": state.step, "steps": state.steps}
+
+
+def measures(sums, digits=None):
+    """Sums over steps as means: loss per unit of weight (ln K for a guess, whatever the options), accuracy, seconds."""
+    out = {
+        "loss": sums["loss"] / sums["weight"],
+        "accuracy": sums["hits"] / sums["clips"],
+        "data_seconds": sums["data"],
+        "compute_seconds": sums["compute"],
+    }
+    return out if digits is None else {key: round(value, digits) for key, value in out.items()}

@@ -1,0 +1,51 @@
+"""From a checkpoint to a network that can be used, and from a network to what it says about a video."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nets.zoo import NetConfig, build
+from training.checkpoint import Checkpoint, CheckpointError, load, load_into
+from training.evaluate import clip_probabilities
+from training.sources import DataSettings
+
+
+@dataclass
+class Model:
+    """A trained network and what belongs to it."""
+
+    net: object
+    config: NetConfig
+    data: DataSettings
+    checkpoint: Checkpoint
+
+    @property
+    def classes(self):
+        return self.checkpoint.classes
+
+    @property
+    def mode(self):
+        """How its per-frame predictions become one."""
+        return self.checkpoint.settings.get("inference", "weighted")
+
+
+def load_model(path, threads=None):
+    """Rebuild the network that a checkpoint holds. FileNotFoundError, or CheckpointError for a file that is none."""
+    checkpoint = load(path)
+    try:
+        config, data = NetConfig(**checkpoint.config), DataSettings(**checkpoint.data)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} describes a network that this version cannot build: {error}") from error
+    net = build(config, threads=threads)
+    load_into(net.params, checkpoint.params, str(path))
+    return Model(net, config, data, checkpoint)
+
+
+def predict_clips(model, clips):
+    """Mean class probabilities (K,) over clips x (T, ...)."""
+    return np.mean([clip_probabilities(model.net.predict(x[None]), model.mode)[0] for x in clips], axis=0)
+
+
+def frame_features(tower, clip):
+    """The tower's output for each frame of a clip x (T, H, W, 3), flattened: (T, D)."""
+    return tower.predict(clip[None]).reshape(len(clip), -1)

@@ -1,0 +1,80 @@
+r"""What training minimises: a weighted sum of softmax losses over clips, or over clips and frames.
+
+Section 3.3 of the paper: the label is back-propagated at every frame, and a gain g_t, rising linearly over the clip,
+scales the gradient of frame t. Scaling a gradient is weighting a loss, so that
+
+    pooled scores (N, K)         L = a sum_n     loss(n)               a = 1 for "sum", 1 / N for "mean"
+    per-frame scores (N, T, K)   L = a sum_n,t   g_t loss(n, t)        a = 1 for "sum", 1 / (N T) for "mean"
+
+With plain SGD, "mean" at a rate of N lr equals "sum" at lr (N T lr for per-frame scores: the paper's rate of N 10^-5
+for LSTMs of N frames against 10^-5 for pooling). "mean" is the default, because the rate that suits it hardly depends
+on the sizes of batch and clip; rates as small as the paper's go with "sum".
+"""
+
+import numpy as np
+
+from layers.base import Sequential
+from layers.loss import softmax_loss
+from layers.xp import xp_of
+from training.sgd import multiplier
+
+GAINS = ("linear", "ones", "last")
+
+
+def gain(T, mode="linear"):
+    """Weight g_t of frame t = 1..T, shape (T,): "linear" t/T, "ones" 1, "last" 1 at the last frame only."""
+    if T < 1:
+        raise ValueError(f"a clip needs at least one frame, got {T}")
+    if mode == "linear":
+        return np.arange(1, T + 1) / T
+    if mode == "ones":
+        return np.ones(T)
+    if mode == "last":
+        return np.where(np.arange(1, T + 1) == T, 1.0, 0.0)
+    raise ValueError(f"gain must be 'linear', 'ones' or 'last', got {mode!r}")
+
+
+def loss_weight(shape, loss="mean", gain_mode="linear"):
+    """Weight of every prediction for scores of `shape`: (N, K) -> (N,), (N, T, K) -> (N, T); float64."""
+    if loss not in ("mean", "sum"):
+        raise ValueError(f"loss must be 'mean' or 'sum', got {loss!r}")
+    if len(shape) not in (2, 3):
+        raise ValueError(f"scores must have shape (N, K) or (N, T, K), got {tuple(shape)}")
+    weight = np.ones(shape[:1]) if len(shape) == 2 else np.tile(gain(shape[1], gain_mode), (shape[0], 1))
+    return weight / weight.size if loss == "mean" else weight
+
+
+def loss_and_gradient(net, x, labels, rng=None, loss="mean", gain_mode="linear"):
+    """One forward and one backward pass: the loss (float), scores, weights and gradients (a dict like net.params).
+
+    x (N, T, ...); labels as `softmax_loss` takes them; rng a Generator while training, None without dropout.
+    """
+    scores, cache = net.forward(on_device(net, x), rng)
+    weight = loss_weight(scores.shape, loss, gain_mode)
+    value, dscores = softmax_loss(scores, on_device(net, labels), on_device(net, weight))
+    _, grads = net.backward(dscores, cache)
+    return float(value), scores, weight, grads
+
+
+def split_frozen(net, groups):
+    """The net as (frozen part or None, trained part), so that nothing is sent back through frozen layers.
+
+    Cuts a Sequential after its first children if all their parameters are frozen (multiplier 0); other nets come back
+    whole, and their frozen parameters are merely not updated. The frozen part runs as at inference, without dropout.
+    Both parts share the net's layers and arrays.
+    """
+    frozen = {key for key in net.params if multiplier(key, groups) == 0}
+    if len(frozen) == len(net.params):
+        raise ValueError("every parameter is frozen: nothing to train")
+    children, cut = list(net.layers.items()) if isinstance(net, Sequential) else [], 0
+    for count, (name, layer) in enumerate(children, 1):
+        keys = {f"{name}/{key}" for key in layer.params}
+        if not keys <= frozen:
+            break
+        cut = count if keys else cut  # a ReLU or dropout after the last frozen layer stays with the trained ones
+    return (Sequential(**dict(children[:cut])), Sequential(**dict(children[cut:]))) if cut else (None, net)
+
+
+def on_device(net, a):
+    """The array where the net's parameters are: a CuPy copy for a net on a GPU, else `a` itself."""
+    return xp_of(next(iter(net.params.values()))).asarray(a)

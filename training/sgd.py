@@ -1,0 +1,113 @@
+r"""Stochastic gradient descent with momentum and weight decay (section 3.3 of the paper).
+
+    g = g min(1, clip / |g|)         option; |g| is the norm of all trained gradients together
+    v = m v - lr (g + wd w)
+    w = w + v
+
+Libraries disagree on where the learning rate stands. Here, as in Krizhevsky et al. (2012), Caffe and Keras, it is
+inside the velocity: a change of lr acts on new gradients only. PyTorch keeps it outside,
+
+    u = m u + g + wd w,   w = w - lr u
+
+so that a change of lr rescales past gradients too. While lr is constant v = -lr u and both give the same w.
+
+The paper is silent on biases. The default decays every parameter but those whose key ends in "b", as Caffe's AlexNet
+and GoogLeNet do: decay keeps a function smooth by keeping its slopes small, and a bias is no slope.
+`decay_biases=True` decays them too. The clip looks at the gradient of the loss alone, before weight decay is added.
+
+Parameters are a flat dict, "tower/conv1/W" -> array, and a group is a prefix of its keys: {"tower/": 0.1} multiplies
+the learning rate of everything under tower/ by 0.1; the longest matching prefix wins; 0 freezes: no update, no decay,
+no momentum.
+"""
+
+import math
+
+from layers.xp import xp_of
+
+
+def exponential(lr, decay, every):
+    """Learning rate as a function of the updates done: lr * decay ** (step / every), smooth, not in stairs."""
+    if not (lr > 0 and 0 < decay <= 1 and every > 0):
+        raise ValueError(f"exponential needs lr > 0, 0 < decay <= 1 and every > 0, got {lr}, {decay} and {every}")
+    return lambda step: lr * decay ** (step / every)
+
+
+def gradient_norm(grads):
+    """Euclidean norm of all arrays of a dict taken as one long vector; a float, summed over arrays in float64."""
+    total = sum(xp_of(g).vdot(g, g).astype("float64") for g in grads.values())
+    return math.sqrt(total)  # on a GPU the one transfer to the host
+
+
+def multiplier(key, groups):
+    """Learning-rate factor of one parameter: the value of the longest prefix in groups that fits the key, else 1."""
+    fitting = [prefix for prefix in groups if key.startswith(prefix)]
+    return float(groups[max(fitting, key=len)]) if fitting else 1.0
+
+
+class SGD:
+    """Updates the arrays of a flat dict in place; `velocity` and `steps` are all its state.
+
+    params        dict key -> array; build the optimiser after any change of dtype, for it keeps these very arrays
+    lr            number, or function of the number of updates done, see `exponential`
+    momentum      m above, 0 <= m < 1
+    weight_decay  wd above
+    clip_norm     longest gradient let through (norm over all trained parameters), None = no limit
+    groups        key prefix -> learning-rate multiplier
+    """
+
+    def __init__(self, params, lr, momentum=0.9, weight_decay=0.0005, clip_norm=None, groups=None, decay_biases=False):
+        groups = dict(groups or {})
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
+        if weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
+        if clip_norm is not None and not clip_norm > 0:
+            raise ValueError(f"clip_norm must be positive, or None for no limit, got {clip_norm}")
+        for prefix, factor in groups.items():
+            if not any(key.startswith(prefix) for key in params):
+                raise ValueError(f"group {prefix!r} fits no parameter; the keys begin with {', '.join(_heads(params))}")
+            if not factor >= 0:
+                raise ValueError(f"group {prefix!r} needs a multiplier >= 0, got {factor}")
+        self.schedule = lr if callable(lr) else lambda step: lr
+        self.momentum, self.clip_norm = float(momentum), clip_norm
+        self.factors = {key: f for key in params if (f := multiplier(key, groups)) > 0}
+        self.decays = {
+            key: float(weight_decay) if decay_biases or key.split("/")[-1] != "b" else 0.0 for key in self.factors
+        }
+        self.params = {key: params[key] for key in self.factors}  # only what is trained
+        self.velocity = {key: xp_of(w).zeros_like(w) for key, w in self.params.items()}
+        self.steps = 0
+
+    @property
+    def lr(self):
+        """Learning rate of the next update, before group multipliers."""
+        return float(self.schedule(self.steps))
+
+    def trained(self, grads):
+        """The gradients that this optimiser uses, in the order of its parameters; checks that none is missing."""
+        for key, w in self.params.items():
+            if key not in grads or grads[key].shape != w.shape:
+                found = f"one of shape {grads[key].shape}" if key in grads else "none"
+                raise ValueError(f"parameter {key} needs a gradient of shape {w.shape}, got {found}")
+        return {key: grads[key] for key in self.params}
+
+    def step(self, grads, norm=None):
+        """One update in place; returns the gradient norm before clipping. Pass `norm` if it is already known."""
+        grads = self.trained(grads)
+        norm = gradient_norm(grads) if norm is None else norm
+        shrink = 1.0 if self.clip_norm is None or norm <= self.clip_norm else self.clip_norm / norm
+        for key, w in self.params.items():
+            lr = self.lr * self.factors[key]
+            v = self.velocity[key]
+            v *= self.momentum
+            v -= (lr * shrink) * grads[key]
+            if self.decays[key]:
+                v -= (lr * self.decays[key]) * w
+            w += v
+        self.steps += 1
+        return norm
+
+
+def _heads(params):
+    """First parts of the keys, in order, for error messages."""
+    return dict.fromkeys(key.split("/")[0] + "/" if "/" in key else key for key in params)

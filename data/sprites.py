@@ -93,19 +93,24 @@ class Look(NamedTuple):
     contrast: float
 
 
-def draw_look(seed, cast, group):
-    """The Look of a group: its place for every class, its actor for a cast (0, 1, ...).
+def draw_look(seed, cast, place, group):
+    """The Look of a group: its actor from the cast 0, 1, ..., its background from the place 0, 1, ...
 
-    Hues go round the colour circle by steps that spread any run of groups evenly over it.
+    Hues and brightness go by steps (of the golden ratio and its kin) that spread any run of groups evenly over the range.
     """
-    actor, place = np.random.default_rng([seed, cast, group]), np.random.default_rng([seed, cast if cast > 3 else 99, group, 0, 1])
-    start = np.random.default_rng([seed, cast]).uniform()
-    hue = (np.random.default_rng([seed, cast if cast > 3 else 99, 0, 1]).uniform() + 0.618 * group) % 1
-    light = place.uniform(0.4, 0.75)  # Python floats all: they leave float32 arrays float32
+    hue = (np.random.default_rng([seed, 1, cast]).uniform() + 0.618 * group) % 1  # Python floats: float32 stays float32
+    ground, light = (
+        (np.random.default_rng([seed, 2, place]).uniform(size=2) + [0.755 * group, 0.570 * group]) % 1
+    ).tolist()
+    actor, place = np.random.default_rng([seed, 1, cast, group]), np.random.default_rng([seed, 2, place, group])
+    light = 0.4 + 0.3 * light
     return Look(
-        colour=hsv_to_rgb((start + 0.618 * group) % 1, 0.9, 0.85),
+        colour=hsv_to_rgb(hue, 0.9, 0.85),
         size=actor.uniform(0.9, 1.1),
-        ground=(hsv_to_rgb(hue, 0.25, light), hsv_to_rgb((hue + place.uniform(-0.15, 0.15)) % 1, 0.25, 0.8 * light)),
+        ground=(
+            hsv_to_rgb(ground, 0.25, light),
+            hsv_to_rgb((ground + place.uniform(-0.15, 0.15)) % 1, 0.25, 0.8 * light),
+        ),
         texture=str(place.choice(["stripes", "blobs", "checks"])),
         waves=(place.uniform(1.5, 4), place.uniform(1.5, 4)),
         angle=place.uniform(0, np.pi),

@@ -76,8 +76,10 @@ def under_kernel(x, kh, kw, stride, Ho, Wo):
     """Every position of the kernel over an x (N, Hp, Wp, C) already padded, as a view (N, Ho, Wo, kh, kw C)."""
     xp = xp_of(x)
     x = xp.ascontiguousarray(x)
-    n, h, w, c = x.strides
-    shape = (len(x), Ho, Wo, kh, kw * x.shape[3])  # kw and C lie side by side in memory: one run
+    N, Hp, Wp, C = x.shape
+    c = x.itemsize  # not x.strides: an axis of length one may have any stride, even in a contiguous array
+    n, h, w = Hp * Wp * C * c, Wp * C * c, C * c
+    shape = (N, Ho, Wo, kh, kw * C)  # kw and C lie side by side in memory: one run
     return xp.lib.stride_tricks.as_strided(x, shape, (n, stride * h, stride * w, h, c))
 
 

@@ -16,25 +16,24 @@ from layers.base import Layer
 from layers.xp import xp_of
 
 
-def window_sum(x, n):
-    """Sum over the n channels centred on each one, clipped at both ends: x (..., C) -> (..., C), a new array.
+def window_sum(x, n, out):
+    """Sum over the n channels centred on each one, clipped at both ends: x (rows, C) contiguous -> out (rows, C).
 
     Neighbouring channels are neighbours in memory, so the whole array is added to itself shifted by one, two, ...; what
-    that carries across the border from one pixel to the next is wrong in the outermost channels only, which are
-    summed again by themselves.
+    that carries over from one row to the next is wrong in the outermost channels only, and these are summed again.
     """
-    xp, C, r = xp_of(x), x.shape[-1], n // 2
-    if C <= 2 * r:  # no channel has all its neighbours
-        return xp.stack([x[..., max(c - r, 0) : c + r + 1].sum(axis=-1) for c in range(C)], axis=-1)
-    flat = xp.ascontiguousarray(x).reshape(-1)
-    total = flat.copy()
-    for d in range(1, r + 1):
+    C, r = x.shape[1], n // 2
+    flat, total = x.reshape(-1), out.reshape(-1)
+    total[:] = flat
+    for d in range(1, min(r + 1, len(flat))):
         total[d:] += flat[:-d]
         total[:-d] += flat[d:]
-    total = total.reshape(x.shape)
-    for c in (*range(r), *range(C - r, C)):
-        total[..., c] = x[..., max(c - r, 0) : c + r + 1].sum(axis=-1)
-    return total
+    for c in range(C) if C <= 2 * r else (*range(r), *range(C - r, C)):
+        first, *others = range(max(c - r, 0), min(c + r + 1, C))
+        out[:, c] = x[:, first]
+        for j in others:
+            out[:, c] += x[:, j]
+    return out
 
 
 def power(s, beta):
@@ -47,27 +46,46 @@ def power(s, beta):
     return quarter
 
 
+BLOCK = 2**16  # numbers in a block of pixels: the half dozen arrays of each step then stay in the second-level cache
+
+
+def pixel_blocks(x):
+    """x (..., C) as rows of C, and the slices that cut these into blocks."""
+    rows = xp_of(x).ascontiguousarray(x).reshape(-1, x.shape[-1])
+    step = max(1, BLOCK // x.shape[-1])
+    return rows, [slice(p, p + step) for p in range(0, len(rows), step)]
+
+
 def lrn_forward(x, n=5, k=2.0, alpha=1e-4, beta=0.75, divide_by_n=False):
     """x (..., C) -> y of the same shape, cache; n odd."""
-    a = alpha / n if divide_by_n else alpha
-    s = window_sum(x * x, n)
-    s *= a
-    s += k
-    y = power(s, beta)
-    xp_of(x).divide(x, y, out=y)
-    return y, (x, y, s, n, a, beta)
+    xp, a = xp_of(x), alpha / n if divide_by_n else alpha
+    rows, cuts = pixel_blocks(x)
+    y, s, scale = (xp.empty_like(rows) for _ in range(3))
+    for cut in cuts:
+        xb, sb = rows[cut], s[cut]
+        window_sum(xb * xb, n, out=sb)
+        sb *= a
+        sb += k
+        xp.divide(1, power(sb, beta), out=scale[cut])
+        xp.multiply(xb, scale[cut], out=y[cut])
+    return y.reshape(x.shape), (x, s, scale, n, a, beta)
 
 
 def lrn_backward(dy, cache):
     """dy -> dx, of the same shape."""
-    x, y, s, n, a, beta = cache
-    dx = dy * y
-    dx /= s
-    dx = window_sum(dx, n)  # sum_j dy_j y_j / s_j
-    dx *= x
-    dx *= -2 * a * beta
-    dx += dy / power(s, beta)
-    return dx
+    x, s, scale, n, a, beta = cache
+    xp = xp_of(dy)
+    (dy_rows, cuts), (x_rows, _) = pixel_blocks(dy), pixel_blocks(x)
+    dx = xp.empty_like(dy_rows)
+    for cut in cuts:
+        direct = dy_rows[cut] * scale[cut]
+        through = direct * x_rows[cut]  # dy_j y_j
+        through /= s[cut]
+        window_sum(through, n, out=dx[cut])
+        dx[cut] *= x_rows[cut]
+        dx[cut] *= -2 * a * beta
+        dx[cut] += direct
+    return dx.reshape(x.shape)
 
 
 class LRN(Layer):

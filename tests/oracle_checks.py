@@ -87,6 +87,22 @@ def conv_in_blocks(module):
             module.BLOCK = whole
 
 
+def conv_of_one_channel(module):
+    """A grey image made with [..., None] is contiguous and yet has an odd stride on its last axis."""
+    grey = np.random.default_rng(2).normal(size=(2, 6, 6))[..., None]
+    W, b = normal(3, 3, 1, 2), np.zeros(2)
+    for pad in ("valid", 0, "same"):
+        (y, cache), (wanted, usual) = (module.conv_forward(x, W, b, 1, pad) for x in (grey, grey.copy()))
+        assert_close(y, wanted, f"grey image, pad {pad}: y")
+        for got, right, name in zip(
+            module.conv_backward(upstream(y), cache),
+            module.conv_backward(upstream(y), usual),
+            ("dx", "dW", "db"),
+            strict=True,
+        ):
+            assert_close(got, right, f"grey image, pad {pad}: {name}")
+
+
 def conv_at_zero(module):
     """A convolution that gives exactly 0 sends no gradient through its ReLU."""
     x, w, b = np.zeros((1, 3, 3, 1)), normal(3, 3, 1, 2), np.zeros(2)

@@ -15,7 +15,7 @@ from scipy import signal
 
 CHECKS = {
     "layers.base": [units.expects],
-    "layers.conv": [maps.conv, maps.conv_in_blocks, maps.conv_at_zero],
+    "layers.conv": [maps.conv, maps.conv_in_blocks, maps.conv_of_one_channel, maps.conv_at_zero],
     "layers.pool": [maps.max_pool, maps.global_average],
     "layers.lrn": [maps.lrn, maps.lrn_defaults],
     "layers.lcn": [maps.lcn],

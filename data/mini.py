@@ -19,7 +19,7 @@ What makes these claims exact rather than likely:
 - Within a motion or order pair, the clip of one class is the clip of the other played backwards, and a window that
   starts s frames after the first one's beginning is the window that ends s frames before the second one's end.
   Whatever ignores order (max-pooling over single frames does) is right on 50 % of a pair: on whole clips, on their
-  middle window, on windows drawn uniformly. A window that is always the first one would be no fair test.
+  middle window, on windows drawn uniformly, all at the native frame rate. Always the first window is no fair test.
 - The stream is intra-only with a fixed quantiser: a decoded frame depends on that frame alone, so the compressed
   clips are each other's reversal bit for bit as well.
 - Lamps and bars go out between two stages and now and then within one, so that in a whole clip light comes and goes
@@ -32,7 +32,7 @@ What makes these claims exact rather than likely:
 Actor (colour, size) and background belong to the group. The classes of a cast (the dances; the balls; a pair of
 lamps or counts) share them and all chance, group by group, and but for the cards all classes share the backgrounds:
 only what the table names tells them apart. Each card class has actors and backgrounds of its own, as every class has
-in UCF-101: there a split that leaks groups pays, as a single-frame net shows.
+in UCF-101: there a split that leaks groups pays, for a net can learn the place by heart.
 """
 
 import json

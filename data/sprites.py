@@ -96,7 +96,7 @@ class Look(NamedTuple):
 def draw_look(seed, cast, place, group):
     """The Look of a group: its actor from the cast 0, 1, ..., its background from the place 0, 1, ...
 
-    Hues and brightness go by steps (of the golden ratio and its kin) that spread any run of groups evenly over the range.
+    Hues and brightness go by steps of the golden ratio and its kin, which spread any run of groups over the range.
     """
     hue = (np.random.default_rng([seed, 1, cast]).uniform() + 0.618 * group) % 1  # Python floats: float32 stays float32
     ground, light = (

@@ -6,6 +6,7 @@ import sys
 from nets.options import add_options
 from nets.zoo import TOWERS, NetConfig
 from training import commands
+from training.bench import PEERS
 from training.evaluate import MODES
 from training.loop import Settings
 from training.sources import DataSettings
@@ -64,6 +65,9 @@ def parser():
     p.add_argument("--freeze", metavar="PREFIX", nargs="*", default=[], help="parameters to leave alone, e.g. tower/")
     p.add_argument("--views", type=int, default=1, help="clips a test video in the final evaluation")
     p.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations")
+    p.add_argument(
+        "--memory", type=float, metavar="GIB", help="that training may take (default: 80 %% of what is free)"
+    )
     add_data(p).add_argument("--workers", type=int, default=2, help="threads that prepare clips ahead")
     add_options(p, DataSettings, "pixels")
     add_options(p, NetConfig, "network", frames=None)
@@ -102,7 +106,16 @@ def parser():
         "summary", commands.run_summary, "print a network: layer, output shape, parameters, multiply-adds, memory"
     )
     p.add_argument("--classes", type=int, default=101, help="K")
+    p.add_argument("--batch", type=int, default=0, help="clips of a training step whose memory to foretell; 0: do not")
     add_options(p, NetConfig, "network", frames=1)
+
+    p = command("bench", commands.run_bench, "measure speed and memory, row by row, alone or against a peer")
+    p.add_argument("--rows", metavar="NAME", nargs="+", default=[], help="only rows with one of these in their name")
+    p.add_argument("--against", choices=PEERS, nargs="+", default=[], help="peers to measure in turn with ours")
+    p.add_argument("--repeat", type=int, default=9, help="repetitions of each side, taken in turn")
+    p.add_argument("--json", metavar="FILE", help="write the machine and all rows there")
+    p.add_argument("--clips", metavar="FOLDER", help="real videos for the row decode-real (default: no such row)")
+    p.add_argument("--quick", action="store_true", help="everything in tiny and once: whether it runs, not how fast")
 
     command("doctor", commands.run_doctor, "check the installation: versions, BLAS, cores, memory, codec")
     return top

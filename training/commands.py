@@ -6,28 +6,44 @@ from pathlib import Path
 
 import numpy as np
 
+from data.augment import cache_side, centre_crop, cut
 from data.cache import Decoder
 from data.features import save_features
 from data.loader import ClipSet
 from data.mini import make_mini
 from data.splits import Video
-from data.video import VideoError
+from data.video import VideoError, read_frames
 from nets.expand import warm_start
 from nets.frames import OverFrames
+from nets.memory import GIB, available_memory, plan
 from nets.options import chosen
+from nets.stream import stream
 from nets.summary import table
 from nets.zoo import NetConfig, build, build_tower, input_shape
+from training.bench import bench
 from training.checkpoint import check_fits, load
 from training.demo import demo
 from training.doctor import doctor
 from training.evaluate import evaluate
 from training.loop import Settings, train
 from training.model import frame_features, load_model, predict_clips
+from training.sgd import multiplier
 from training.sources import DataSettings, is_features, open_data, open_source
 
 
 def cache_of(args):
     return None if args.cache == "none" else args.cache
+
+
+def fit_memory(net, shape, settings, workers, gib=None):
+    """Sets the net's tower so that a training step fits into `gib` GiB, or 80 % of what is available, and says how."""
+    if gib is not None and not gib > 0:
+        raise ValueError(f"--memory is {gib:g}, expected a positive number of GiB")
+    available = available_memory()
+    allowed = gib * GIB if gib is not None else available and 0.8 * available
+    trained = [key for key in net.params if multiplier(key, settings.groups) > 0]
+    found = plan(net, shape, allowed, trained, ahead=shape[0] + workers if workers else 0)
+    print(f"{found.apply(net)}" + (f"; {allowed / GIB:.2f} GiB are allowed" if allowed else ""))
 
 
 def run_train(args):
@@ -46,6 +62,8 @@ def run_train(args):
         check_fits(source, args.init, fold=args.fold)  # its training videos must not be this run's test videos
         copied, new = warm_start(net, source.params)
         print(f"{len(copied)} arrays from {args.init}; new: {', '.join(new) or 'none'}")
+    shape = input_shape(config, min(settings.batch, len(train_set)))
+    fit_memory(net, shape, settings, args.workers, args.memory)
     train(
         net, train_set, settings, test=test_set, evaluate_every=args.evaluate_every, folder=out, resume=args.resume,
         config=asdict(config), fold=args.fold, data=asdict(data), workers=args.workers,
@@ -75,6 +93,13 @@ def video_set(paths, frames, size, data):
     return ClipSet(["unknown"], videos, source, frames, size, data.mean, data.scale)
 
 
+def whole_video(path, model):
+    """The frames of a video file as the network wants them, under the centre crop, one at a time: x (1, H, W, 3)."""
+    size, data = model.config.size, model.data
+    for frame in read_frames(path, data.fps, cache_side(size)):
+        yield cut(frame[None], slice(None), centre_crop(*frame.shape[:2], size), data.mean, data.scale)
+
+
 def run_predict(args):
     model = load_model(args.model)
     if model.config.tower == "features":
@@ -86,8 +111,10 @@ def run_predict(args):
     for i, path in enumerate(args.videos):
         try:
             rng = np.random.default_rng(0)
-            clips = [videos.whole_video(i)] if args.whole else videos.test_clips(i, args.views, rng)
-            p = predict_clips(model, clips)
+            if args.whole:
+                p = stream(model.net, whole_video(path, model), model.mode)
+            else:
+                p = predict_clips(model, videos.test_clips(i, args.views, rng))
         except (VideoError, FileNotFoundError) as error:
             print(f"error: {error}", file=sys.stderr)
             bad += 1
@@ -144,7 +171,11 @@ def run_features(args):
 
 def run_summary(args):
     config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
-    print(table(build(config), input_shape(config)))
+    net = build(config)
+    print(table(net, input_shape(config)))
+    if args.batch:
+        found = plan(net, input_shape(config, args.batch))
+        print(f"\n{found.table()}\n{found}")
 
 
 def run_make_data(args):
@@ -154,6 +185,10 @@ def run_make_data(args):
 
 def run_demo(args):
     demo(args.out, args.seed, args.quick)
+
+
+def run_bench(args):
+    bench(args.rows, args.against, args.repeat, args.json, args.clips, args.quick)
 
 
 def run_doctor(args):

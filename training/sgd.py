@@ -22,6 +22,8 @@ no momentum.
 
 import math
 
+import numpy as np
+
 from layers.xp import xp_of
 
 
@@ -96,16 +98,27 @@ class SGD:
         grads = self.trained(grads)
         norm = gradient_norm(grads) if norm is None else norm
         shrink = 1.0 if self.clip_norm is None or norm <= self.clip_norm else self.clip_norm / norm
-        for key, w in self.params.items():
+        for key, whole in self.params.items():
             lr = self.lr * self.factors[key]
-            v = self.velocity[key]
-            v *= self.momentum
-            v -= (lr * shrink) * grads[key]
-            if self.decays[key]:
-                v -= (lr * self.decays[key]) * w
-            w += v
+            for w, v, g in pieces(whole, self.velocity[key], grads[key]):
+                v *= self.momentum
+                v -= (lr * shrink) * g
+                if self.decays[key]:
+                    v -= (lr * self.decays[key]) * w
+                w += v
         self.steps += 1
         return norm
+
+
+def pieces(*arrays, size=1 << 15):
+    """The arrays, all of one shape, cut alike into flat views of `size` numbers.
+
+    Five operations on a piece that stays in the cache are two to three times as fast as five passes over memory.
+    """
+    if xp_of(arrays[0]) is not np or not all(a.flags.c_contiguous for a in arrays):
+        return [arrays]  # a GPU prefers one large piece; of other layouts there is no flat view
+    flat = [a.reshape(-1) for a in arrays]
+    return (tuple(a[i : i + size] for a in flat) for i in range(0, flat[0].size, size))
 
 
 def _heads(params):

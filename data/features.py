@@ -25,13 +25,16 @@ class FeatureSet:
     """Clips x (T, D) float32 from features of V videos; the interface of a data set, see data/loader.py.
 
     rows: which of feat (all videos, frames, D) belong to this set. frames: T of a clip, None for all there are.
+    unit: scale the vector of each frame to a mean square of one, which suits any network's first layer.
     """
 
-    def __init__(self, feat, scale, rows, labels, classes: list[str], names: list[str], frames: int | None = None):
+    def __init__(
+        self, feat, scale, rows, labels, classes: list[str], names: list[str], frames: int | None = None, unit=False
+    ):
         if frames is not None and frames < 1:
             raise ValueError(f"frames is {frames}, expected at least 1 a clip, or None for all")
         self.feat, self.scale, self.rows = feat, scale, rows
-        self.labels, self.classes, self.names = labels, classes, names
+        self.labels, self.classes, self.names, self.unit = labels, classes, names, unit
         self.frames = feat.shape[1] if frames is None else frames
 
     def __len__(self):
@@ -48,15 +51,20 @@ class FeatureSet:
 
     def whole_video(self, i: int) -> np.ndarray:
         """x (frames, D): all features of video i."""
-        return np.multiply(self.feat[self.rows[i]], self.scale, dtype=np.float32)
+        return self._values(self.feat[self.rows[i]])
 
     def _clip(self, i, first):
-        index = window(self.feat.shape[1], self.frames, first)
-        return np.multiply(self.feat[self.rows[i], index], self.scale, dtype=np.float32)
+        return self._values(self.feat[self.rows[i], window(self.feat.shape[1], self.frames, first)])
+
+    def _values(self, stored):
+        x = np.multiply(stored, self.scale, dtype=np.float32)
+        if self.unit:
+            x /= np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + 1e-12)  # a frame of zeros stays one
+        return x
 
 
-def load_features(path, frames: int | None = None) -> tuple[FeatureSet, FeatureSet]:
-    """Training and test set of a feature file; both know all classes. frames: T of a clip, None for all.
+def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureSet, FeatureSet]:
+    """Training and test set of a feature file; both know all classes. frames, unit: see `FeatureSet`.
 
     Raises FileNotFoundError, or ValueError for a file that is not as described above or holds NaN or infinite values.
     """
@@ -69,7 +77,7 @@ def load_features(path, frames: int | None = None) -> tuple[FeatureSet, FeatureS
     sets = []
     for rows in (np.flatnonzero(~is_test), np.flatnonzero(is_test)):
         chosen = [names[row] for row in rows]
-        sets.append(FeatureSet(feat, scale, rows, labels[rows].astype(np.int64), classes, chosen, frames))
+        sets.append(FeatureSet(feat, scale, rows, labels[rows].astype(np.int64), classes, chosen, frames, unit))
     return sets[0], sets[1]
 
 

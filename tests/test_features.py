@@ -134,3 +134,16 @@ def test_real_features(shared):
     train, test = load_features(shared / "ucf101_features" / "fixture_5cls_pca128_f16.npz", frames=10)
     assert (len(train), len(test), len(train.classes)) == (70, 35, 5)
     assert next(test.test_clips(0)).shape == (10, 128)
+
+
+def test_unit_features_have_mean_square_one_and_zeros_stay(tmp_path):
+    feat = np.random.default_rng(0).integers(0, 200, (4, 3, 8)).astype(np.uint8)
+    feat[1, 2] = 0
+    save_features(tmp_path / "f.npz", feat, [1, 1, 2, 2], [0, 1, 0, 1], scale=0.1)
+    train, test = load_features(tmp_path / "f.npz", unit=True)
+    np.testing.assert_allclose(np.square(train.whole_video(0)).mean(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(
+        test.whole_video(0)[0] / feat[1, 0], test.whole_video(0)[0, 0] / feat[1, 0, 0], rtol=1e-5
+    )
+    assert not test.whole_video(0)[2].any()
+    np.testing.assert_array_equal(next(train.test_clips(0)), train.whole_video(0))

@@ -20,11 +20,12 @@ from nets.options import option
 
 @dataclass(frozen=True)
 class DataSettings:
-    """How pixels become the network's input; stored in the checkpoint, for a net understands no other."""
+    """How pixels or features become the network's input; stored in the checkpoint, for a net understands no other."""
 
     fps: float | None = option(None, "frames per second (default: every native frame)")
     mean: float = option(127.5, "the network sees (pixel - mean) / scale")
     scale: float = option(127.5, "see mean")
+    features: str = option("unit", "precomputed features: each frame scaled to mean square 1, or raw", ("unit", "raw"))
 
 
 def is_features(path):
@@ -39,7 +40,7 @@ def open_data(path, frames, size=220, settings=None, fold=1, cache="runs/cache",
     """
     path, settings = Path(path), settings or DataSettings()
     if is_features(path):
-        return load_features(path, frames)
+        return load_features(path, frames, settings.features == "unit")
     if not path.is_dir():
         raise FileNotFoundError(
             f"{path}: no such folder; expected a folder of videos, or a feature file ending in .npz"

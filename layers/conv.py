@@ -60,11 +60,12 @@ def pad2d(x, rows, columns, value=0):
 
 
 BLOCK = 2**18  # numbers in a block of cols: 1 MB of float32, about one core's second-level cache
+ROWS = 256  # but at least so many rows, or the product spends its time on reading the filters again
 
 
 def blocks(N, Ho, Wo, row_length, times=1):
-    """Cut the (N, Ho, Wo) rows of cols into runs of at most `times` BLOCK numbers: slices (images, output rows)."""
-    rows = max(1, times * BLOCK // (Wo * row_length))
+    """Cut the (N, Ho, Wo) rows of cols into runs of about `times` BLOCK numbers: slices (images, output rows)."""
+    rows = max(1, ROWS // Wo, times * BLOCK // (Wo * row_length))
     if rows >= Ho:
         step = rows // Ho
         return [(slice(n, n + step), slice(0, Ho)) for n in range(0, N, step)]

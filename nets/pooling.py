@@ -7,7 +7,8 @@ Pooling with one frame, which is why a trained one can be expanded to 30 frames 
 """
 
 from layers.base import Sequential
-from layers.linear import Linear
+from layers.dropout import Dropout
+from layers.linear import Flatten, Linear
 from layers.temporal import TemporalMaxPool
 from nets.alexnet import fully_connected
 
@@ -15,11 +16,12 @@ from nets.alexnet import fully_connected
 def conv_pooling(tower, D, classes, rng, fc=4096, dropout=0.6):
     """tower: a layer dict {"tower": OverFrames(...)}, or {} for precomputed features; its output flattens to D numbers.
 
-    (N, T, ...) -> scores (N, K).
+    (N, T, ...) -> scores (N, K). fc = 0 leaves the fully connected layers out: the softmax layer reads the pool.
     """
+    hidden = fully_connected(D, fc, dropout, rng) if fc else {"flatten": Flatten(), "drop": Dropout(dropout)}
     return Sequential(
         **tower,
         pool=TemporalMaxPool(),  # (N, ...)
-        **fully_connected(D, fc, dropout, rng),  # (N, fc)
-        scores=Linear(fc, classes, rng),  # (N, K)
+        **hidden,  # (N, fc)
+        scores=Linear(fc or D, classes, rng),  # (N, K)
     )

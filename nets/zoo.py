@@ -32,7 +32,7 @@ class NetConfig:
     width: float = option(1.0, "multiplier on the tower's channels")
     norm: str = option("lrn", "AlexNet's normalisation", tuple(NORMS))
     vector: int = option(1000, "length of GoogLeNet's output vector")
-    fc: int = option(4096, "units of each fully connected layer")
+    fc: int = option(4096, "units of each fully connected layer; 0, with pooling heads: none")
     dropout: float = option(0.6, "probability of being dropped, in the fully connected layers")
     units: int = option(512, "cells of an LSTM layer")
     depth: int = option(5, "LSTM layers")
@@ -42,7 +42,7 @@ class NetConfig:
         for name, known in (("tower", TOWERS), ("head", HEADS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
-        for name in ("classes", "frames", "size", "fc", "units", "depth", "vector"):
+        for name in ("classes", "frames", "size", "units", "depth", "vector"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         if not self.width > 0:
@@ -50,6 +50,10 @@ class NetConfig:
         if self.norm not in NORMS or (self.norm != "lrn" and self.tower != "alexnet"):
             raise ValueError(
                 f"norm is {self.norm!r}, expected one of {', '.join(NORMS)}, and lrn for any tower but alexnet"
+            )
+        if self.fc < (1 if self.head == "lstm" and self.tower == "alexnet" else 0):
+            raise ValueError(
+                f"fc is {self.fc}, expected units of a fully connected layer (0 for none, in a pooling head)"
             )
         if self.head == "single" and self.frames != 1:
             raise ValueError(f"head 'single' reads one frame, but frames is {self.frames}; use head 'conv' or frames 1")

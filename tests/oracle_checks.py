@@ -80,11 +80,12 @@ def conv(module):
 def conv_in_blocks(module):
     """The same with blocks of one image, of a few rows of an image, and of one row."""
     for size in (240, 100, 1):
-        whole, module.BLOCK = module.BLOCK, size
+        whole = module.BLOCK, module.ROWS
+        module.BLOCK, module.ROWS = size, 1
         try:
             conv(module)
         finally:
-            module.BLOCK = whole
+            module.BLOCK, module.ROWS = whole
 
 
 def conv_of_one_channel(module):

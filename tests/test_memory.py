@@ -76,7 +76,6 @@ def foretold(config, N=1, chunk=4, recompute=False, threads=2):
         (dict(ALEXNET, head="conv", size=64, fc=2048), dict(N=2)),  # nearly all parameters
         (dict(FEATURES, head="lstm"), dict(N=4)),
         (dict(FEATURES, head="lstm", frames=60, features=32, units=16), dict(N=32)),  # hardly any
-        (dict(FEATURES, head="conv"), dict(N=16)),
     ],
     ids=lambda value: "-".join(str(v) for v in value.values()),
 )
@@ -137,8 +136,6 @@ def test_cost_of_layers_that_can_be_counted_by_hand():
     assert_cost(fc, True, output=y, kept=0, forward=y, backward=y + x + W, after=x + W)
     assert_cost(fc, False, output=y, kept=x, forward=x + y, backward=x + y + x + W, after=x + x + W)
     assert_cost(Sequential(fc=fc, relu=ReLU()), True, output=y, kept=y, forward=y + y, after=y + x + W)
-    (one, two), _, shape = measure(fc, (1, D), (2, D), given=True)
-    assert shape == (2, M) and (one.output, two.output) == (4 * M, 8 * M)
 
 
 def test_long_clips_train_in_the_memory_of_short_ones():
@@ -174,12 +171,10 @@ def test_the_plan_is_the_fastest_that_fits():
     ]:  # fmt: skip
         found = plan(net, shape, memory)
         assert (found.chunk, found.recompute) == way and found.total <= (memory or math.inf)
-        found.apply(net)
-        assert (net.layers["tower"].chunk, net.layers["tower"].recompute) == way
-        net.layers["tower"].chunk, net.layers["tower"].recompute = 4, False
     with pytest.raises(ValueError, match=f"at least {again[2] / GIB:.2f} GiB, but 0.00 GiB are allowed"):
         plan(net, shape, 1000)
-    assert "parameters" in found.table() and "run again in the backward pass" in str(found)
+    assert "parameters" in found.table() and "run again in the backward pass" in str(found.apply(net))
+    assert (net.layers["tower"].chunk, net.layers["tower"].recompute) == (1, True)
 
 
 def test_available_memory_is_some_of_the_machines():

@@ -58,7 +58,7 @@ def rnn_backward(dh, cache):
     dh_next = 0  # from frame t+1 into h_t
     for t in reversed(range(T)):
         da[:, t] *= dh[:, t] + dh_next
-        dh_next = da[:, t] @ W_h.T
+        dh_next = (W_h @ da[:, t].T).T  # = da W_h^T, but BLAS reads W_h as it lies in memory
     rows = da.reshape(N * T, -1)
     h_prev = xp.concatenate([h0[:, None], h[:, :-1]], axis=1).reshape(N * T, -1)
     dx = (rows @ W_x.T).reshape(x.shape)

@@ -18,12 +18,13 @@ Padding "same" gives ceil(H / s) rows and puts the odd row or column at the bott
 
 cols is never made whole: it has kh kw times as many numbers as x. A block of its rows is made, multiplied, and the
 bias and the ReLU are applied while that block of y is still in the processor's cache; then the next one takes its
-place.
+place. Large kernels over many channels take another way to the same sums, `layers.fft_conv`.
 """
 
 import numpy as np
 
 from layers.base import Layer, he_normal
+from layers.fft_conv import fft_correlate, fft_grads, pays
 from layers.xp import scratch, xp_of
 
 
@@ -104,11 +105,17 @@ def correlate(x, W, stride, Ho, Wo, b=None, relu=False):
     for images, rows in blocks(len(x), Ho, Wo, kh * kw * C):
         y = out[images, rows].reshape(-1, F)
         xp.matmul(im2col(positions[images, rows]), filters, out=y)
-        if relu:
-            xp.maximum(y, -b, out=y)  # max(y + b, 0) = max(y, -b) + b: NumPy compares with a row faster than with 0
         if b is not None:
-            y += b
+            add_bias(y, b, relu)
     return out
+
+
+def add_bias(y, b, relu):
+    """y + b, under ReLU or not, in place."""
+    if relu:
+        xp_of(y).maximum(y, -b, out=y)  # max(y + b, 0) = max(y, -b) + b: NumPy compares with a row faster than with 0
+    y += b
+    return y
 
 
 def conv_forward(x, W, b, stride=1, pad="same", relu=False):
@@ -116,7 +123,11 @@ def conv_forward(x, W, b, stride=1, pad="same", relu=False):
     kh, kw = W.shape[:2]
     top, bottom, Ho = padding(x.shape[1], kh, stride, pad)
     left, right, Wo = padding(x.shape[2], kw, stride, pad)
-    y = correlate(pad2d(x, (top, bottom), (left, right)), W, stride, Ho, Wo, b, relu)
+    padded = pad2d(x, (top, bottom), (left, right))
+    if by_fft(x, W, stride):
+        y = add_bias(fft_correlate(padded, W), b, relu)
+    else:
+        y = correlate(padded, W, stride, Ho, Wo, b, relu)
     return y, (x, W, y if relu else None, stride, (top, bottom), (left, right))
 
 
@@ -125,8 +136,20 @@ def conv_backward(dy, cache, input_grad=True):
     x, W, y, stride, rows, columns = cache
     if y is not None:
         dy = dy * (y > 0)
-    dx = conv_input_grad(dy, W, x.shape, stride, rows[0], columns[0]) if input_grad else None
-    return dx, conv_filter_grad(dy, pad2d(x, rows, columns), W.shape, stride), dy.reshape(-1, W.shape[3]).sum(axis=0)
+    padded, db = pad2d(x, rows, columns), dy.reshape(-1, W.shape[3]).sum(axis=0)
+    if by_fft(x, W, stride):
+        dx, dW = fft_grads(dy, padded, W, input_grad)
+        if input_grad:
+            dx = dx[:, rows[0] : rows[0] + x.shape[1], columns[0] : columns[0] + x.shape[2]]
+    else:
+        dx = conv_input_grad(dy, W, x.shape, stride, rows[0], columns[0]) if input_grad else None
+        dW = conv_filter_grad(dy, padded, W.shape, stride)
+    return dx, dW, db
+
+
+def by_fft(x, W, stride):
+    """Whether `layers.fft_conv` computes this one: on the CPU, where it pays."""
+    return xp_of(x) is np and pays(x.shape, W.shape, stride)
 
 
 def conv_filter_grad(dy, x, shape, stride):

@@ -5,7 +5,8 @@ r"""Pooling over space: max over windows, average over the whole map.
 
 The maximum of a square is the maximum along rows of the maximum along columns, so a 3x3 window costs 2 + 2 comparisons
 instead of 8. Each pass remembers the offset of its first winner in a small integer; the first row among the rows whose
-first column wins is the first winner in row-major order, so ties have one answer, everywhere.
+first column wins is the first winner in row-major order, so ties have one answer, everywhere. Both passes run over a
+few rows of output at a time, so that these stay in the cache.
 
 Global average:   y_nc = mean_{h,w} x_nhwc,    dx_nhwc = dy_nc / (H W)
 """
@@ -23,56 +24,75 @@ def taps(axis, size, stride, out):
 
 
 def max_along(x, axis, size, stride, out):
-    """Sliding maximum along one axis -> y, winner (uint8 offset of the first maximum in its window)."""
+    """Sliding maximum along one axis of x, `out` windows."""
     xp = xp_of(x)
     first, *others = taps(axis, size, stride, out)
-    y = x[first].copy()
-    winner = xp.zeros(y.shape, np.uint8)
-    for offset, tap in enumerate(others, start=1):
-        higher = x[tap] > y
-        # offsets grow, so the last one that was strictly higher is the largest: no masked write, which is slow
-        xp.maximum(winner, higher.view(np.uint8) * np.uint8(offset), out=winner)
+    y = xp.maximum(x[first], x[others[0]]) if others else x[first].copy()
+    for tap in others[1:]:
         xp.maximum(y, x[tap], out=y)
-    return y, winner
+    return y
 
 
-def max_along_backward(dy, winner, shape, axis, size, stride):
-    """Send dy to the winners: gradient of `max_along` with respect to an x of `shape`."""
-    dx = xp_of(dy).zeros(shape, dy.dtype)
+def first_winner(x, y, axis, size, stride):
+    """Offset (uint8) of the first place in each window that holds its maximum y: how many places come before it."""
+    xp = xp_of(x)
+    winner, before = xp.zeros(y.shape, np.uint8), xp.ones(y.shape, bool)
+    for tap in taps(axis, size, stride, y.shape[axis])[:-1]:
+        before &= x[tap] != y
+        winner += before
+    return winner
+
+
+def send_back(dy, winner, axis, size, stride, dx):
+    """Add dy to the winners' places in dx: the gradient of `max_along`."""
+    part = xp_of(dy).empty_like(dy)
     for offset, tap in enumerate(taps(axis, size, stride, dy.shape[axis])):
-        dx[tap] += dy * (winner == offset)
-    return dx
+        part[...] = winner == offset  # as numbers first: NumPy is slow at products of numbers and booleans
+        part *= dy
+        dx[tap] += part
 
 
-def max_pool_forward(x, size=3, stride=2, pad="same"):
-    """x (N, H, W, C) -> y (N, Ho, Wo, C), cache."""
+BLOCK = 2**17  # numbers of x in a block of output rows: what is read again and again then stays in the cache
+
+
+def row_blocks(x_shape, size, stride, out):
+    """Runs of output rows of one image, and the rows of the padded x that they see: pairs of indices (image, rows)."""
+    N, _, W, C = x_shape
+    step = max(1, BLOCK // (stride * W * C))
+    step = -(-out // -(-out // step))  # equal parts
+    for n, p in np.ndindex(N, -(-out // step)):
+        start, stop = p * step, min((p + 1) * step, out)
+        yield (n, slice(start, stop)), (n, slice(stride * start, stride * (stop - 1) + size))
+
+
+def max_pool_forward(x, size=3, stride=2, pad="same", winners=True):
+    """x (N, H, W, C) -> y (N, Ho, Wo, C), cache; winners=False: no record of who won, no cache (inference)."""
+    xp = xp_of(x)
     top, bottom, Ho = padding(x.shape[1], size, stride, pad)
     left, right, Wo = padding(x.shape[2], size, stride, pad)
     padded = pad2d(x, (top, bottom), (left, right), value=-np.inf)
-    rows, column_winner = max_along(padded, 2, size, stride, Wo)  # (N, Hp, Wo, C)
-    y, row_winner = max_along(rows, 1, size, stride, Ho)  # (N, Ho, Wo, C)
-    return y, (x.shape, padded.shape, (top, left), column_winner, row_winner, size, stride)
-
-
-def max_pool(x, size=3, stride=2, pad="same"):
-    """The forward pass alone: x (N, H, W, C) -> y (N, Ho, Wo, C), no record of who won."""
-    top, bottom, Ho = padding(x.shape[1], size, stride, pad)
-    left, right, Wo = padding(x.shape[2], size, stride, pad)
-    y = pad2d(x, (top, bottom), (left, right), value=-np.inf)
-    for axis, out in ((2, Wo), (1, Ho)):
-        first, *others = taps(axis, size, stride, out)
-        rows = y[first].copy()
-        for tap in others:
-            xp_of(x).maximum(rows, y[tap], out=rows)
-        y = rows
-    return y
+    N, Hp, _, C = padded.shape
+    y = xp.empty((N, Ho, Wo, C), x.dtype)
+    if winners:
+        row_winner, column_winner = xp.empty(y.shape, np.uint8), xp.empty((N, Hp, Wo, C), np.uint8)
+    for out, seen in row_blocks(padded.shape, size, stride, Ho):
+        rows = max_along(padded[seen], 1, size, stride, Wo)  # (rows seen, Wo, C)
+        y[out] = max_along(rows, 0, size, stride, len(y[out]))
+        if winners:
+            column_winner[seen] = first_winner(padded[seen], rows, 1, size, stride)
+            row_winner[out] = first_winner(rows, y[out], 0, size, stride)
+    return y, (x.shape, padded.shape, (top, left), column_winner, row_winner, size, stride) if winners else None
 
 
 def max_pool_backward(dy, cache):
     """dy (N, Ho, Wo, C) -> dx (N, H, W, C)."""
     (_, H, W, _), padded_shape, (top, left), column_winner, row_winner, size, stride = cache
-    drows = max_along_backward(dy, row_winner, column_winner.shape, 1, size, stride)
-    dpadded = max_along_backward(drows, column_winner, padded_shape, 2, size, stride)
+    xp = xp_of(dy)
+    dpadded = xp.zeros(padded_shape, dy.dtype)
+    for out, seen in row_blocks(padded_shape, size, stride, dy.shape[1]):
+        drows = xp.zeros(column_winner[seen].shape, dy.dtype)
+        send_back(dy[out], row_winner[out], 0, size, stride, drows)
+        send_back(drows, column_winner[seen], 1, size, stride, dpadded[seen])
     return dpadded[:, top : top + H, left : left + W]
 
 
@@ -104,7 +124,7 @@ class MaxPool2D(Layer):
 
     def predict(self, x):
         self.expect(x, ndim=4)
-        return max_pool(x, self.size, self.stride, self.pad)
+        return max_pool_forward(x, self.size, self.stride, self.pad, winners=False)[0]
 
 
 class GlobalAvgPool(Layer):

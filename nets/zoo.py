@@ -17,6 +17,7 @@ from nets.pooling import conv_pooling
 from nets.recurrent import deep_lstm
 
 TOWERS = ("alexnet", "googlenet", "features")
+CHUNKS = {"alexnet": 8, "googlenet": 4}  # frames at a time: AlexNet's large kernels want more (`layers.fft_conv`)
 HEADS = ("single", "conv", "lstm")
 
 
@@ -76,11 +77,13 @@ def build_tower(config, rng):
     return Sequential(**maps.layers, **fc), config.fc
 
 
-def build(config, seed=0, chunk=4, threads=None, recompute=False):
-    """A new network, its weights drawn from `seed`. chunk, threads, recompute: see `nets.frames.OverFrames`."""
+def build(config, seed=0, chunk=None, threads=None, recompute=False):
+    """A new network, its weights drawn from `seed`. chunk (None: the tower's own), threads, recompute: see OverFrames."""
     rng = np.random.default_rng(seed)
     frame_net, D = build_tower(config, rng)
-    tower = {} if frame_net is None else {"tower": OverFrames(frame_net, chunk, threads, recompute)}
+    tower = (
+        {} if frame_net is None else {"tower": OverFrames(frame_net, chunk or CHUNKS[config.tower], threads, recompute)}
+    )
     if config.head == "lstm":
         return deep_lstm(tower, D, config.classes, rng, config.units, config.depth)
     return conv_pooling(tower, D, config.classes, rng, config.fc, config.dropout)

@@ -112,6 +112,37 @@ def conv_at_zero(module):
     assert not dx.any() and not dW.any() and not db.any(), "gradient through a ReLU whose input is 0"
 
 
+FFTS = [(9, 9, 2, 3, 5), (12, 12, 2, 2, 3), (7, 19, 3, 2, 5), (20, 11, 1, 2, 5), (5, 5, 2, 2, 5), (9, 16, 2, 2, 2)]
+
+
+def fft_conv(module):
+    """Maps of one tile and of many, whole and clipped, odd and even lengths: y, dx, dW; and where it pays."""
+    for H, W, C, F, k in FFTS:
+        for block in (1, 2**18):
+            module.BLOCK = block
+            agrees(
+                lambda x, w: (module.fft_correlate(x, w), (x, w)),
+                lambda dy, cache: module.fft_grads(dy, *cache),
+                lambda x, w: oracles.conv(x, w, np.zeros(w.shape[3]), 1, "valid"),
+                [spaced((2, H, W, C), 1), normal(k, k, C, F)],
+                f"fft convolution {k}x{k} on {H}x{W}",
+            )
+            x, w = spaced((2, H, W, C), 1), normal(k, k, C, F)
+            dx, dW = module.fft_grads(module.fft_correlate(x, w), x, w, False)
+            assert dx is None and dW.shape == w.shape, "dx, which nobody asked for"
+    large, small = ((4, 28, 28, 96), (9, 9, 96, 256)), ((4, 28, 28, 96), (3, 3, 96, 128))
+    assert module.pays(*large, 1) and not module.pays(*large, 2) and not module.pays(*small, 1), "where it pays"
+
+
+def conv_by_fft(module):
+    """A convolution that goes the way of `layers.fft_conv`: bias, ReLU, padding, and both gradients."""
+    kept, module.pays = module.pays, lambda x, w, stride: stride == 1 and w[0] == w[1]
+    try:
+        conv(module)
+    finally:
+        module.pays = kept
+
+
 POOLS = [  # H, W, size, stride, pad
     (5, 6, 3, 2, "same"),
     (6, 7, 3, 2, "same"),
@@ -146,6 +177,14 @@ def max_pool(module):
             assert_close(
                 dx, oracles.give_back(dy, winners, shape), f"max-pool {options} of {what} values: dx", rtol=1e-12
             )
+
+
+def max_pool_in_blocks(module):
+    """The same with blocks of one row of output, and of two."""
+    whole = module.BLOCK
+    for module.BLOCK in (1, 60):
+        max_pool(module)
+    module.BLOCK = whole
 
 
 def global_average(module):

@@ -15,8 +15,9 @@ from scipy import signal
 
 CHECKS = {
     "layers.base": [units.expects],
-    "layers.conv": [maps.conv, maps.conv_in_blocks, maps.conv_of_one_channel, maps.conv_at_zero],
-    "layers.pool": [maps.max_pool, maps.global_average],
+    "layers.fft_conv": [maps.fft_conv],
+    "layers.conv": [maps.conv, maps.conv_by_fft, maps.conv_in_blocks, maps.conv_of_one_channel, maps.conv_at_zero],
+    "layers.pool": [maps.max_pool, maps.max_pool_in_blocks, maps.global_average],
     "layers.lrn": [maps.lrn, maps.lrn_defaults],
     "layers.lcn": [maps.lcn],
     "layers.linear": [units.linear],

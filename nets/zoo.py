@@ -78,12 +78,11 @@ def build_tower(config, rng):
 
 
 def build(config, seed=0, chunk=None, threads=None, recompute=False):
-    """A new network, its weights drawn from `seed`. chunk (None: the tower's own), threads, recompute: see OverFrames."""
+    """A new network, its weights drawn from `seed`; chunk (None: the tower's own), threads, recompute as OverFrames'."""
     rng = np.random.default_rng(seed)
     frame_net, D = build_tower(config, rng)
-    tower = (
-        {} if frame_net is None else {"tower": OverFrames(frame_net, chunk or CHUNKS[config.tower], threads, recompute)}
-    )
+    chunk = chunk or CHUNKS.get(config.tower)
+    tower = {} if frame_net is None else {"tower": OverFrames(frame_net, chunk, threads, recompute)}
     if config.head == "lstm":
         return deep_lstm(tower, D, config.classes, rng, config.units, config.depth)
     return conv_pooling(tower, D, config.classes, rng, config.fc, config.dropout)

@@ -5,6 +5,8 @@ here for videos, FeatureSet in data/features.py for features computed before. ba
 
 Example i of an epoch is drawn from default_rng([seed, epoch, i]) and the order from default_rng([seed, epoch]), so
 (seed, epoch, step) is the whole state of the loader: the number of threads and an interruption change nothing.
+
+Threads prepare clips while the net computes, across the ends of epochs too: only the very first batch is waited for.
 """
 
 import contextlib
@@ -84,28 +86,39 @@ class ClipSet:
         return cut(video, slice(None), centre_crop(*video.shape[1:3], self.size), self.mean, self.scale)
 
 
-def batches(dataset, batch: int, seed: int, epoch: int, start: int = 0, workers: int = 0) -> Iterator[Batch]:
-    """One epoch of training examples in batches of that size, the last one perhaps smaller.
+def batches(
+    dataset, batch: int, seed: int, epoch: int, start: int = 0, workers: int = 0, epochs: int = 1
+) -> Iterator[Batch]:
+    """Training examples from `epoch` on, for so many epochs, in batches of that size; an epoch's last may be smaller.
 
-    start: batches to leave out, to go on where a run stopped. workers: threads that prepare examples ahead, at most one
-    batch and one example a thread; 0 prepares them in the caller. An error in a thread is raised in the caller.
+    start: batches of the first epoch to leave out, to go on where a run stopped. workers: threads that prepare examples
+    ahead, at most one batch and one example a thread; 0 prepares them in the caller. An error in a thread is raised in
+    the caller.
     """
     for name, value, least in (("batch", batch, 1), ("start", start, 0), ("workers", workers, 0)):
         if value < least:
             raise ValueError(f"{name} is {value}, expected at least {least}")
-    if len(dataset) == 0:
+    V = len(dataset)
+    if V == 0:
         raise ValueError("the data set has no training examples")
-    order = np.random.default_rng([seed, epoch]).permutation(len(dataset)).astype(np.int64)[start * batch :]
 
-    def example(i):
-        return dataset.train_clip(int(i), np.random.default_rng([seed, epoch, int(i)]))
+    def orders():
+        for e in range(epoch, epoch + epochs):
+            order = np.random.default_rng([seed, e]).permutation(V).astype(np.int64)
+            yield e, order[start * batch if e == epoch else 0 :]
+
+    def example(item):
+        e, i = item
+        return dataset.train_clip(int(i), np.random.default_rng([seed, e, int(i)]))
 
     def collect():
-        with contextlib.closing(prepare(example, order, workers, ahead=batch + workers)) as clips:
-            for first in range(0, len(order), batch):
-                index = order[first : first + batch]
-                x = np.stack(list(itertools.islice(clips, len(index))))  # (N, T, ...)
-                yield Batch(x, dataset.labels[index], index)
+        items = ((e, i) for e, order in orders() for i in order)
+        with contextlib.closing(prepare(example, items, workers, ahead=batch + workers)) as clips:
+            for _, order in orders():
+                for first in range(0, len(order), batch):
+                    index = order[first : first + batch]
+                    x = np.stack(list(itertools.islice(clips, len(index))))  # (N, T, ...)
+                    yield Batch(x, dataset.labels[index], index)
 
     return collect()
 

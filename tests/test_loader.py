@@ -78,6 +78,31 @@ def test_threads_and_resuming_change_no_bit(workers, start):
             np.testing.assert_array_equal(p, q)
 
 
+@pytest.mark.parametrize("workers", [0, 3])
+def test_epochs_follow_each_other(workers):
+    """Three epochs in one go are the epochs one by one, an interrupted first one included."""
+    one_by_one = [b for e in (2, 3, 4) for b in batches(Drawn(), 4, seed=3, epoch=e, start=1 if e == 2 else 0)]
+    found = list(batches(Drawn(), 4, seed=3, epoch=2, start=1, workers=workers, epochs=3))
+    assert len(found) == len(one_by_one) == 8 and not alive()
+    for a, b in zip(found, one_by_one, strict=True):
+        for p, q in zip(a, b, strict=True):
+            np.testing.assert_array_equal(p, q)
+    assert list(batches(Drawn(), 4, seed=3, epoch=2, workers=workers, epochs=0)) == []
+
+
+def test_computing_does_not_wait_even_between_epochs():
+    """Eleven examples of up to 2 ms and an uneven last batch; once a batch was computed on, the next one is there."""
+    waits = []
+    with closing(batches(Drawn(), 4, seed=0, epoch=0, workers=2, epochs=4)) as source:
+        started = time.perf_counter()
+        for _ in source:
+            waits.append(time.perf_counter() - started)
+            time.sleep(0.03)  # a training step
+            started = time.perf_counter()
+    assert len(waits) == 12
+    assert np.median(waits[1:]) < 0.0015 and np.median(waits[3::3]) < 0.0015  # the latter: first of an epoch
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_errors_reach_the_caller(tmp_path, workers):
     """A bad file is named, and no thread is left."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data.folder import load_folder, load_videos
-from data.splits import Video, check_groups, group_of, split_by_group
-from data.ucf101 import COUNTS, load_ucf101, read_classes, read_fold, read_list, read_skip
+from data.splits import Video, check_groups, group_of, read_skip, split_by_group
+from data.ucf101 import COUNTS, load_ucf101, read_classes, read_fold, read_list
 
 
 def make_ucf(root, lists=None):

@@ -5,8 +5,8 @@
     <root>/test_partition.txt
     <root>/.../UDqivjS-lpI.mp4      the video: named by its YouTube id, in any folder below root, any video suffix
 
-labels.txt may stand beside root as well, the partitions beside it or in a folder original/, as they are published. One
-partition alone will do for testing, or for training. Nothing is downloaded.
+labels.txt may stand beside root as well, the partitions beside it or in a folder original/, as they are published. The
+test partition alone will do to evaluate a network. Nothing is downloaded.
 
 About 5 % of the videos belong to several classes: labels are tuples of classes here, rows of a multi-hot matrix in
 batches. Videos are known by their ids in caches and skip lists. Many links are dead, so that everybody has another part

@@ -9,7 +9,7 @@ import pytest
 
 from data.augment import cache_side
 from data.cache import Decoder, FrameCache
-from data.loader import ClipSet, batches, prepare
+from data.loader import ClipSet, batches, label_array, prepare
 from data.splits import Video
 from data.video import VideoError, write_video
 
@@ -190,6 +190,32 @@ def test_test_clips(clips, rng):
         next(clips.test_clips(5, 4))
     whole = clips.whole_video(2)
     assert whole.shape == (5, 16, 16, 3) and whole[:, 0, 0].tolist() == [[t, 2, 2] for t in range(5)]
+
+
+def test_videos_of_one_length(rng):
+    """With a length, shorter videos repeat from the start up to there, in training, in views, and whole."""
+    videos = [Video(None, k % 2, str(k), "") for k in range(6)]
+    clips = ClipSet(["a", "b"], videos, Pixels(), frames=5, size=16, mean=0, scale=1, length=8)
+    starts = set()
+    for _ in range(40):
+        x = clips.train_clip(0, rng)[:, 0, 0, 0]  # a video of 3 frames
+        assert (np.diff(x) % 3 == 1).all()
+        starts.add(x[0])
+    assert starts == {0, 1, 2}
+    assert [v[0, 0, 0, 0] for v in clips.test_clips(0, 4, rng)] == [0, 1, 2, 0]
+    assert clips.whole_video(0)[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert [len(x) for x in clips.blocks(0, block=3)] == [3, 3, 2]
+    np.testing.assert_array_equal(np.concatenate(list(clips.blocks(0, block=3))), clips.whole_video(0))
+
+
+def test_labels_of_several_classes():
+    """Tuples of classes become rows of a bool matrix, which batches hand on; a set without any stays integers."""
+    videos = [Video(None, label, str(k), "") for k, label in enumerate([(1,), (0, 2), (2,)])]
+    clips = ClipSet(list("abc"), videos, Pixels(), frames=2, size=16)
+    assert clips.labels.dtype == bool and clips.labels.tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 1]]
+    for batch in batches(clips, 2, seed=0, epoch=0):
+        np.testing.assert_array_equal(batch.labels, clips.labels[batch.index])
+    assert label_array([2, 0], 3).dtype == np.int64 and label_array([2, 0], 3).tolist() == [2, 0]
 
 
 def test_from_files_through_the_cache(tmp_path):

@@ -69,6 +69,8 @@ def train_fold(args, fold, out, resume):
     train_set, test_set = open_data(
         args.data, frames, args.size, data, fold, cache_of(args), args.skip, available=args.available
     )
+    if len(test_set) == 0:
+        raise ValueError(f"{args.data}: no test videos; expected some, for every run ends with a test")
     net_options = chosen(args, NetConfig) | {"frames": train_set.frames, "classes": len(train_set.classes)}
     if features:
         net_options |= {"tower": "features", "features": train_set.feat.shape[2]}

@@ -3,10 +3,10 @@
     <root>/256px_native/manifest.jsonl            first line: side, fps; then one line a video, the last one counts
     <root>/256px_native/Archery/v_Archery_g01_c01.avi.npy      uint8 (frames, 256, 256, 3), RGB
 
-Another side or frame rate has a folder of its own, so a cache is never read with other parameters than it was built
-with. An entry is used only if its source still has the checksum noted in the manifest (looked at once a process) and
-the array has the noted shape; else it is built again. Files appear whole (temporary file, then os.replace) and before
-their line in the manifest, so building may be interrupted anywhere and goes on from there.
+Another side, frame rate or limit has a folder of its own, so a cache is never read with other parameters than it was
+built with. An entry is used only if its source still has the checksum noted in the manifest (looked at once a process)
+and the array has the noted shape; else it is built again. Files appear whole (temporary file, then os.replace) and
+before their line in the manifest, so building may be interrupted anywhere and goes on from there.
 """
 
 import contextlib
@@ -51,16 +51,19 @@ def replacing(path):
 
 
 class Decoder:
-    """Frames of a video at side x side pixels and fps frames per second (None: native), decoded at every call."""
+    """Frames of a video at side x side pixels and fps frames per second (None: native), decoded at every call.
 
-    def __init__(self, side: int = 256, fps: float | None = None):
+    limit: frames at most, from the start; the rest of a video is not decoded. None: all.
+    """
+
+    def __init__(self, side: int = 256, fps: float | None = None, limit: int | None = None):
         if side < 1:
             raise ValueError(f"side is {side}, expected a positive number of pixels")
-        self.side, self.fps = side, fps
+        self.side, self.fps, self.limit = side, fps, limit
 
     def frames(self, video: Video) -> np.ndarray:
-        """All frames of a video: uint8 RGB (frames, side, side, 3). Raises what read_frames raises."""
-        return np.stack(list(read_frames(video.path, self.fps, self.side)))
+        """The frames of a video: uint8 RGB (frames, side, side, 3). Raises what read_frames raises."""
+        return np.stack(list(read_frames(video.path, self.fps, self.side, self.limit)))
 
 
 class FrameCache(Decoder):
@@ -69,9 +72,10 @@ class FrameCache(Decoder):
     Raises ValueError if the manifest found there is not one of these parameters.
     """
 
-    def __init__(self, root, side: int = 256, fps: float | None = None):
-        super().__init__(side, fps)
-        self.folder = Path(root) / f"{side}px_{'native' if fps is None else f'{fps:g}fps'}"
+    def __init__(self, root, side: int = 256, fps: float | None = None, limit: int | None = None):
+        super().__init__(side, fps, limit)
+        rate = ("native" if fps is None else f"{fps:g}fps") + ("" if limit is None else f"_first{limit}")
+        self.folder = Path(root) / f"{side}px_{rate}"
         self.manifest = self.folder / "manifest.jsonl"
         self._lock = threading.Lock()
         self._checked = {}  # name -> (path, checksum) of sources seen by this process
@@ -123,7 +127,7 @@ class FrameCache(Decoder):
         with replacing(file) as out:
             # NumPy leaves room in the header for the count to grow: it is written again when the count is known
             self._write_header(out, count)
-            for frame in read_frames(video.path, self.fps, self.side):
+            for frame in read_frames(video.path, self.fps, self.side, self.limit):
                 out.write(frame.tobytes())
                 count += 1
             out.seek(0)
@@ -141,6 +145,7 @@ class FrameCache(Decoder):
     def _read_manifest(self):
         """Entries by name; a new manifest if there is none."""
         parameters = {"format": "snippets frames 1", "side": self.side, "fps": self.fps}
+        parameters |= {} if self.limit is None else {"limit": self.limit}
         if not self.manifest.exists():
             with replacing(self.manifest) as file:
                 file.write(json.dumps(parameters).encode())

@@ -3,10 +3,13 @@
 A file is an .npz with
 
     feat     (V, T, D)  any number type, frames in time order; the value is feat * scale
-    label    (V,)       integers; their order gives the labels 0..K-1 (UCF-101's 2, 3, 8 become 0, 1, 2)
+    label    (V,)       integers; their order gives the labels 0..K-1 (UCF-101's 2, 3, 8 become 0, 1, 2); or multi-hot
+                        (V, K) of 0 and 1, for videos of several classes
     is_test  (V,)       1 or True: test video
     scale    optional: a number, or one for each of the D features
     name     optional (V,): "Class/file.avi"; gives the class names
+    classes  optional (K,): the class names of multi-hot labels
+    fold     optional: number of the official split that is_test is of
 
 Features stay in memory as they are in the file (uint8 is a quarter of float32) and are converted clip by clip.
 """
@@ -53,6 +56,10 @@ class FeatureSet:
         """x (frames, D): all features of video i."""
         return self._values(self.feat[self.rows[i]])
 
+    def blocks(self, i: int) -> Iterator[np.ndarray]:
+        """The frames of whole_video, all at a time."""
+        yield self.whole_video(i)
+
     def _clip(self, i, first):
         return self._values(self.feat[self.rows[i], window(self.feat.shape[1], self.frames, first)])
 
@@ -69,23 +76,37 @@ def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureS
     Raises FileNotFoundError, or ValueError for a file that is not as described above or holds NaN or infinite values.
     """
     arrays = _read(path)
+    _check(path, arrays)
     feat, label, is_test = arrays["feat"], arrays["label"], arrays["is_test"].astype(bool)
-    ids, labels = np.unique(label, return_inverse=True)
     names = [str(name) for name in arrays.get("name", np.arange(len(feat)))]
-    classes = _class_names(path, ids, label, names)
+    if label.ndim == 2:
+        labels, classes = label.astype(bool), [str(name) for name in arrays.get("classes", np.arange(label.shape[1]))]
+    else:
+        ids, labels = np.unique(label, return_inverse=True)
+        labels, classes = labels.astype(np.int64), _class_names(path, ids, label, names)
     scale = arrays.get("scale", np.ones(1)).astype(np.float32)
     sets = []
     for rows in (np.flatnonzero(~is_test), np.flatnonzero(is_test)):
         chosen = [names[row] for row in rows]
-        sets.append(FeatureSet(feat, scale, rows, labels[rows].astype(np.int64), classes, chosen, frames, unit))
+        sets.append(FeatureSet(feat, scale, rows, labels[rows], classes, chosen, frames, unit))
     return sets[0], sets[1]
 
 
-def save_features(path, feat, label, is_test, name=None, scale=None) -> None:
+def fold_in(path) -> int | None:
+    """The fold that a feature file notes, None if it notes none."""
+    fold = _read(path, ("fold",)).get("fold")
+    return None if fold is None else int(fold)
+
+
+def save_features(path, feat, label, is_test, name=None, scale=None, classes=None, fold=None) -> None:
     """Write a feature file as described above, in one step: an error leaves what stood there before."""
     arrays = {"feat": np.asarray(feat), "label": np.asarray(label), "is_test": np.asarray(is_test)}
     if name is not None:
         arrays["name"] = np.asarray(name, dtype=str)
+    if classes is not None:
+        arrays["classes"] = np.asarray(classes, dtype=str)
+    if fold is not None:
+        arrays["fold"] = np.asarray(fold)
     if scale is not None:
         arrays["scale"] = np.asarray(scale, np.float32)
     _check(path, arrays)
@@ -93,16 +114,19 @@ def save_features(path, feat, label, is_test, name=None, scale=None) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def _read(path):
+ARRAYS = ("feat", "label", "is_test", "scale", "name", "classes", "fold")
+
+
+def _read(path, wanted=ARRAYS):
+    """The file's arrays among those wanted."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such feature file")
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("feat", "label", "is_test", "scale", "name") if key in file}
+            arrays = {key: file[key] for key in wanted if key in file}
     except (ValueError, EOFError, OSError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not an .npz file of plain arrays, or damaged ({error}); compute it again") from error
-    _check(path, arrays)
     return arrays
 
 
@@ -114,11 +138,17 @@ def _check(path, arrays):
     feat = arrays["feat"]
     if feat.ndim != 3 or 0 in feat.shape or feat.dtype.kind not in "fiu":
         raise ValueError(f"{path}: feat is {feat.dtype} {feat.shape}, expected numbers (videos, frames, features)")
+    label = arrays["label"]
+    multi_hot = label.ndim == 2 and len(label) == len(feat)
     for key in ("label", "is_test", "name"):
-        if key in arrays and arrays[key].shape != feat.shape[:1]:
+        if key in arrays and arrays[key].shape != feat.shape[:1] and not (key == "label" and multi_hot):
             raise ValueError(f"{path}: {key} has shape {arrays[key].shape}, expected {feat.shape[:1]}, one a video")
-    if arrays["label"].dtype.kind not in "iu":
-        raise ValueError(f"{path}: label has dtype {arrays['label'].dtype}, expected integers")
+    if multi_hot:
+        _check_multi_hot(path, label, arrays.get("classes"))
+    if not multi_hot and label.dtype.kind not in "iu":
+        raise ValueError(f"{path}: label has dtype {label.dtype}, expected integers")
+    if "fold" in arrays and (arrays["fold"].shape != () or arrays["fold"].dtype.kind not in "iu"):
+        raise ValueError(f"{path}: fold is {arrays['fold']!r}, expected one whole number")
     if not np.isin(arrays["is_test"], (0, 1)).all():
         raise ValueError(f"{path}: is_test holds other values than 0 and 1")
     scale = arrays.get("scale", np.ones(1))
@@ -129,6 +159,14 @@ def _check(path, arrays):
         bad = next((v for v, x in enumerate(feat) if not np.isfinite(x).all()), None)
         if bad is not None:
             raise ValueError(f"{path}: feat of video {bad} holds NaN or infinite values; compute it again")
+
+
+def _check_multi_hot(path, label, classes):
+    """Raises ValueError unless labels (V, K) are 0 and 1 with a class for every video, and K names if any."""
+    if not np.isin(label, (0, 1)).all() or not label.any(axis=1).all():
+        raise ValueError(f"{path}: label (videos, classes) must hold 0 and 1 only, and a 1 for every video")
+    if classes is not None and classes.shape != label.shape[1:]:
+        raise ValueError(f"{path}: classes has shape {classes.shape}, expected one name for each of {label.shape[1]}")
 
 
 def _class_names(path, ids, label, names):

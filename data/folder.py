@@ -1,27 +1,55 @@
-"""Your own videos: one folder a class, no lists needed.
+"""Any folder of videos: UCF-101 and Sports-1M by their lists, your own videos by folder, no lists needed.
 
     <root>/<class>/<any name>.avi
 
-Classes are the folders in alphabetical order. The videos are split for three-fold cross-validation, by group.
+Classes are then the folders in alphabetical order, and the videos are split for three-fold cross-validation, by group.
 """
 
 from collections.abc import Collection
 from pathlib import Path
 
-from data.splits import Split, Video, group_of, split_by_group
-from data.ucf101 import LISTS, find_lists, load_ucf101
+from data.splits import (
+    Split,
+    Video,
+    check_groups,
+    check_present,
+    check_skip,
+    group_of,
+    only_present,
+    split_by_group,
+)
+from data.sports1m import is_sports1m, list_sports1m
+from data.ucf101 import LISTS, find_lists, list_ucf101
+from data.video import SUFFIXES
 
-SUFFIXES = {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"}
 
+def list_videos(root, fold: int | None = 1, seed: int = 0, skip: Collection[str] = ()) -> Split:
+    """Classes, training and test videos of root, by the lists in or beside it or by folder, unchecked.
 
-def load_videos(root, fold: int = 1, seed: int = 0, skip: Collection[str] = ()) -> Split:
-    """Classes, training and test videos under root: by the official lists if they are there, else by folder.
-
-    seed: of the split by folder. skip: names ("Class/file.avi") to leave out. Errors: see load_ucf101, load_folder.
+    fold: None for Sports-1M, which has none. seed: of the split by folder. skip: names to leave out ("Class/file.avi",
+    or the YouTube id). Errors: see list_ucf101, list_sports1m, load_folder.
     """
     if find_lists(root) is not None:
-        return load_ucf101(root, fold, skip)
+        return list_ucf101(root, fold, skip)
+    if is_sports1m(root):
+        return list_sports1m(root, skip)
     return load_folder(root, fold, seed, skip)
+
+
+def load_videos(
+    root, fold: int | None = 1, seed: int = 0, skip: Collection[str] = (), available: bool = False
+) -> Split:
+    """What list_videos lists, if it is all there and nothing is on both sides; with `available`, what of it is there.
+
+    Raises FileNotFoundError for missing files, ValueError for a video or a group on both sides.
+    """
+    split = list_videos(root, fold, seed, skip)
+    if available:
+        split = only_present(split)
+    else:
+        check_present(split, f"the lists of {root}" + ("" if fold is None else f", fold {fold}"))
+    check_groups(split.train, split.test, split.classes)
+    return split
 
 
 def load_folder(root, fold: int = 1, seed: int = 0, skip: Collection[str] = ()) -> Split:
@@ -45,8 +73,6 @@ def load_folder(root, fold: int = 1, seed: int = 0, skip: Collection[str] = ()) 
                 f"{folder}: no videos ({', '.join(sorted(SUFFIXES))}) for this class; add some or remove it"
             )
         videos += [Video(p, label, f"{folder.name}/{p.name}", group_of(p.name)) for p in files]
-    unknown = set(skip) - {video.name for video in videos}
-    if unknown:
-        raise ValueError(f"skip list: {min(unknown)} is not among the {len(videos)} videos in {root}")
+    check_skip(skip, {video.name for video in videos}, f"among the {len(videos)} videos in {root}")
     videos = [video for video in videos if video.name not in skip]
     return split_by_group(videos, [folder.name for folder in folders], fold, seed=seed)

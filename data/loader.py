@@ -1,10 +1,12 @@
 """From a list of videos to batches of clips.
 
-A data set is any object with classes, labels, names, len(), train_clip(i, rng) and test_clips(i, views, rng): ClipSet
-here for videos, FeatureSet in data/features.py for features computed before. batches() draws from either.
+A data set is any object with classes, labels, names, len(), train_clip(i, rng), test_clips(i, views, rng), blocks(i):
+ClipSet here for videos, FeatureSet in data/features.py for features computed before. batches() draws from either.
 
 Example i of an epoch is drawn from default_rng([seed, epoch, i]) and the order from default_rng([seed, epoch]), so
 (seed, epoch, step) is the whole state of the loader: the number of threads and an interruption change nothing.
+
+Threads prepare clips while the net computes, across the ends of epochs too: only the very first batch is waited for.
 """
 
 import contextlib
@@ -33,7 +35,8 @@ class ClipSet:
     """Clips of T = frames from videos, cropped to size x size and scaled: x = (pixel - mean) / scale, float32.
 
     source: where frames come from, a Decoder or a FrameCache; its side must be at least size (see cache_side).
-    labels (V,) int64 and names, one a video.
+    length: frames that every video is taken to have; one that has fewer goes on from its start. None: its own number.
+    labels: (V,) int64, or bool multi-hot (V, K) where videos carry tuples of classes; names: one a video.
     """
 
     def __init__(
@@ -45,13 +48,15 @@ class ClipSet:
         size: int = 220,
         mean: float = 127.5,
         scale: float = 127.5,
+        length: int | None = None,
     ):
         if frames < 1:
             raise ValueError(f"frames is {frames}, expected at least 1 a clip")
         centre_crop(source.side, source.side, size)  # raises if it does not fit
         self.classes, self.videos, self.source = classes, videos, source
         self.frames, self.size, self.mean, self.scale = frames, size, mean, scale
-        self.labels = np.array([video.label for video in videos], np.int64)
+        self.length = length
+        self.labels = label_array([video.label for video in videos], len(classes))
         self.names = [video.name for video in videos]
 
     def __len__(self):
@@ -60,7 +65,7 @@ class ClipSet:
     def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
         """x (T, size, size, 3) of video i from a random first frame, under one random crop and flip for all frames."""
         video = self.source.frames(self.videos[i])
-        index = window(len(video), self.frames, random_first(len(video), self.frames, rng))
+        index = window(len(video), self.frames, random_first(self.length or len(video), self.frames, rng))
         return cut(video, index, random_crop(*video.shape[1:3], self.size, rng), self.mean, self.scale)
 
     def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
@@ -72,7 +77,7 @@ class ClipSet:
         if views > 1 and rng is None:
             raise ValueError(f"{views} views need rng for their crops and flips, found None")
         video = self.source.frames(self.videos[i])
-        for first in spread_firsts(len(video), self.frames, views):
+        for first in spread_firsts(self.length or len(video), self.frames, views):
             crop = centre_crop(*video.shape[1:3], self.size)
             if views > 1:
                 crop = random_crop(*video.shape[1:3], self.size, rng)
@@ -80,32 +85,59 @@ class ClipSet:
 
     def whole_video(self, i: int) -> np.ndarray:
         """All frames of video i under the centre crop: x (frames, size, size, 3)."""
+        return np.concatenate(list(self.blocks(i)))
+
+    def blocks(self, i: int, block: int = 32) -> Iterator[np.ndarray]:
+        """The frames of whole_video, so many at a time: x (t, size, size, 3)."""
         video = self.source.frames(self.videos[i])
-        return cut(video, slice(None), centre_crop(*video.shape[1:3], self.size), self.mean, self.scale)
+        crop, length = centre_crop(*video.shape[1:3], self.size), self.length or len(video)
+        for first in range(0, length, block):
+            yield cut(video, window(len(video), min(block, length - first), first), crop, self.mean, self.scale)
 
 
-def batches(dataset, batch: int, seed: int, epoch: int, start: int = 0, workers: int = 0) -> Iterator[Batch]:
-    """One epoch of training examples in batches of that size, the last one perhaps smaller.
+def label_array(labels, K: int) -> np.ndarray:
+    """(V,) int64 of classes 0..K-1; multi-hot (V, K) bool if they are tuples of classes."""
+    if not any(isinstance(label, tuple) for label in labels):
+        return np.array(labels, np.int64)
+    hot = np.zeros((len(labels), K), bool)
+    for row, label in zip(hot, labels, strict=True):
+        row[list(label)] = True
+    return hot
 
-    start: batches to leave out, to go on where a run stopped. workers: threads that prepare examples ahead, at most one
-    batch and one example a thread; 0 prepares them in the caller. An error in a thread is raised in the caller.
+
+def batches(
+    dataset, batch: int, seed: int, epoch: int, start: int = 0, workers: int = 0, epochs: int = 1
+) -> Iterator[Batch]:
+    """Training examples from `epoch` on, for so many epochs, in batches of that size; an epoch's last may be smaller.
+
+    start: batches of the first epoch to leave out, to go on where a run stopped. workers: threads that prepare examples
+    ahead, at most one batch and one example a thread; 0 prepares them in the caller. An error in a thread is raised in
+    the caller.
     """
     for name, value, least in (("batch", batch, 1), ("start", start, 0), ("workers", workers, 0)):
         if value < least:
             raise ValueError(f"{name} is {value}, expected at least {least}")
-    if len(dataset) == 0:
+    V = len(dataset)
+    if V == 0:
         raise ValueError("the data set has no training examples")
-    order = np.random.default_rng([seed, epoch]).permutation(len(dataset)).astype(np.int64)[start * batch :]
 
-    def example(i):
-        return dataset.train_clip(int(i), np.random.default_rng([seed, epoch, int(i)]))
+    def orders():
+        for e in range(epoch, epoch + epochs):
+            order = np.random.default_rng([seed, e]).permutation(V).astype(np.int64)
+            yield e, order[start * batch if e == epoch else 0 :]
+
+    def example(item):
+        e, i = item
+        return dataset.train_clip(int(i), np.random.default_rng([seed, e, int(i)]))
 
     def collect():
-        with contextlib.closing(prepare(example, order, workers, ahead=batch + workers)) as clips:
-            for first in range(0, len(order), batch):
-                index = order[first : first + batch]
-                x = np.stack(list(itertools.islice(clips, len(index))))  # (N, T, ...)
-                yield Batch(x, dataset.labels[index], index)
+        items = ((e, i) for e, order in orders() for i in order)
+        with contextlib.closing(prepare(example, items, workers, ahead=batch + workers)) as clips:
+            for _, order in orders():
+                for first in range(0, len(order), batch):
+                    index = order[first : first + batch]
+                    x = np.stack(list(itertools.islice(clips, len(index))))  # (N, T, ...)
+                    yield Batch(x, dataset.labels[index], index)
 
     return collect()
 

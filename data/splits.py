@@ -6,6 +6,7 @@ against 76 % on the official one, in a reported case), so it is refused.
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +14,10 @@ import numpy as np
 
 
 class Video(NamedTuple):
-    """One video: where it is, its class 0..K-1, its name in lists and caches ("Class/file.avi"), its group."""
+    """One video: where it is, its class 0..K-1 (or a tuple of them), its name ("Class/file.avi"), its group."""
 
     path: Path
-    label: int
+    label: int | tuple[int, ...]
     name: str
     group: str
 
@@ -36,7 +37,13 @@ def group_of(file_name: str) -> str:
 
 
 def check_groups(train: list[Video], test: list[Video], classes: list[str]) -> None:
-    """Raises ValueError if a (class, group) has videos on both sides."""
+    """Raises ValueError if a video is on both sides, or a (class, group) has videos on both."""
+    both = {v.name for v in train} & {v.name for v in test}
+    if both:
+        raise ValueError(
+            f"{min(both)} is on both sides of the split (such videos: {len(both)}); take it off one of the lists, or "
+            "name it in a skip list"
+        )
     both = {(v.label, v.group) for v in train} & {(v.label, v.group) for v in test}
     if both:
         label, group = min(both)
@@ -44,6 +51,24 @@ def check_groups(train: list[Video], test: list[Video], classes: list[str]) -> N
         raise ValueError(
             f"group {group} of class {classes[label]} is on both sides of the split ({names[0]} trains, {names[1]} "
             f"tests; such groups: {len(both)}); keep all clips of a group on one side"
+        )
+
+
+def only_present(split: Split) -> Split:
+    """The split without the videos whose files are not there."""
+    train, test = ([v for v in side if v.path.is_file()] for side in (split.train, split.test))
+    return Split(split.classes, train, test)
+
+
+def check_present(split: Split, lists) -> None:
+    """Raises FileNotFoundError that counts the videos, listed in `lists`, whose files are not there."""
+    listed = split.train + split.test
+    missing = [video for video in listed if not video.path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{missing[0].path}: listed in {lists}, but not there (missing: {len(missing)} of {len(listed)} videos); "
+            "get them, or name those to do without in a skip list (snippets check-data writes one), or take what there "
+            "is with --available"
         )
 
 
@@ -74,3 +99,23 @@ def check_fold(fold: int, folds: int = 3) -> None:
     """Raises ValueError unless fold is one of 1..folds."""
     if fold not in range(1, folds + 1):
         raise ValueError(f"fold is {fold}, expected one of 1 to {folds}")
+
+
+def read_skip(path) -> set[str]:
+    """Names to leave out, one a line ("Class/file.avi"); blank lines and lines that begin with # say nothing."""
+    return {line for line in lines_of(path) if not line.startswith("#")}
+
+
+def check_skip(skip: Collection[str], known: Collection[str], where: str) -> None:
+    """Raises ValueError for a name to leave out that nobody knows, a slip of the pen most likely."""
+    unknown = set(skip) - set(known)
+    if unknown:
+        raise ValueError(f"skip list: {min(unknown)} is not {where}")
+
+
+def lines_of(path) -> list[str]:
+    """Lines of a text file without their ends (CRLF or LF) and without blank ones."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such list")
+    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]

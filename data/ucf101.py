@@ -14,7 +14,16 @@ so the counts of the 101 classes are known and checked.
 from collections.abc import Collection
 from pathlib import Path
 
-from data.splits import Split, Video, check_fold, check_groups, group_of
+from data.splits import (
+    Split,
+    Video,
+    check_fold,
+    check_groups,
+    check_present,
+    check_skip,
+    group_of,
+    lines_of,
+)
 
 COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}  # training and test videos of fold 1, 2, 3
 LISTS = "ucfTrainTestlist"
@@ -29,7 +38,7 @@ def find_lists(root) -> Path | None:
 def read_classes(lists) -> list[str]:
     """Class names from classInd.txt, in the order of their numbers, which must be 1, 2, ... K."""
     path = Path(lists) / "classInd.txt"
-    pairs = [line.split(maxsplit=1) for line in _lines(path)]
+    pairs = [line.split(maxsplit=1) for line in lines_of(path)]
     if not pairs or any(len(p) != 2 or p[0] != str(n) for n, p in enumerate(pairs, 1)):
         n = next((n for n, p in enumerate(pairs, 1) if len(p) != 2 or p[0] != str(n)), 1)
         found = " ".join(pairs[n - 1]) if pairs else "nothing"
@@ -48,7 +57,7 @@ def read_list(path, classes: list[str]) -> list[tuple[str, int]]:
     """
     index = {name: label for label, name in enumerate(classes)}
     videos = {}
-    for line in _lines(path):
+    for line in lines_of(path):
         name, *number = line.split()
         folder = name.partition("/")[0]
         if folder == name or len(number) > 1:
@@ -79,40 +88,26 @@ def read_fold(lists, fold: int) -> tuple[list[str], list[tuple[str, int]], list[
     return classes, train, test
 
 
-def load_ucf101(root, fold: int = 1, skip: Collection[str] = ()) -> Split:
-    """Fold 1, 2 or 3 of the videos under root, by the lists in or beside it.
+def list_ucf101(root, fold: int = 1, skip: Collection[str] = ()) -> Split:
+    """Fold 1, 2 or 3 of the videos under root as the lists in or beside it have them, be the files there or not.
 
     skip: names ("Class/file.avi") of videos to leave out, damaged ones for instance; each must be in the lists.
-    Raises FileNotFoundError for no lists or a listed video that is missing, ValueError for lists that are not right.
+    Raises FileNotFoundError for no lists, ValueError for lists that are not right.
     """
     root, lists = Path(root), find_lists(root)
     if lists is None:
         raise FileNotFoundError(f"{root}: no {LISTS}/classInd.txt in it or beside it; put the split lists there")
     classes, *sides = read_fold(lists, fold)
-    unknown = set(skip) - {name for side in sides for name, _ in side}
-    if unknown:
-        raise ValueError(f"skip list: {min(unknown)} is not in the lists of fold {fold} in {lists}")
+    check_skip(skip, {name for side in sides for name, _ in side}, f"in the lists of fold {fold} in {lists}")
     train, test = (
         [Video(root / name, label, name, group_of(name)) for name, label in side if name not in skip] for side in sides
     )
-    missing = [video.name for video in train + test if not video.path.is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{root / missing[0]}: listed in {lists}, fold {fold}, but not there (missing: {len(missing)} of "
-            f"{len(train) + len(test)} videos); get them, or name those to do without in a skip list"
-        )
-    check_groups(train, test, classes)
     return Split(classes, train, test)
 
 
-def read_skip(path) -> set[str]:
-    """Names to leave out, one "Class/file.avi" a line; blank lines and lines that begin with # say nothing."""
-    return {line for line in _lines(path) if not line.startswith("#")}
-
-
-def _lines(path):
-    """Lines of a text file without their ends (CRLF or LF) and without blank ones."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such list")
-    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+def load_ucf101(root, fold: int = 1, skip: Collection[str] = ()) -> Split:
+    """What list_ucf101 lists; FileNotFoundError if a listed video is missing, ValueError for a group on both sides."""
+    split = list_ucf101(root, fold, skip)
+    check_present(split, f"{find_lists(root)}, fold {fold}")
+    check_groups(split.train, split.test, split.classes)
+    return split

@@ -17,6 +17,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+SUFFIXES = {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"}  # of video files
+
 # How far a file may end before its declared length. Real AVI and MP4 clips reach their declared count exactly, counted
 # in packets (packed B-frames cost the decoder a frame), so the count is taken at its word, with one exception: encoders
 # drop a repeated frame by an empty chunk, which leaves no trace at the end of a file, so an AVI file whose bytes are
@@ -49,16 +51,26 @@ def read_header(path) -> Header:
         return Header(float(stream.average_rate or 0), stream.frames, stream.width, stream.height)
 
 
-def read_frames(path, fps: float | None = None, size: int | tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+def read_frames(
+    path, fps: float | None = None, size: int | tuple[int, int] | None = None, limit: int | None = None
+) -> Iterator[np.ndarray]:
     """Decode a video frame by frame: uint8 RGB arrays (H, W, 3), in order, each one the caller's own.
 
     fps: frames per second to resample to (nearest frame in time, repeated or left out); None keeps every native frame.
     size: side of a square or (height, width) in pixels, aspect ratio not kept; None keeps the native size.
+    limit: frames after which to stop; what lies behind them is neither decoded nor checked.
     Raises FileNotFoundError, or VideoError for an empty, damaged or truncated file or one that is no video; damage is
     reported when it is reached, so take all frames before trusting any.
     """
     if fps is not None and not fps > 0:
         raise ValueError(f"fps is {fps}, expected a positive number of frames per second, or None for the native rate")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}, expected at least 1 frame, or None for all")
+    yield from itertools.islice(_decode(path, fps, size), limit)
+
+
+def _decode(path, fps, size):
+    """All frames of `read_frames`."""
     with _open(path) as container:
         graph = None
         for frame in _intact(path, container):

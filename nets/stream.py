@@ -57,6 +57,15 @@ def stream(net, blocks, mode="weighted"):
     return softmax(Sequential(**after).predict(highest))[0] if pool else predictions.result()
 
 
+def streams(net):
+    """Whether `stream` can run the net; if not, it must see all frames at once."""
+    try:
+        parts_in_time(net)
+    except TypeError:
+        return False
+    return True
+
+
 def parts_in_time(net):
     """The net's layers that run on every block, whether the maximum over time follows, and the layers after it."""
     before, rest = {}, dict(net.layers)

@@ -55,6 +55,10 @@ def test_other_parameters_are_another_cache(tmp_path, video):
     for side, fps, shape in ((32, None, (7, 32, 32, 3)), (16, None, (7, 16, 16, 3)), (32, 50, (14, 32, 32, 3))):
         assert FrameCache(tmp_path / "cache", side, fps).frames(video).shape == shape
     assert FrameCache(tmp_path / "cache", 32).frames(video).shape == (7, 32, 32, 3)
+    for limit, frames in ((3, 3), (9, 7)):
+        cache = FrameCache(tmp_path / "cache", 32, limit=limit)
+        assert cache.frames(video).shape == (frames, 32, 32, 3) and str(limit) in cache.folder.name
+        np.testing.assert_array_equal(cache.frames(video), Decoder(32, limit=limit).frames(video))
     (tmp_path / "cache" / "32px_native").rename(tmp_path / "cache" / "20px_native")
     with pytest.raises(ValueError, match="manifest.jsonl begins with .*'side': 32.*, expected .*'side': 20"):
         FrameCache(tmp_path / "cache", 20)

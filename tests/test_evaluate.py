@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from layers.base import Sequential
 from layers.linear import Linear
-from layers.temporal import TemporalAvgPool
-from training.evaluate import MODES, Result, clip_probabilities, evaluate, hit_at_k
+from layers.lstm import PeepholeLSTM
+from layers.temporal import TemporalAvgPool, TemporalMaxPool
+from nets.stream import streams
+from training.evaluate import MODES, Result, clip_probabilities, evaluate, evaluate_whole, hit_at_k
 
 
 class Videos:
@@ -126,11 +128,12 @@ def test_clip_and_video_accuracy_are_told_apart():
     }  # fmt: skip
 
 
-def test_the_mean_of_equal_views_is_one_view(rng):
+def test_the_mean_of_240_equal_views_is_one_view(rng):
     clips = [rng.standard_normal((1, 6)).astype(np.float32) for _ in range(9)]
     labels = rng.integers(0, 6, 9)
     one = evaluate(Identity(), Videos([[c] for c in clips], labels, 6), views=1)
-    many = evaluate(Identity(), Videos([[c] * 24 for c in clips], labels, 6), views=24, batch=7)
+    np.testing.assert_array_equal(one.probabilities, clip_probabilities(np.stack(clips)[:, 0]))
+    many = evaluate(Identity(), Videos([[c] * 240 for c in clips], labels, 6), views=240, batch=7)
     np.testing.assert_allclose(many.probabilities, one.probabilities, rtol=1e-6)
     assert (many.hit1, many.hit5, many.clip_hit1) == (one.hit1, one.hit5, one.clip_hit1)
 
@@ -163,6 +166,37 @@ def test_several_labels_any_true_one_hits():
     assert result.hit1 == pytest.approx(2 / 3)
     assert result.confusion.tolist() == [[1, 0, 0], [0.5, 1, 0], [0.5, 0, 0]]  # video 0 at (1, 1), video 1 shared
     np.testing.assert_allclose(result.per_class, [1, 0.5, 0])
+
+
+class Whole(Videos):
+    """Video i is the frames clips[i] (T, D), handed out in blocks of two."""
+
+    def blocks(self, i):
+        yield from (self.clips[i][t : t + 2] for t in range(0, len(self.clips[i]), 2))
+
+
+def layers(rng, head):
+    """A net on (N, T, 3) that streams (lstm, max), or that must see all frames at once (avg)."""
+    time = {"lstm": PeepholeLSTM(3, 3, rng), "max": TemporalMaxPool(), "avg": TemporalAvgPool()}[head]
+    return Sequential(time=time, scores=Linear(3, 4, rng))
+
+
+@pytest.mark.parametrize("head", ["lstm", "max", "avg"])
+@pytest.mark.parametrize("mode", MODES)
+def test_whole_videos_in_one_pass(rng, head, mode):
+    net, lengths = layers(rng, head), (5, 2, 70, 1)
+    videos = Whole([rng.standard_normal((T, 3)).astype(np.float32) for T in lengths], [0, 1, 2, 3], 4)
+    assert streams(net) == (head != "avg")
+    result = evaluate_whole(net, videos, mode)
+    want = [clip_probabilities(net.predict(x[None]), mode)[0] for x in videos.clips]
+    np.testing.assert_allclose(result.probabilities, want, rtol=1e-5)
+    assert result.hit1 == hit_at_k(np.stack(want), np.arange(4), 1).mean()
+    assert result.clips == 0 and np.isnan(result.clip_hit1) and "clip" not in str(result)
+    assert "each whole in one pass" in str(result)
+    with pytest.raises(ValueError, match="tells 4 classes apart, the data set has 2"):
+        evaluate_whole(net, Whole(videos.clips, [0] * 4, 2))
+    with pytest.raises(ValueError, match="without videos"):
+        evaluate_whole(net, Whole([], [], 4))
 
 
 def test_views_are_drawn_from_the_seed_and_the_video_alone(rng):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data.features import load_features, save_features
+from data.features import fold_in, load_features, save_features
 from data.loader import batches
 
 
@@ -97,6 +97,28 @@ def test_save_and_load(tmp_path):
 def test_bad_files(tmp_path, changed, message):
     with pytest.raises(ValueError, match=message):
         load_features(write(tmp_path / "f.npz", **changed))
+
+
+def test_several_classes_and_a_fold(tmp_path):
+    """Multi-hot labels and their names, and the fold, come back as they were saved; a file without a fold has none."""
+    arrays, hot = example(scale=None), np.array([[1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
+    arrays["label"] = hot
+    save_features(tmp_path / "f.npz", **arrays, classes=["a", "b", "c"], fold=3)
+    train, test = load_features(tmp_path / "f.npz")
+    assert train.classes == ["a", "b", "c"] and train.labels.dtype == bool and fold_in(tmp_path / "f.npz") == 3
+    np.testing.assert_array_equal(train.labels, hot[[0, 1, 3]] > 0)
+    np.testing.assert_array_equal(test.labels, hot[[2]] > 0)
+    assert load_features(write(tmp_path / "g.npz", label=hot))[0].classes == ["0", "1", "2"]
+    assert fold_in(tmp_path / "g.npz") is None
+    for changed, message in (
+        ({"label": 2 * hot}, "label .videos, classes. must hold 0 and 1 only"),
+        ({"label": hot * (np.arange(4) > 0)[:, None]}, "a 1 for every video"),
+        ({"label": hot[:3]}, r"label has shape \(3, 3\), expected \(4,\)"),
+        ({"label": hot, "classes": np.array(["a", "b"])}, "expected one name for each of 3"),
+        ({"fold": np.array([1, 2])}, "expected one whole number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_features(write(tmp_path / "bad.npz", **changed))
 
 
 def test_nan_missing_truncated(tmp_path):

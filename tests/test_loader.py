@@ -9,7 +9,7 @@ import pytest
 
 from data.augment import cache_side
 from data.cache import Decoder, FrameCache
-from data.loader import ClipSet, batches, prepare
+from data.loader import ClipSet, batches, label_array, prepare
 from data.splits import Video
 from data.video import VideoError, write_video
 
@@ -76,6 +76,38 @@ def test_threads_and_resuming_change_no_bit(workers, start):
     for a, b in zip(found, expected, strict=True):
         for p, q in zip(a, b, strict=True):
             np.testing.assert_array_equal(p, q)
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_epochs_follow_each_other(workers):
+    """Three epochs in one go are the epochs one by one, an interrupted first one included."""
+    one_by_one = [b for e in (2, 3, 4) for b in batches(Drawn(), 4, seed=3, epoch=e, start=1 if e == 2 else 0)]
+    found = list(batches(Drawn(), 4, seed=3, epoch=2, start=1, workers=workers, epochs=3))
+    assert len(found) == len(one_by_one) == 8 and not alive()
+    for a, b in zip(found, one_by_one, strict=True):
+        for p, q in zip(a, b, strict=True):
+            np.testing.assert_array_equal(p, q)
+    assert list(batches(Drawn(), 4, seed=3, epoch=2, workers=workers, epochs=0)) == []
+
+
+def test_computing_does_not_wait_even_between_epochs():
+    """Batches of three or four examples, 10 ms each, two at a time: 20 ms, well within a step of 50."""
+
+    class Slow(Drawn):
+        def train_clip(self, i, rng):
+            time.sleep(0.01)
+            return rng.standard_normal(3)
+
+    waits = []
+    with closing(batches(Slow(), 4, seed=0, epoch=0, workers=2, epochs=4)) as source:
+        started = time.perf_counter()
+        for _ in source:
+            waits.append(time.perf_counter() - started)
+            time.sleep(0.05)  # a training step
+            started = time.perf_counter()
+    assert len(waits) == 12
+    assert waits[0] > 0.015
+    assert np.median(waits[1:]) < 0.005 and np.median(waits[3::3]) < 0.005  # the latter: first of an epoch
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -158,6 +190,32 @@ def test_test_clips(clips, rng):
         next(clips.test_clips(5, 4))
     whole = clips.whole_video(2)
     assert whole.shape == (5, 16, 16, 3) and whole[:, 0, 0].tolist() == [[t, 2, 2] for t in range(5)]
+
+
+def test_videos_of_one_length(rng):
+    """With a length, shorter videos repeat from the start up to there, in training, in views, and whole."""
+    videos = [Video(None, k % 2, str(k), "") for k in range(6)]
+    clips = ClipSet(["a", "b"], videos, Pixels(), frames=5, size=16, mean=0, scale=1, length=8)
+    starts = set()
+    for _ in range(40):
+        x = clips.train_clip(0, rng)[:, 0, 0, 0]  # a video of 3 frames
+        assert (np.diff(x) % 3 == 1).all()
+        starts.add(x[0])
+    assert starts == {0, 1, 2}
+    assert [v[0, 0, 0, 0] for v in clips.test_clips(0, 4, rng)] == [0, 1, 2, 0]
+    assert clips.whole_video(0)[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert [len(x) for x in clips.blocks(0, block=3)] == [3, 3, 2]
+    np.testing.assert_array_equal(np.concatenate(list(clips.blocks(0, block=3))), clips.whole_video(0))
+
+
+def test_labels_of_several_classes():
+    """Tuples of classes become rows of a bool matrix, which batches hand on; a set without any stays integers."""
+    videos = [Video(None, label, str(k), "") for k, label in enumerate([(1,), (0, 2), (2,)])]
+    clips = ClipSet(list("abc"), videos, Pixels(), frames=2, size=16)
+    assert clips.labels.dtype == bool and clips.labels.tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 1]]
+    for batch in batches(clips, 2, seed=0, epoch=0):
+        np.testing.assert_array_equal(batch.labels, clips.labels[batch.index])
+    assert label_array([2, 0], 3).dtype == np.int64 and label_array([2, 0], 3).tolist() == [2, 0]
 
 
 def test_from_files_through_the_cache(tmp_path):

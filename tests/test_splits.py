@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data.folder import load_folder, load_videos
-from data.splits import Video, check_groups, group_of, split_by_group
-from data.ucf101 import COUNTS, load_ucf101, read_classes, read_fold, read_list, read_skip
+from data.splits import Video, check_groups, group_of, read_skip, split_by_group
+from data.ucf101 import COUNTS, load_ucf101, read_classes, read_fold, read_list
 
 
 def make_ucf(root, lists=None):
@@ -118,6 +118,21 @@ def test_group_on_both_sides(tmp_path):
     with pytest.raises(ValueError, match="group g01 of class Apple is on both sides .*g01_c02.avi trains.*g01_c01.avi"):
         load_ucf101(tmp_path, 1)
     load_ucf101(tmp_path, 2)  # there the two clips are on one side
+
+
+def test_one_video_on_both_sides():
+    video = Video(None, (0, 1), "x", "x")
+    with pytest.raises(ValueError, match="x is on both sides of the split .such videos: 1."):
+        check_groups([video], [video._replace(label=(2,))], ["a", "b", "c"])
+
+
+def test_available_videos_are_those_that_are_there(tmp_path):
+    make_ucf(tmp_path)
+    (tmp_path / "Apple/v_Apple_g01_c01.avi").unlink()
+    with pytest.raises(FileNotFoundError, match="missing: 1 of 6 videos.*--available"):
+        load_videos(tmp_path)
+    _, train, test = load_videos(tmp_path, available=True)
+    assert (len(train), [v.name for v in test]) == (4, ["Zebra/v_Zebra_g01_c01.avi"])
 
 
 def test_group_names():

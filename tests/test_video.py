@@ -87,6 +87,46 @@ def test_frame_rate(tmp_path, name):
         next(read_frames(tmp_path / name, fps=0))
 
 
+def coded(count):
+    """(count, 32, 64, 3), up to 256 frames: frame t is grey 16 (t mod 16) on the left, 16 (t div 16) on the right."""
+    t = np.arange(count)[:, None, None, None]
+    return np.concatenate([np.broadcast_to(16 * d, (count, 32, 32, 3)) for d in (t % 16, t // 16)], 2).astype(np.uint8)
+
+
+def codes(frames):
+    return [round(f[:, 4:28].mean() / 16) + 16 * round(f[:, 36:60].mean() / 16) for f in frames]
+
+
+@pytest.mark.parametrize("rate", [30, 25, 30000 / 1001])
+def test_the_papers_frame_rates(tmp_path, rate):
+    """30, 6 and 1 fps of a film of five or six seconds: evenly spaced, frame k out of the k-th interval of 1 / fps."""
+    write_video(tmp_path / "a.avi", coded(150), fps=rate)
+    assert codes(read_frames(tmp_path / "a.avi")) == list(range(150))
+    seconds = round(150 / rate)
+    for fps in (30, 6, 1):
+        found = np.array(codes(read_frames(tmp_path / "a.avi", fps=fps)))
+        assert len(found) == seconds * fps
+        assert set(np.diff(found)) <= {int(rate / fps + 0.01), int(np.ceil(rate / fps - 0.01))}
+        if fps < rate - 0.1:
+            place = found / rate * fps - np.arange(len(found))  # of its interval, from its start: 0 to 1
+            assert (place >= 0).all() and (place < 0.6).all() and np.ptp(place) < fps / rate
+
+
+def test_limit_stops_decoding(tmp_path):
+    """The first frames alone, the same as without a limit; what lies behind them may be lost."""
+    write_video(tmp_path / "a.avi", coded(150), fps=25)
+    for fps, limit in ((None, 40), (5, 6), (1, 1)):
+        whole = list(read_frames(tmp_path / "a.avi", fps, 32))
+        np.testing.assert_array_equal(list(read_frames(tmp_path / "a.avi", fps, 32, limit)), whole[:limit])
+    assert len(list(read_frames(tmp_path / "a.avi", 1, 32, 300))) == 6  # a film of six seconds
+    short = cut_file(tmp_path / "a.avi", (tmp_path / "a.avi").stat().st_size // 2)
+    assert codes(read_frames(short, limit=40)) == list(range(40))
+    with pytest.raises(VideoError):
+        list(read_frames(short, limit=140))
+    with pytest.raises(ValueError, match="limit is 0, expected at least 1 frame"):
+        next(read_frames(short, limit=0))
+
+
 def test_size_is_height_then_width(tmp_path):
     frames = np.zeros((2, 48, 64, 3), np.uint8)
     frames[:, :, 32:] = 255

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.folder import SUFFIXES
 from data.mini import look_of, paint_clip, write_avi
+from data.video import SUFFIXES
 from layers.base import Sequential
 from layers.conv import Conv2D
 from layers.dropout import Dropout

@@ -128,7 +128,7 @@ def check_fits(checkpoint, what="the checkpoint", **expected):
         have = getattr(checkpoint, name)
         want = json.loads(json.dumps(want))  # tuples become lists, as they did in the file
         if have != want:
-            why = "; it has seen test videos of other folds" if name == "fold" else ""
+            why = "; it has seen test videos of other folds" if name == "fold" and have is not None else ""
             raise CheckpointError(f"{what} was trained with {name} {_differing(have, want)}{why}")
 
 

@@ -9,16 +9,23 @@ from training import commands
 from training.bench import PEERS
 from training.evaluate import MODES
 from training.loop import Settings
+from training.predictions import SIDES
 from training.sources import DataSettings
 
 
-def add_data(parser, fold=1):
+def add_data(parser, fold=int, about="official split, 1 to 3 (default: the model's, else 1)"):
     """Options that say how DATA is read."""
     group = parser.add_argument_group("data")
-    group.add_argument("--fold", type=int, default=fold, help="official split, 1 to 3")
+    group.add_argument("--fold", type=fold, help=about)
     group.add_argument("--cache", default="runs/cache", help="folder for decoded frames; 'none' decodes every time")
     group.add_argument("--skip", metavar="FILE", help="list of videos to leave out, one a line")
+    group.add_argument("--available", action="store_true", help="do without listed videos that are missing")
     return group
+
+
+def fold_or_all(text):
+    """1, 2, 3, or "all" of them."""
+    return text if text == "all" else int(text)
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -58,17 +65,24 @@ def parser():
     p.add_argument("--side", type=int, default=64, help="pixels")
 
     p = command("train", commands.run_train, "train a network on a folder of videos or a file of features")
-    p.add_argument("data", help="folder of videos (UCF-101, or one folder a class), or features.npz")
-    p.add_argument("--out", help="folder for checkpoint.npz and log.jsonl (default: runs/HEAD)")
+    p.add_argument("data", help="folder of videos (UCF-101, Sports-1M, or one folder a class), or features.npz")
+    p.add_argument("--out", help="folder for checkpoint.npz, log.jsonl and predictions.npz (default: runs/HEAD)")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    p.add_argument("--init", metavar="CHECKPOINT", help="start from the parameters that fit: expansion, fine-tuning")
+    p.add_argument(
+        "--init",
+        metavar="CHECKPOINT",
+        help="start from the parameters that fit: expansion, fine-tuning; {fold} in it stands for the fold's number",
+    )
     p.add_argument("--freeze", metavar="PREFIX", nargs="*", default=[], help="parameters to leave alone, e.g. tower/")
     p.add_argument("--views", type=int, default=1, help="clips a test video in the final evaluation")
     p.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations")
     p.add_argument(
         "--memory", type=float, metavar="GIB", help="that training may take (default: 80 %% of what is free)"
     )
-    add_data(p).add_argument("--workers", type=int, default=2, help="threads that prepare clips ahead")
+    folds = "official split, 1 to 3, or 'all': one network for each, in folders of their own, and the mean (default: 1)"
+    add_data(p, fold_or_all, folds).add_argument(
+        "--workers", type=int, default=2, help="threads that prepare clips ahead"
+    )
     add_options(p, DataSettings, "pixels")
     add_options(p, NetConfig, "network", frames=None)
     add_options(p, Settings, "training")
@@ -77,9 +91,32 @@ def parser():
     p.add_argument("model", help="checkpoint.npz")
     p.add_argument("data", help="folder of videos, or features.npz")
     p.add_argument("--views", type=int, default=1, help="clips a video, averaged; 240 in the paper")
+    p.add_argument("--whole", action="store_true", help="each video in one pass instead of views")
+    p.add_argument(
+        "--save", metavar="FILE", help="write every video's class probabilities there (.npz), for snippets fuse"
+    )
+    p.add_argument("--side", choices=SIDES, default="test", help="videos to run on; train: to train a fusion's SVM")
     p.add_argument("--batch", type=int, default=16, help="clips at a time")
     p.add_argument("--mode", choices=MODES, help="how frames' predictions become one (default: as trained)")
-    add_data(p, fold=None)
+    add_data(p)
+
+    p = command("fuse", commands.run_fuse, "join two or more networks' predictions on the same videos")
+    p.add_argument("files", nargs="+", metavar="FILE", help="predictions, as evaluate --save and train write them")
+    p.add_argument("--weights", type=float, nargs="+", metavar="W", help="of the mean, one a file (default: equal)")
+    p.add_argument(
+        "--svm", nargs="+", metavar="FILE", help="predictions of training videos, as many: fuse by linear SVM"
+    )
+    p.add_argument("--svm-c", type=float, default=1.0, help="the SVM's C: how much a training error costs")
+    p.add_argument("--save", metavar="FILE", help="write the weighted mean there, as predictions")
+
+    p = command("check-data", commands.run_check_data, "decode every video and report what is wrong with a data set")
+    p.add_argument("data", help="folder of videos, or features.npz")
+    p.add_argument("--write-skip", metavar="FILE", help="write a list of the damaged and missing videos there")
+    p.add_argument("--skip", metavar="FILE", help="list of videos that are known to be bad")
+    p.add_argument("--frames", type=int, default=30, help="shorter videos are counted as short")
+    p.add_argument("--fps", type=float, help="frames per second to count in (default: native; Sports-1M: 1)")
+    p.add_argument("--seconds", type=float, help="look at the first so many (default: all; Sports-1M: 300)")
+    p.add_argument("--workers", type=int, default=2, help="threads that decode")
 
     p = command("predict", commands.run_predict, "name the classes of video files")
     p.add_argument("model", help="checkpoint.npz")

@@ -8,10 +8,11 @@ import numpy as np
 
 from data.augment import cache_side, centre_crop, cut
 from data.cache import Decoder
-from data.features import save_features
+from data.features import load_features, save_features
 from data.loader import ClipSet
 from data.mini import make_mini
-from data.splits import Video
+from data.splits import Video, read_skip
+from data.survey import balance, look_at
 from data.video import VideoError, read_frames
 from nets.expand import warm_start
 from nets.frames import OverFrames
@@ -24,11 +25,14 @@ from training.bench import bench
 from training.checkpoint import check_fits, load
 from training.demo import demo
 from training.doctor import doctor
-from training.evaluate import evaluate
+from training.evaluate import evaluate, evaluate_whole
+from training.folds import all_folds
+from training.fusion import fuse
 from training.loop import Settings, train
 from training.model import frame_features, load_model, predict_clips
+from training.predictions import SIDES, Predictions, load_predictions, save_predictions
 from training.sgd import multiplier
-from training.sources import DataSettings, is_features, open_data, open_source
+from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, settings_for
 
 
 def cache_of(args):
@@ -47,10 +51,26 @@ def fit_memory(net, shape, settings, workers, gib=None):
 
 
 def run_train(args):
-    out, data = Path(args.out or f"runs/{args.head}"), DataSettings(**chosen(args, DataSettings))
+    out = Path(args.out or f"runs/{args.head}")
+    if args.fold != "all":
+        print(train_fold(args, args.fold, out, args.resume))
+        print(f"{out / 'checkpoint.npz'}")
+    elif has_folds(args.data):
+        all_folds(lambda fold, folder, resume: train_fold(args, fold, folder, resume), out, args.resume)
+    else:
+        raise ValueError(f"{args.data} has one split and no folds: leave out --fold all")
+
+
+def train_fold(args, fold, out, resume):
+    """Train one network, or go on with it, and test it; the `Result`, which is also written to out/predictions.npz."""
+    data, fold = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), fold_for(args.data, fold)
     features = is_features(args.data)
     frames = args.frames if args.frames else (None if features else 30)
-    train_set, test_set = open_data(args.data, frames, args.size, data, args.fold, cache_of(args), args.skip)
+    train_set, test_set = open_data(
+        args.data, frames, args.size, data, fold, cache_of(args), args.skip, available=args.available
+    )
+    if len(test_set) == 0:
+        raise ValueError(f"{args.data}: no test videos; expected some, for every run ends with a test")
     net_options = chosen(args, NetConfig) | {"frames": train_set.frames, "classes": len(train_set.classes)}
     if features:
         net_options |= {"tower": "features", "features": train_set.feat.shape[2]}
@@ -58,39 +78,80 @@ def run_train(args):
     settings = Settings(**chosen(args, Settings), groups={prefix: 0.0 for prefix in args.freeze})
     net = build(config, args.seed)
     if args.init:
-        source = load(args.init)
-        check_fits(source, args.init, fold=args.fold)  # its training videos must not be this run's test videos
+        init = args.init.replace("{fold}", str(fold))
+        source = load(init)
+        if None not in (source.fold, fold):
+            check_fits(source, init, fold=fold)  # its training videos must not be this run's test videos
         copied, new = warm_start(net, source.params)
-        print(f"{len(copied)} arrays from {args.init}; new: {', '.join(new) or 'none'}")
+        print(f"{len(copied)} arrays from {init}; new: {', '.join(new) or 'none'}")
     shape = input_shape(config, min(settings.batch, len(train_set)))
     fit_memory(net, shape, settings, args.workers, args.memory)
-    train(
-        net, train_set, settings, test=test_set, evaluate_every=args.evaluate_every, folder=out, resume=args.resume,
-        config=asdict(config), fold=args.fold, data=asdict(data), workers=args.workers,
+    history = train(
+        net, train_set, settings, test=test_set, evaluate_every=args.evaluate_every, folder=out, resume=resume,
+        config=asdict(config), fold=fold, data=asdict(data), workers=args.workers,
     )  # fmt: skip
-    print(evaluate(net, test_set, views=args.views, batch=args.batch, mode=settings.inference))
-    print(f"{out / 'checkpoint.npz'}")
+    about = {"mode": settings.inference, "views": args.views, "steps": history[-1]["steps"] if history else 0}
+    file = out / "predictions.npz"
+    if resume and file.exists():
+        old = load_predictions(file)
+        if {name: getattr(old, name) for name in about} == about and old.result.names == test_set.names:
+            return old.result
+    result = evaluate(net, test_set, views=args.views, batch=args.batch, mode=settings.inference, progress=True)
+    save_predictions(file, Predictions(result, fold, **about))
+    return result
 
 
 def run_evaluate(args):
     model = load_model(args.model)
-    fold = args.fold or model.checkpoint.fold
+    fold, mode = fold_for(args.data, args.fold or model.checkpoint.fold), args.mode or model.mode
     check_fits(model.checkpoint, args.model, fold=fold)
-    _, test_set = open_data(
-        args.data, model.config.frames, model.config.size, model.data, fold, cache_of(args), args.skip
-    )
-    check_fits(model.checkpoint, args.model, classes=list(test_set.classes))
-    result = evaluate(model.net, test_set, args.views, args.batch, args.mode or model.mode)
+    sets = open_data(
+        args.data, model.config.frames, model.config.size, model.data, fold, cache_of(args), args.skip,
+        available=args.available,
+    )  # fmt: skip
+    videos = sets[SIDES.index(args.side)]
+    check_fits(model.checkpoint, args.model, classes=list(videos.classes))
+    if args.whole:
+        result = evaluate_whole(model.net, videos, mode, progress=True)
+    else:
+        result = evaluate(model.net, videos, args.views, args.batch, mode, progress=True)
     for name, accuracy in zip(result.classes, result.per_class, strict=True):
         print(f"{100 * accuracy:6.1f} %  {name}")
-    print(result)
+    print(result if args.side == "test" else f"on the training videos: {result}")
+    if args.save:
+        views = 0 if args.whole else args.views
+        save_predictions(args.save, Predictions(result, fold, args.side, mode, views, model.checkpoint.steps))
+        print(args.save)
+
+
+def run_fuse(args):
+    fuse(args.files, args.weights, args.svm, args.svm_c, args.save)
+
+
+def run_check_data(args):
+    if is_features(args.data):
+        train_set, test_set = load_features(args.data)  # refuses what is not right
+        _, T, D = train_set.feat.shape
+        print(f"{args.data}: {len(train_set)} training and {len(test_set)} test videos, {T} frames of {D} features")
+        labels = [row for part in (train_set, test_set) for row in part.labels]
+        labels = [tuple(np.flatnonzero(row)) if np.ndim(row) else int(row) for row in labels]
+        print(f"classes   {balance(labels, train_set.classes)}\nnothing is wrong")
+        return 0
+    settings = settings_for(args.data, DataSettings(fps=args.fps, seconds=args.seconds))
+    skip = read_skip(args.skip) if args.skip else ()
+    survey = look_at(args.data, settings.fps, settings.limit, args.frames, skip, args.workers)
+    print(survey)
+    if args.write_skip:
+        survey.write_skip(args.write_skip)
+        print(f"{args.write_skip}: {len(survey.unusable)} videos to leave out")
+    return 1 if survey.wrong else 0
 
 
 def video_set(paths, frames, size, data):
     """Loose video files as a data set, decoded when asked for; its labels mean nothing."""
     videos = [Video(Path(path), 0, Path(path).stem, Path(path).stem) for path in paths]
-    source = Decoder(open_source(Path("."), size, data.fps).side, data.fps)
-    return ClipSet(["unknown"], videos, source, frames, size, data.mean, data.scale)
+    source = Decoder(cache_side(size), data.fps, data.limit)
+    return ClipSet(["unknown"], videos, source, frames, size, data.mean, data.scale, data.limit)
 
 
 def whole_video(path, model):
@@ -112,7 +173,8 @@ def run_predict(args):
         try:
             rng = np.random.default_rng(0)
             if args.whole:
-                p = stream(model.net, whole_video(path, model), model.mode)
+                frames = videos.blocks(i) if model.data.limit else whole_video(path, model)
+                p = stream(model.net, frames, model.mode)
             else:
                 p = predict_clips(model, videos.test_clips(i, args.views, rng))
         except (VideoError, FileNotFoundError) as error:
@@ -135,14 +197,24 @@ def run_features(args):
         print("no --model: the tower's weights are random", file=sys.stderr)
         config = NetConfig(classes=1, tower=args.tower, head="lstm", size=args.size, width=args.width)
         data, tower = (
-            DataSettings(**chosen(args, DataSettings)),
+            settings_for(args.inputs[0], DataSettings(**chosen(args, DataSettings))),
             OverFrames(build_tower(config, np.random.default_rng(args.seed))[0]),
         )
+    fold, classes = None, None
     if len(args.inputs) == 1 and Path(args.inputs[0]).is_dir():
-        parts = open_data(args.inputs[0], 1, config.size, data, args.fold, cache_of(args), args.skip)
-        names = [f"{part.classes[v.label]}/{v.path.name}" for part in parts for v in part.videos]
-        label = np.concatenate([part.labels + 1 for part in parts])  # counted from 1, as in classInd.txt
-        is_test = np.repeat([False, True], [len(part) for part in parts])
+        folder = args.inputs[0]
+        fold = fold_for(folder, args.fold or (model.checkpoint.fold if args.model else None))
+        if args.model and model.checkpoint.fold is not None:
+            check_fits(model.checkpoint, args.model, fold=fold)
+        sides = open_data(folder, 1, config.size, data, fold, cache_of(args), args.skip, available=args.available)
+        parts = [side for side in sides if len(side)]
+        names = [name for part in parts for name in part.names]
+        label = np.concatenate([part.labels for part in parts])
+        if label.ndim == 2:
+            classes = parts[0].classes
+        else:
+            label = label + 1  # counted from 1, as in classInd.txt
+        is_test = np.concatenate([np.full(len(part), part is sides[1]) for part in parts])
     else:
         parts = [video_set(args.inputs, 1, config.size, data)]
         names = [f"{v.path.parent.resolve().name}/{v.path.name}" for v in parts[0].videos]  # its folder is its class
@@ -164,7 +236,9 @@ def run_features(args):
     if not feat:
         raise ValueError("none of the videos could be read; nothing was written")
     keep = np.delete(np.arange(len(names)), bad)
-    save_features(args.out, np.stack(feat), label[keep], is_test[keep], np.array(names)[keep])
+    save_features(
+        args.out, np.stack(feat), label[keep], is_test[keep], np.array(names)[keep], classes=classes, fold=fold
+    )
     print(args.out)
     return 1 if bad else 0
 

@@ -1,16 +1,20 @@
 """From scores to Hit@1 and Hit@5, by the clip and by the video (sections 3.3 and 4 of the paper).
 
 Clip accuracy judges each clip alone; video accuracy judges the mean of the class probabilities of a video's clips (up
-to 240 crops and flips). They differ by several per cent, so both are always reported, under their names. A sample is
-a hit at k if any of its true labels is among the k most probable classes; of equally probable classes the one with
-the smaller index comes first, so that a net that gives all classes the same score gains nothing from ties.
+to 240 crops and flips). They differ by several per cent, so both are always reported, under their names. One pass over
+a whole video, the paper's other way, has no clips and thus video accuracy only.
+
+A sample is a hit at k if any of its true labels is among the k most probable classes; of equally probable classes the
+one with the smaller index comes first, so that a net that gives all classes the same score gains nothing from ties.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from layers.loss import softmax
+from nets.stream import stream, streams
 from training.checkpoint import to_numpy
 from training.objective import gain, on_device
 
@@ -66,7 +70,7 @@ class Result:
     labels: np.ndarray  # (V,) or multi-hot (V, K)
     probabilities: np.ndarray  # (V, K), the mean over each video's clips
     top: int  # the 5 of Hit@5, less if there are fewer classes
-    clips: int  # clips seen in all
+    clips: int  # clips seen in all; 0: whole videos in one pass, and NaN for the two clip accuracies
     clip_hit1: float  # a video with several clips counts once, by the share of its clips that hit
     clip_hit5: float
     hit1: float
@@ -105,13 +109,14 @@ class Result:
         return {**numbers, "top": self.top, "videos": len(self.names), "clips": self.clips}
 
     def __str__(self):
-        return (
-            f"video Hit@1 {100 * self.hit1:.1f} %, Hit@{self.top} {100 * self.hit5:.1f} % ({len(self.names)} videos); "
-            f"clip Hit@1 {100 * self.clip_hit1:.1f} %, Hit@{self.top} {100 * self.clip_hit5:.1f} % ({self.clips} clips)"
-        )
+        video = f"video Hit@1 {100 * self.hit1:.1f} %, Hit@{self.top} {100 * self.hit5:.1f} % ({len(self.names)} videos"
+        if not self.clips:
+            return f"{video}, each whole in one pass)"
+        clip = f"clip Hit@1 {100 * self.clip_hit1:.1f} %, Hit@{self.top} {100 * self.clip_hit5:.1f} %"
+        return f"{video}); {clip} ({self.clips} clips)"
 
 
-def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0):
+def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=False):
     """Runs `net` over `views` clips of every video of `dataset` and returns a `Result`.
 
     Clip by clip, so that 240 views need no more memory than `batch` of them. Random views of video i come from the
@@ -127,7 +132,7 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0):
     count = np.zeros(V, np.int64)
 
     def clips():
-        for i in range(V):
+        for i in tqdm(range(V), desc="evaluate", unit="video", disable=not progress):
             for x in dataset.test_clips(i, views, np.random.default_rng([seed, i])):
                 yield i, x
 
@@ -140,12 +145,36 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0):
         np.add.at(count, index, 1)
     if not count.all():
         raise ValueError(f"video {dataset.names[int(np.argmin(count))]} gave no test clip")
-    mean = total / count[:, None]
-    clip_hit1, clip_hit5 = (hits / count[:, None]).mean(axis=0)
-    hit1, hit5 = (float(hit_at_k(mean, labels, k).mean()) for k in (1, top))
+    clip_hits = (hits / count[:, None]).mean(axis=0)
+    return result_of(dataset.classes, dataset.names, labels, total / count[:, None], int(count.sum()), clip_hits)
+
+
+def evaluate_whole(net, dataset, mode="weighted", progress=False):
+    """Runs `net` over every video of `dataset` in one pass, all its frames under the centre crop; returns a `Result`.
+
+    Networks that take frames one after the other see a video block by block, whatever its length; others all at once.
+    """
+    if len(dataset) == 0:
+        raise ValueError("cannot evaluate on a data set without videos")
+    probabilities = []
+    for i in tqdm(range(len(dataset)), desc="evaluate", unit="video", disable=not progress):
+        if streams(net):
+            p = to_numpy(stream(net, dataset.blocks(i), mode))
+        else:
+            p = clip_probabilities(net.predict(on_device(net, np.concatenate(list(dataset.blocks(i)))[None])), mode)[0]
+        if len(p) != len(dataset.classes):
+            raise ValueError(f"the net tells {len(p)} classes apart, the data set has {len(dataset.classes)}")
+        probabilities.append(p)
+    return result_of(dataset.classes, dataset.names, np.asarray(dataset.labels), np.stack(probabilities))
+
+
+def result_of(classes, names, labels, probabilities, clips=0, clip_hits=(np.nan, np.nan)):
+    """The `Result` of class probabilities (V, K) of videos; clip_hits: share of clips that hit at 1, and at 5."""
+    top = min(5, len(classes))
+    hit1, hit5 = (float(hit_at_k(probabilities, labels, k).mean()) for k in (1, top))
     return Result(
-        classes=list(dataset.classes), names=list(dataset.names), labels=labels, probabilities=mean, top=top,
-        clips=int(count.sum()), clip_hit1=float(clip_hit1), clip_hit5=float(clip_hit5), hit1=hit1, hit5=hit5,
+        classes=list(classes), names=list(names), labels=labels, probabilities=probabilities, top=top, clips=clips,
+        clip_hit1=float(clip_hits[0]), clip_hit5=float(clip_hits[1]), hit1=hit1, hit5=hit5,
     )  # fmt: skip
 
 

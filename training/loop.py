@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +92,11 @@ def train(
     elif path is not None and path.exists():
         raise FileExistsError(f"{path} exists: resume that run, or choose another folder")
 
-    with Log(path and path.with_name("log.jsonl"), keep=state.steps) as log:
+    source = batches(dataset, s.batch, s.seed, state.epoch, state.step, workers, epochs=s.epochs - state.epoch)
+    with Log(path and path.with_name("log.jsonl"), keep=state.steps) as log, closing(source):  # ends its threads
         try:
             while state.epoch < s.epochs:
-                train_epoch(trained, frozen, dataset, opt, s, state, log, workers, progress)
+                train_epoch(trained, frozen, dataset, source, opt, s, state, log, progress)
                 check_finite(state, opt.lr)
                 last = state.epoch + 1 == s.epochs
                 tested = None
@@ -114,14 +116,13 @@ def train(
     return state.history
 
 
-def train_epoch(net, frozen, dataset, opt, s, state, log, workers=0, progress=True):
-    """Runs the batches of epoch `state.epoch` from `state.step` on; `state` is right after every step."""
+def train_epoch(net, frozen, dataset, source, opt, s, state, log, progress=True):
+    """Runs what `source` has of epoch `state.epoch`, from `state.step` on; `state` is right after every step."""
     per_epoch, K = math.ceil(len(dataset) / s.batch), len(dataset.classes)
-    source = batches(dataset, s.batch, s.seed, state.epoch, start=state.step, workers=workers)
     bar = tqdm(total=per_epoch, initial=state.step, desc=f"epoch {state.epoch + 1}/{s.epochs}", disable=not progress)
-    with bar, closing(source):  # closing ends the loader's threads
+    with bar:
         started = time.perf_counter()
-        for x, labels, _ in source:
+        for x, labels, _ in islice(source, per_epoch - state.step):
             loaded = time.perf_counter()
             rng = np.random.default_rng([s.seed, state.epoch, state.step, DROPOUT])
             with np.errstate(over="ignore", invalid="ignore"):  # looked for below

@@ -1,19 +1,20 @@
 """What the command line means by DATA: a folder of videos, or a file of precomputed features.
 
-FOLDER       UCF-101 and what looks like it (official lists in or beside it), else one folder a class
+FOLDER       UCF-101 and what looks like it (official lists in or beside it), Sports-1M, else one folder a class
 FILE.npz     features of frames, see `data.features`; the networks then have no tower
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.augment import cache_side
 from data.cache import Decoder, FrameCache
-from data.features import load_features
-from data.folder import load_videos
+from data.features import fold_in, load_features
+from data.folder import list_videos, load_videos
 from data.loader import ClipSet
-from data.ucf101 import read_skip
+from data.splits import read_skip
+from data.sports1m import FPS, SECONDS, is_sports1m
 from data.video import read_header
 from nets.options import option
 
@@ -22,10 +23,53 @@ from nets.options import option
 class DataSettings:
     """How pixels or features become the network's input; stored in the checkpoint, for a net understands no other."""
 
-    fps: float | None = option(None, "frames per second (default: every native frame)")
+    fps: float | None = option(None, "frames per second (default: every native frame; Sports-1M: 1)")
+    seconds: float | None = option(
+        None, "use the first so many; shorter videos repeat from the start (default: as they are; Sports-1M: 300)"
+    )
     mean: float = option(127.5, "the network sees (pixel - mean) / scale")
     scale: float = option(127.5, "see mean")
     features: str = option("unit", "precomputed features: each frame scaled to mean square 1, or raw", ("unit", "raw"))
+
+    @property
+    def limit(self):
+        """Frames that every video is cut or repeated to; None: as many as it has."""
+        if self.seconds is None:
+            return None
+        if self.fps is None or not self.seconds * self.fps >= 1:
+            rate = "the native frame rate" if self.fps is None else f"{self.fps:g} frames per second"
+            raise ValueError(f"the first {self.seconds:g} seconds at {rate}: expected --fps, and one frame at least")
+        return round(self.seconds * self.fps)
+
+
+def settings_for(path, settings):
+    """The settings, completed by what DATA's own protocol says: Sports-1M is its first 300 seconds at 1 fps."""
+    if is_features(path) or not is_sports1m(path):
+        return settings
+    own = {"fps": FPS, "seconds": SECONDS}
+    return replace(settings, **{name: value for name, value in own.items() if getattr(settings, name) is None})
+
+
+def has_folds(path):
+    """Whether DATA can be split in three ways."""
+    return not is_features(path) and not is_sports1m(path)
+
+
+def fold_for(path, asked=None):
+    """The fold that DATA is read with: the one asked for, else 1; None where there are no folds (Sports-1M).
+
+    A feature file that notes its fold has that one and no other. ValueError: it is not the one asked for.
+    """
+    if is_features(path):
+        own = fold_in(path)
+        if own is None or asked in (None, own):
+            return own or asked or 1
+        raise ValueError(f"{path}: features of fold {own}, not of fold {asked}; compute them for that fold")
+    if has_folds(path):
+        return asked or 1
+    if asked is not None:
+        raise ValueError(f"{path}: Sports-1M has one split and no folds, but fold {asked} is asked for")
+    return None
 
 
 def is_features(path):
@@ -33,10 +77,13 @@ def is_features(path):
     return Path(path).suffix == ".npz"
 
 
-def open_data(path, frames, size=220, settings=None, fold=1, cache="runs/cache", skip=None, progress=True):
+def open_data(
+    path, frames, size=220, settings=None, fold=1, cache="runs/cache", skip=None, progress=True, available=False
+):
     """Training and test set of DATA as clips of T = frames (features: None for all); decodes into the cache.
 
     cache: folder for decoded frames, None decodes anew each time. skip: file that lists videos to leave out.
+    available: do without the videos that are missing, and say how many there are.
     """
     path, settings = Path(path), settings or DataSettings()
     if is_features(path):
@@ -45,28 +92,34 @@ def open_data(path, frames, size=220, settings=None, fold=1, cache="runs/cache",
         raise FileNotFoundError(
             f"{path}: no such folder; expected a folder of videos, or a feature file ending in .npz"
         )
-    split = load_videos(path, fold, skip=read_skip(skip) if skip else ())
-    source = open_source(path, size, settings.fps, cache)
+    skip = read_skip(skip) if skip else ()
+    split = load_videos(path, fold, skip=skip, available=available)
+    if available:
+        listed = list_videos(path, fold, skip=skip)
+        for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
+            print(f"available: {len(have)} of {len(all_of)} {side} videos")
+    source = open_source(path, size, settings.fps, cache, settings.limit)
     if cache is not None:
         announce(split, source)
         source.build(split.train + split.test, progress)
-    pixels = dict(mean=settings.mean, scale=settings.scale)
+    pixels = dict(mean=settings.mean, scale=settings.scale, length=settings.limit)
     return tuple(ClipSet(split.classes, part, source, frames, size, **pixels) for part in (split.train, split.test))
 
 
-def open_source(path, size, fps, cache=None):
+def open_source(path, size, fps, cache=None, limit=None):
     """Frames at the side that crops of `size` want; each data folder has a cache of its own."""
     if cache is None:
-        return Decoder(cache_side(size), fps)
+        return Decoder(cache_side(size), fps, limit)
     name = f"{path.name}-{zlib.crc32(str(path.resolve()).encode()):08x}"
-    return FrameCache(Path(cache) / name, cache_side(size), fps)
+    return FrameCache(Path(cache) / name, cache_side(size), fps, limit)
 
 
 def announce(split, source):
     """Say how large the cache will be, before it is built, if that is more than a gigabyte (from a few headers)."""
     videos = split.train + split.test
     sample = [read_header(video.path) for video in videos[:: max(1, len(videos) // 20)]]
-    frames = sum(h.frames * (source.fps / h.fps if source.fps and h.fps else 1) for h in sample) / len(sample)
+    counts = [h.frames * (source.fps / h.fps if source.fps and h.fps else 1) for h in sample]
+    frames = sum(min(count, source.limit or count) for count in counts) / len(sample)
     size = frames * len(videos) * source.side**2 * 3
     if size > 1e9:
         print(f"the frame cache of {len(videos)} videos will take about {size / 1e9:.0f} GB in {source.folder}")

@@ -78,7 +78,7 @@ def build_tower(config, rng):
 
 
 def build(config, seed=0, chunk=None, threads=None, recompute=False):
-    """A new network, its weights drawn from `seed`; chunk (None: the tower's own), threads, recompute as OverFrames'."""
+    """A new network, weights drawn from `seed`; chunk (None: the tower's own), threads, recompute as OverFrames'."""
     rng = np.random.default_rng(seed)
     frame_net, D = build_tower(config, rng)
     chunk = chunk or CHUNKS.get(config.tower)

@@ -64,3 +64,14 @@ class Flatten(Layer):
 
     def backward(self, dy, cache):
         return dy.reshape(cache), {}
+
+
+class AsMap(Layer):
+    """(..., D) -> (..., 1, 1, D): a feature vector seen as a map of one pixel, for layers that read maps."""
+
+    def forward(self, x, rng=None):
+        self.expect(x)
+        return x.reshape(*x.shape[:-1], 1, 1, x.shape[-1]), None
+
+    def backward(self, dy, cache):
+        return dy.reshape(*dy.shape[:-3], dy.shape[-1]), {}

@@ -66,7 +66,7 @@ def rnn_backward(dh, cache):
 
 
 class RNN(Layer):
-    """M recurrent units over a sequence, (N, T, D) -> (N, T, M), from a zero initial state."""
+    """M recurrent units over a sequence, (N, T, D) -> (N, T, M). `scan` carries the state into the next block."""
 
     def __init__(self, D, M, rng, activation="logistic", dtype=np.float32):
         if activation not in ACTIVATIONS:
@@ -78,11 +78,19 @@ class RNN(Layer):
         )
         self.activation = activation
 
-    def forward(self, x, rng=None):
+    def scan(self, x, state=None):
+        """x (N, T, D), state h (N, M) or None for zeros -> h (N, T, M), the state after the last frame, cache."""
         D, M = self.params["W_x"].shape
         self.expect(x, ndim=3, last=D)
-        h0 = xp_of(x).zeros((len(x), M), x.dtype)
-        return rnn_forward(x, h0, **self.params, activation=self.activation)
+        h0 = xp_of(x).zeros((len(x), M), x.dtype) if state is None else state
+        if h0.shape != (len(x), M):
+            raise ValueError(f"RNN: the state has shape {h0.shape}, expected {(len(x), M)}")
+        h, cache = rnn_forward(x, h0, **self.params, activation=self.activation)
+        return h, h[:, -1], cache
+
+    def forward(self, x, rng=None):
+        y, _, cache = self.scan(x)
+        return y, cache
 
     def backward(self, dy, cache):
         dx, _, dW_x, dW_h, db = rnn_backward(dy, cache)

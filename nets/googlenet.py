@@ -2,8 +2,10 @@
 
 The 2014 network: no batch normalisation, a true 5x5 branch, Caffe's LRN. "Same" padding gives maps of 110-55-28-14-7
 at 220 pixels, and average pooling is global, so other sizes work too. Without the last linear layer it has 5,973,552
-parameters.
+parameters. Frames can be joined in time at three places: at the maps, at their average, at the output vector.
 """
+
+import math
 
 from layers.base import Sequential
 from layers.conv import Conv2D
@@ -29,8 +31,18 @@ TABLE = {  # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection; None is a 3
 }
 
 
-def googlenet(rng, width=1.0, out=1000, dropout=0.4):
-    """Frames (B, H, W, 3) in [-1, 1] -> (B, out)."""
+ENDS = ("maps", "average", "vector")  # 7 x 7 x 1024; 1024; 1000
+
+
+def output_shape(size, width=1.0, out=1000, end="vector"):
+    """Shape of what a frame of size x size becomes."""
+    n1, _, n3, _, n5, proj = (scaled(n, width) for n in TABLE["inception5b"])
+    side = math.ceil(size / 32)  # five times halved, each rounded up
+    return {"maps": (side, side, n1 + n3 + n5 + proj), "average": (n1 + n3 + n5 + proj,), "vector": (out,)}[end]
+
+
+def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector"):
+    """Frames (B, H, W, 3) in [-1, 1] -> (B, out), or what stands at another of ENDS."""
     c64, c192 = scaled(64, width), scaled(192, width)
     layers = dict(
         conv1=Conv2D(3, c64, 7, 2, relu=True, rng=rng, input_grad=False),  # 110
@@ -49,5 +61,8 @@ def googlenet(rng, width=1.0, out=1000, dropout=0.4):
         n1, r3, n3, r5, n5, proj = (scaled(n, width) for n in row)
         layers[name] = Inception(C, n1, r3, n3, r5, n5, proj, rng=rng)
         C = n1 + n3 + n5 + proj
-    layers.update(average=GlobalAvgPool(), drop=Dropout(dropout), linear=Linear(C, out, rng))
+    if end != "maps":
+        layers.update(average=GlobalAvgPool())
+    if end == "vector":
+        layers.update(drop=Dropout(dropout), linear=Linear(C, out, rng))
     return Sequential(**layers)

@@ -1,24 +1,91 @@
 """From a name to a network: every choice that the shape of a network depends on stands in `NetConfig`.
 
-A config is what a checkpoint stores, so that a trained network can be built again, and what the command line's options
-fill.
+HEADS is the table of the temporal networks. A config is what a checkpoint stores, so that a trained network can be
+built again, and what the command line's options fill.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from layers.base import Sequential
-from nets.alexnet import NORMS, alexnet, fully_connected, map_shape
+from layers.linear import AsMap
+from layers.rnn import ACTIVATIONS
+from nets.alexnet import NORMS, alexnet, fully_connected, map_shape, scaled
 from nets.frames import OverFrames
-from nets.googlenet import googlenet
+from nets.googlenet import ENDS, googlenet, output_shape
 from nets.options import option
-from nets.pooling import conv_pooling
-from nets.recurrent import deep_lstm
+from nets.pooling import (
+    WINDOW,
+    average_pooling,
+    conv_pooling,
+    fc_pooling,
+    late_pooling,
+    local_pooling,
+    slow_pooling,
+    time_convolution,
+)
+from nets.recurrent import deep_lstm, deep_rnn
+from nets.slow_fusion import LEAST, slow_fusion_tower
 
 TOWERS = ("alexnet", "googlenet", "features")
 CHUNKS = {"alexnet": 8, "googlenet": 4}  # frames at a time: AlexNet's large kernels want more (`layers.fft_conv`)
-HEADS = ("single", "conv", "lstm")
+
+
+class Head(NamedTuple):
+    """What joins the frames."""
+
+    about: str
+    reads: str  # of the tower: "any" output, which it flattens; "vectors"; "maps"; "clips": it has a tower of its own
+    build: Callable  # (config, tower, shape of the tower's output a frame, rng) -> net
+    least: int = 1  # frames that it needs
+
+
+def fc(c):
+    return dict(fc=c.fc, dropout=c.dropout)
+
+
+def pooled(make):
+    """The builder of a pooling network."""
+    return lambda c, tower, shape, rng: make(tower, prod(shape), c.classes, rng, **fc(c))
+
+
+def pooled_fixed(make):
+    """The builder of a pooling network with parameters for each frame or window."""
+    return lambda c, tower, shape, rng: make(tower, prod(shape), c.classes, rng, c.frames, **fc(c))
+
+
+def time_conv(c, tower, shape, rng):
+    (H, W, C), filters, kernel = shape, scaled(256, c.width), 1 if c.tower == "features" else 3
+    return time_convolution(tower, C, H * W * filters, c.classes, rng, filters, kernel, **fc(c))
+
+
+def lstm(c, tower, shape, rng):
+    return deep_lstm(tower, *shape, c.classes, rng, c.units, c.depth)
+
+
+def rnn(c, tower, shape, rng):
+    return deep_rnn(tower, *shape, c.classes, rng, c.units, c.depth, c.activation)
+
+
+# fmt: off
+HEADS = {
+    "single":     Head("one frame alone", "any", pooled(conv_pooling)),
+    "conv":       Head("Conv Pooling: maximum over all frames", "any", pooled(conv_pooling)),
+    "late":       Head("Late Pooling: maximum behind the fully connected layers", "any", pooled(late_pooling)),
+    "slow":       Head("Slow Pooling: maximum over windows, then over all of them", "any", pooled(slow_pooling)),
+    "local":      Head("Local Pooling: windows side by side", "any", pooled_fixed(local_pooling)),
+    "timeconv":   Head("Time-Domain Convolution, then the maximum", "maps", time_conv, least=WINDOW),
+    "average":    Head("mean over all frames", "any", pooled(average_pooling)),
+    "fcpool":     Head("a fully connected layer that reads all frames", "any", pooled_fixed(fc_pooling)),
+    "slowfusion": Head("Slow Fusion: convolutions extended in time", "clips", pooled(conv_pooling), least=LEAST),
+    "rnn":        Head("deep plain recurrent network", "vectors", rnn),
+    "lstm":       Head("deep LSTM", "vectors", lstm),
+}
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -27,37 +94,56 @@ class NetConfig:
 
     classes: int
     tower: str = option("alexnet", "frame network; 'features': none, the input is precomputed", TOWERS)
-    head: str = option("conv", "what joins the frames: one frame alone, their maximum, the deep LSTM", HEADS)
-    frames: int = option(30, "frames of a clip; no parameter depends on it")
+    head: str = option("conv", "what joins the frames; docs/architectures has a page on each", tuple(HEADS))
+    frames: int = option(30, "frames of a clip; parameters of heads local and fcpool depend on it, no others")
     size: int = option(220, "input side in pixels")
-    width: float = option(1.0, "multiplier on the tower's channels")
+    width: float = option(1.0, "multiplier on the tower's channels, and on the filters of convolutions over time")
     norm: str = option("lrn", "AlexNet's normalisation", tuple(NORMS))
+    end: str = option("auto", "where GoogLeNet ends; auto: maps for heads that read maps, else vector", ("auto", *ENDS))
     vector: int = option(1000, "length of GoogLeNet's output vector")
     fc: int = option(4096, "units of each fully connected layer; 0, with pooling heads: none")
     dropout: float = option(0.6, "probability of being dropped, in the fully connected layers")
-    units: int = option(512, "cells of an LSTM layer")
-    depth: int = option(5, "LSTM layers")
+    units: int = option(512, "cells of an LSTM layer, or units of a plain recurrent one")
+    depth: int = option(5, "recurrent layers")
+    activation: str = option("logistic", "H of the plain recurrent network", tuple(ACTIVATIONS))
     features: int = 0  # D of precomputed features
 
+    @property
+    def reads(self):
+        return HEADS[self.head].reads
+
     def __post_init__(self):
-        for name, known in (("tower", TOWERS), ("head", HEADS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        known = dict(tower=TOWERS, head=HEADS, norm=NORMS, end=("auto", *ENDS), activation=ACTIVATIONS)
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(values)}")
         for name in ("classes", "frames", "size", "units", "depth", "vector"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         if not self.width > 0:
             raise ValueError(f"width is {self.width}, expected a positive channel multiplier")
-        if self.norm not in NORMS or (self.norm != "lrn" and self.tower != "alexnet"):
+        if self.norm != "lrn" and self.tower != "alexnet":
+            raise ValueError(f"norm is {self.norm!r}, but tower {self.tower!r} has lrn: only alexnet has the choice")
+        needs_fc = self.head == "slow" or (self.tower == "alexnet" and self.reads == "vectors")
+        if self.fc < needs_fc:
             raise ValueError(
-                f"norm is {self.norm!r}, expected one of {', '.join(NORMS)}, and lrn for any tower but alexnet"
-            )
-        if self.fc < (1 if self.head == "lstm" and self.tower == "alexnet" else 0):
-            raise ValueError(
-                f"fc is {self.fc}, expected units of a fully connected layer (0 for none, in a pooling head)"
+                f"fc is {self.fc}, expected units of a fully connected layer (0 for none, in pooling heads but 'slow')"
             )
         if self.head == "single" and self.frames != 1:
             raise ValueError(f"head 'single' reads one frame, but frames is {self.frames}; use head 'conv' or frames 1")
+        if self.frames < HEADS[self.head].least:
+            raise ValueError(
+                f"head {self.head!r} needs clips of at least {HEADS[self.head].least} frames, but frames is "
+                f"{self.frames}: nothing is padded in time"
+            )
+        if self.reads == "clips" and self.tower != "alexnet":
+            raise ValueError(f"head {self.head!r} extends alexnet's convolutions, but tower is {self.tower!r}")
+        refused = {"maps": ("average", "vector"), "vectors": ("maps",)}.get(self.reads, ())
+        if self.end != "auto" and (self.tower != "googlenet" or self.end in refused):
+            raise ValueError(
+                f"end is {self.end!r}: only tower googlenet ends at a choice of places, and head {self.head!r} reads "
+                f"{self.reads if refused else 'any of them'}"
+            )
         if (self.tower == "features") != (self.features > 0):
             raise ValueError(
                 f"tower {self.tower!r} with features={self.features}: features is D of precomputed features"
@@ -65,27 +151,31 @@ class NetConfig:
 
 
 def build_tower(config, rng):
-    """The frame network and the number D of outputs a frame: (layer or None, D)."""
+    """The network that sees single frames, and the shape of its output: (layer or None, shape)."""
     if config.tower == "features":
-        return None, config.features
+        return None, (config.features,)
     if config.tower == "googlenet":
-        return googlenet(rng, config.width, config.vector), config.vector
-    maps, D = alexnet(rng, config.width, config.norm), int(np.prod(map_shape(config.size, config.width)))
-    if config.head != "lstm":
-        return maps, D
-    fc = fully_connected(D, config.fc, config.dropout, rng)  # the LSTM reads AlexNet's last fully connected layer
-    return Sequential(**maps.layers, **fc), config.fc
+        end = config.end if config.end != "auto" else "maps" if config.reads == "maps" else "vector"
+        frame_net = googlenet(rng, config.width, config.vector, end=end)
+        return frame_net, output_shape(config.size, config.width, config.vector, end)
+    maps, shape = alexnet(rng, config.width, config.norm), map_shape(config.size, config.width)
+    if config.reads != "vectors":
+        return maps, shape
+    layers = fully_connected(prod(shape), config.fc, config.dropout, rng)  # vectors are AlexNet's last FC
+    return Sequential(**maps.layers, **layers), (config.fc,)
 
 
 def build(config, seed=0, chunk=None, threads=None, recompute=False):
     """A new network, weights drawn from `seed`; chunk (None: the tower's own), threads, recompute as OverFrames'."""
-    rng = np.random.default_rng(seed)
-    frame_net, D = build_tower(config, rng)
-    chunk = chunk or CHUNKS.get(config.tower)
-    tower = {} if frame_net is None else {"tower": OverFrames(frame_net, chunk, threads, recompute)}
-    if config.head == "lstm":
-        return deep_lstm(tower, D, config.classes, rng, config.units, config.depth)
-    return conv_pooling(tower, D, config.classes, rng, config.fc, config.dropout)
+    rng, how = np.random.default_rng(seed), (chunk or CHUNKS.get(config.tower), threads, recompute)
+    if config.reads == "clips":
+        tower = {"tower": slow_fusion_tower(rng, config.width, config.norm, *how)}
+        return HEADS[config.head].build(config, tower, map_shape(config.size, config.width), rng)
+    frame_net, shape = build_tower(config, rng)
+    tower = {} if frame_net is None else {"tower": OverFrames(frame_net, *how)}
+    if config.reads == "maps" and len(shape) == 1:
+        tower, shape = {**tower, "map": AsMap()}, (1, 1, *shape)
+    return HEADS[config.head].build(config, tower, shape, rng)
 
 
 def input_shape(config, N=1, T=None):

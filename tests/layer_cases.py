@@ -84,6 +84,7 @@ CASES = [
     Case("Linear on sequences", "layers.linear", lambda m: m.Linear(5, 4, generator()), (2, 3, 5), wrong=[(2, 5, 3)]),
     Case("Flatten", "layers.linear", lambda m: m.Flatten(), (2, 3, 2, 2)),
     Case("Flatten frames", "layers.linear", lambda m: m.Flatten(start=2), (2, 3, 2, 2), wrong=[(4,)]),
+    Case("AsMap", "layers.linear", lambda m: m.AsMap(), (2, 3, 4)),
     Case("ReLU", "layers.relu", lambda m: m.ReLU(), (2, 3, 4)),
     Case("Dropout", "layers.dropout", lambda m: m.Dropout(0.4), (2, 3, 4), random=True),
     Case(
@@ -133,6 +134,13 @@ CASES = [
         (2, 5, 3, 2, 2),
         wrong=[(2, 5, 3, 2, 1), (2, 3, 2, 2)],
     ),
+    Case(
+        "TimeConv with a stride in space",
+        "layers.temporal",
+        lambda m: m.TimeConv(2, 2, (2, 3, 3), stride=1, space_stride=2, rng=generator()),
+        (2, 3, 3, 4, 2),
+    ),
+    Case("FixedFrames", "layers.temporal", lambda m: m.FixedFrames(3, "fc"), (2, 3, 4), wrong=[(2,), (2, 0, 4)]),
     Case("RNN", "layers.rnn", lambda m: m.RNN(3, 4, rng=generator()), (2, 4, 3), wrong=[(2, 4, 4), (2, 3)]),
     Case("RNN with tanh", "layers.rnn", lambda m: m.RNN(3, 4, activation="tanh", rng=generator()), (2, 4, 3)),
     Case(

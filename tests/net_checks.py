@@ -101,15 +101,71 @@ def in_float64(net):
     return net
 
 
-def conv_pooling(module):
-    """Max over the frames of a map, two fully connected layers with ReLU, scores: a chain of oracles."""
-    net = in_float64(module.conv_pooling({}, 12, 5, np.random.default_rng(0), fc=6, dropout=0.6))
-    x, p = spaced((3, 4, 2, 2, 3), 1), net.params
-    y = oracles.take(x, oracles_time.temporal_max_winners(x))[:, 0].reshape(3, 12)
-    for fc in ("fc1", "fc2"):
-        y = np.maximum(oracles.linear(y, p[fc + "/W"], p[fc + "/b"]), 0)
-    assert_close(net.predict(x), oracles.linear(y, p["scores/W"], p["scores/b"]), "scores", rtol=1e-11)
-    expect([layer.p for layer in of(net, Dropout)], [0.6, 0.6], "dropout")
+def fc(p, name, y):
+    """A fully connected layer of the net with parameters p: an oracle and its ReLU."""
+    return np.maximum(oracles.linear(y, p[name + "/W"], p[name + "/b"]), 0)
+
+
+def highest(x, *window):
+    """The maximum over frames, whole (N, ...) or in windows (N, m, ...), by the oracle."""
+    y = oracles.take(x, oracles_time.temporal_max_winners(x, *window))
+    return y if window else y[:, 0]
+
+
+def rows(y, axes=1):
+    return y.reshape(*y.shape[:axes], -1)
+
+
+def chains(T):
+    """{builder's name: what stands between the tower and the scores}, of x (N, T, 2, 2, 3) and parameters p."""
+    return {
+        "conv_pooling": lambda p, x: fc(p, "fc2", fc(p, "fc1", rows(highest(x)))),
+        "late_pooling": lambda p, x: highest(fc(p, "fc2", fc(p, "fc1", rows(x, 2)))),
+        "slow_pooling": lambda p, x: fc(p, "fc2", highest(fc(p, "fc1", rows(highest(x, 10, 5), 2)))),
+        "local_pooling": lambda p, x: rows(fc(p, "fc2", fc(p, "fc1", rows(highest(x, 10, 5), 2)))),
+        "average_pooling": lambda p, x: fc(p, "fc2", fc(p, "fc1", rows(sum(x[:, t] for t in range(T)) / T))),
+        "fc_pooling": lambda p, x: fc(p, "fc2", fc(p, "fc1", rows(x))),
+    }
+
+
+def pooling(module):
+    """Every pooling network is the chain of oracles that Figure 2 draws, 60 % dropped in both layers."""
+    for T in (4, 13):
+        x, options = spaced((3, T, 2, 2, 3), 1), dict(fc=6, dropout=0.6)
+        for name, chain in chains(T).items():
+            frames = dict(frames=T) if name in ("local_pooling", "fc_pooling") else {}
+            net = in_float64(getattr(module, name)({}, 12, 5, np.random.default_rng(0), **frames, **options))
+            wanted = oracles.linear(chain(net.params, x), net.params["scores/W"], net.params["scores/b"])
+            assert_close(net.predict(x), wanted, f"scores of {name}", rtol=1e-11)
+            expect([layer.p for layer in of(net, Dropout)], [0.6, 0.6], f"{name}: dropout")
+
+
+def time_convolution(module):
+    """256 kernels of 3 x 3 over 10 frames, stride 5, "same" in space; then the maximum over the windows."""
+    x = spaced((2, 16, 3, 2, 2), 1)
+    net = in_float64(module.time_convolution({}, 2, 18, 5, np.random.default_rng(0), filters=3, fc=6))
+    p = net.params
+    expect(p["timeconv/W"].shape, (10, 3, 3, 2, 3), "kernels")
+    y = highest(oracles_time.time_conv(x, p["timeconv/W"], p["timeconv/b"], stride=5))
+    wanted = oracles.linear(fc(p, "fc2", fc(p, "fc1", rows(y))), p["scores/W"], p["scores/b"])
+    assert_close(net.predict(x), wanted, "scores", rtol=1e-11)
+    paper = module.time_convolution({}, 256, 49 * 256, 487, np.random.default_rng(0), fc=1).params
+    expect(paper["timeconv/W"].shape, (10, 3, 3, 256, 256), "the paper's kernels")
+
+
+def slow_fusion(module):
+    """4, 2 and 2 frames with strides 2, 2 and 2 on AlexNet's kernels: 10 frames become one, by a chain of oracles."""
+    net = in_float64(module.slow_fusion_tower(np.random.default_rng(0), width=1 / 96))
+    shapes = [(4, 11, 11, 3, 1), (2, 9, 9, 1, 3), (2, 5, 5, 3, 3)]
+    expect([net.params[f"conv{n}/W"].shape for n in (1, 2, 3)], shapes, "kernels")
+    y = x = spaced((1, 11, 9, 8, 3), 1)
+    for n, stride, (kernel, step) in zip((1, 2, 3), (4, 1, 1), ((4, 2), (2, 2), (2, 2)), strict=True):
+        y = oracles_time.time_conv(y, net.params[f"conv{n}/W"], net.params[f"conv{n}/b"], step, True, stride)
+        expect(y.shape[1], {1: 4, 2: 2, 3: 1}[n], f"places in time after {kernel} frames")
+        frames = y.reshape(-1, *y.shape[2:])
+        frames = oracles.lrn(oracles.take(frames, oracles.max_pool_winners(frames, 3, 2)), 5, 2.0, 1e-4, 0.75)
+        y = frames.reshape(*y.shape[:2], *frames.shape[1:])
+    assert_close(net.predict(x), y, "maps", rtol=1e-10)
 
 
 def deep_lstm(module):
@@ -123,3 +179,15 @@ def deep_lstm(module):
     assert_close(net.predict(x), oracles.linear(h, p["scores/W"], p["scores/b"]), "scores", rtol=1e-10)
     paper = module.deep_lstm({}, 1000, 487, np.random.default_rng(0), units=512, depth=5).params
     expect(sum(v.size for k, v in paper.items() if k.startswith("lstm")), 11_503_104, "parameters of five LSTM layers")
+
+
+def deep_rnn(module):
+    """Equation 1 in layers, Equation 2 at every frame: a chain of oracles."""
+    for activation in ("logistic", "tanh"):
+        net = in_float64(module.deep_rnn({}, 3, 5, np.random.default_rng(0), 4, 3, activation))
+        h, p = spaced((2, 4, 3), 1), net.params
+        x = h
+        for layer in ("rnn1", "rnn2", "rnn3"):
+            W_x, W_h, b = (p[f"{layer}/{name}"] for name in ("W_x", "W_h", "b"))
+            h = oracles_time.rnn(h, np.zeros((2, 4)), W_x, W_h, b, activation)
+        assert_close(net.predict(x), oracles.linear(h, p["scores/W"], p["scores/b"]), "scores", rtol=1e-10)

@@ -58,22 +58,41 @@ def temporal_average(module):
 
 def time_conv(module):
     """Whole windows of frames, "same" in space; fewer frames than a kernel are an error."""
-    for T, kt, kh, kw, stride, relu in [
-        (5, 3, 3, 3, 2, True),
-        (6, 3, 3, 3, 2, False),
-        (4, 4, 1, 3, 5, True),
-        (7, 2, 2, 1, 3, False),
-        (5, 1, 3, 3, 1, False),
+    for T, kt, kh, kw, stride, relu, space in [
+        (5, 3, 3, 3, 2, True, 1),
+        (6, 3, 3, 3, 2, False, 1),
+        (4, 4, 1, 3, 5, True, 1),
+        (7, 2, 2, 1, 3, False, 1),
+        (5, 1, 3, 3, 1, False, 1),
+        (6, 2, 3, 3, 2, True, 2),
+        (4, 3, 5, 4, 1, False, 3),
     ]:
         agrees(
-            lambda x, w, b, o=(stride, relu): module.time_conv_forward(x, w, b, *o),
+            lambda x, w, b, o=(stride, relu, space): module.time_conv_forward(x, w, b, *o),
             module.time_conv_backward,
-            lambda x, w, b, o=(stride, relu): oracles_time.time_conv(x, w, b, *o),
+            lambda x, w, b, o=(stride, relu, space): oracles_time.time_conv(x, w, b, *o),
             [spaced((2, T, 3, 4, 2), 1), normal(kt, kh, kw, 2, 3), normal(3, seed=5)],
             f"time convolution {kt}x{kh}x{kw}/{stride} of {T} frames",
         )
     with pytest.raises(ValueError, match="3.*4|4.*3"):
         module.time_conv_forward(np.zeros((1, 3, 2, 2, 1)), normal(4, 1, 1, 1, 2), np.zeros(2))
+    x, options = spaced((2, 6, 5, 4, 2), 1), dict(kernel=(3, 3, 3), stride=1, space_stride=2)
+    layers = [module.TimeConv(2, 3, **options, rng=np.random.default_rng(0), input_grad=grad) for grad in (True, False)]
+    (dx, grads), (none, same) = (
+        layer.backward(upstream(y), cache)
+        for layer in layers
+        for y, cache in [layer.convert(lambda a: a.astype(np.float64)).forward(x)]
+    )
+    assert dx.shape == x.shape and none is None and all((grads[key] == same[key]).all() for key in grads)
+
+
+def fixed_frames(module):
+    """Clips of T frames pass as they are, others are an error that names the reader and both lengths."""
+    layer, x = module.FixedFrames(4, "scores"), spaced((2, 4, 3), 1)
+    assert_close(layer.forward(x)[0], x, "y", rtol=0)
+    for T in (3, 5):
+        with pytest.raises(ValueError, match=f"{T} frames, expected 4: layer scores"):
+            layer.forward(spaced((2, T, 3), 1))
 
 
 def rnn(module):

@@ -40,6 +40,14 @@ def linear(module):
     assert_close(module.Flatten().backward(y, cache)[0], x, "Flatten's dx", rtol=0)
 
 
+def as_map(module):
+    """The features of a frame become the channels of a map of one pixel, and nothing else moves."""
+    layer, x = module.AsMap(), spaced((2, 3, 4), 1)
+    y, cache = layer.forward(x)
+    assert y.shape == (2, 3, 1, 1, 4) and all((y[n, t, 0, 0] == x[n, t]).all() for n in range(2) for t in range(3))
+    assert_close(layer.backward(y, cache)[0], x, "dx", rtol=0)
+
+
 def relu(module):
     """max(x, 0), and no gradient where x is 0."""
     x = spaced((3, 4, 5), 1)

@@ -6,16 +6,17 @@ import numpy as np
 from oracles import placed
 
 
-def time_conv(x, W, b, stride=5, relu=True):
-    """x (N,T,H,W,C), W (kt,kh,kw,C,F) -> (N,m,H,W,F): whole windows of kt frames, the sides of a map zero-padded."""
+def time_conv(x, W, b, stride=5, relu=True, space=1):
+    """x (N,T,H,W,C), W (kt,kh,kw,C,F) -> (N,m,Ho,Wo,F): whole windows of kt frames, the sides of a map zero-padded."""
     N, T, height, width, C = x.shape
     kt, kh, kw, _, F = W.shape
-    m, (_, top), (_, left) = (T - kt) // stride + 1, placed(height, kh, 1, "same"), placed(width, kw, 1, "same")
-    y = np.empty((N, m, height, width, F))
+    m = (T - kt) // stride + 1
+    (Ho, top), (Wo, left) = placed(height, kh, space, "same"), placed(width, kw, space, "same")
+    y = np.empty((N, m, Ho, Wo, F))
     for n, s, i, j, f in np.ndindex(y.shape):
         total = float(b[f])
         for u, p, q, c in np.ndindex(kt, kh, kw, C):
-            row, col = i + p - top, j + q - left
+            row, col = i * space + p - top, j * space + q - left
             if 0 <= row < height and 0 <= col < width:
                 total += float(x[n, s * stride + u, row, col, c]) * float(W[u, p, q, c, f])
         y[n, s, i, j, f] = max(total, 0.0) if relu else total

@@ -157,7 +157,7 @@ def test_help_shows_every_default(capsys):
         main(["train", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "(default: None)" not in text
-    for default in ("LSTM layers (default: 5)", "learning rate at the start (default: 0.01)", "(default: 4096)"):
+    for default in ("recurrent layers (default: 5)", "learning rate at the start (default: 0.01)", "(default: 4096)"):
         assert default in text
 
 

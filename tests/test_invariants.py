@@ -19,7 +19,8 @@ def net_and_clips(N=2, T=4, **config):
     net = build(NetConfig(**config), seed=7).convert(lambda a: a.astype(np.float64))
     rng = np.random.default_rng(1)
     for key, value in net.params.items():
-        value += rng.normal(0.3 if key.endswith("/b") else 0.0, 0.1, value.shape)
+        spread = min(0.1, 1 / np.sqrt(np.prod(value.shape[:-1])))  # large kernels would make the softmax certain
+        value += rng.normal(0.3 if key.endswith("/b") else 0.0, spread, value.shape)
     features = config.get("features")
     return net, spaced((N, T, features) if features else (N, T, 36, 36, 3), seed=2)
 

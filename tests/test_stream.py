@@ -10,8 +10,8 @@ from test_invariants import SMALL, name
 
 from data.video import write_video
 from layers.base import Sequential
-from layers.linear import Linear
-from layers.temporal import TemporalAvgPool, TemporalMaxPool
+from layers.linear import Flatten, Linear
+from layers.temporal import FixedFrames, TimeConv
 from nets import stream as streams
 from nets.stream import BLOCK, Running, stream
 from nets.zoo import NetConfig, build
@@ -75,12 +75,37 @@ def test_modes_are_those_of_evaluation():
         Running("mean")
 
 
+OTHERS = [
+    *[dict(tower="features", features=6, head=head) for head in ("late", "slow", "average", "rnn", "timeconv")],
+    *[dict(tower="alexnet", head=head) for head in ("late", "slow", "timeconv", "slowfusion")],
+    dict(tower="googlenet", head="slow", end="maps"),
+]
+
+
+@pytest.mark.parametrize("config", OTHERS, ids=name)
+def test_streaming_equals_batch_for_every_head_that_can(config):
+    """Late, Slow, average pooling, Time-Domain Convolution, Slow Fusion and the plain recurrent network."""
+    long = 2 * BLOCK + 5 if config["tower"] == "features" else 23
+    for T in (10, 15, 17, long) + (() if config["head"] in ("timeconv", "slowfusion") else (1, 9)):
+        net, x = net_and_video(T, np.float64, **config)
+        wanted = clip_probabilities(net.predict(x[None]))[0]
+        for blocks in (cut(x), [x]):
+            assert_close(stream(net, blocks), wanted, f"probabilities of {T} frames", rtol=1e-11)
+
+
 def test_what_cannot_stream_is_refused():
     rng = np.random.default_rng(0)
-    for pool in (TemporalAvgPool(), TemporalMaxPool(4, 2)):
-        net = Sequential(fc=Linear(6, 5, rng), pool=pool, scores=Linear(5, 3, rng))
-        with pytest.raises(TypeError, match=f"layer pool is a {type(pool).__name__}.*cannot stream"):
+    for layer in (Flatten(), FixedFrames(2, "fc"), TimeConv(6, 2, (1, 1, 1), 2, rng=rng)):
+        net = Sequential(fc=Linear(6, 5, rng), join=layer, scores=Linear(5, 3, rng))
+        with pytest.raises(TypeError, match=f"layer join is a {type(layer).__name__}.*cannot stream"):
             stream(net, [np.zeros((2, 6), np.float32)])
+    for head, tower in [("local", "alexnet"), ("fcpool", "features")]:
+        net, x = net_and_video(12, tower=tower, head=head, frames=12, features=6 * (tower == "features"))
+        with pytest.raises(TypeError, match="layer length is a FixedFrames.*clips of its own length"):
+            stream(net, [x])
+    net, x = net_and_video(7, tower="features", features=6, head="timeconv")
+    with pytest.raises(ValueError, match="7 frames are fewer than the 10"):
+        stream(net, cut(x))
     net, x = net_and_video(0, tower="features", features=6)
     for blocks in ([], [x]):
         with pytest.raises(ValueError, match="no frames"):

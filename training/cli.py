@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from nets.options import add_options
-from nets.zoo import TOWERS, NetConfig
+from nets.zoo import HEADS, TOWERS, NetConfig
 from training import commands
 from training.bench import PEERS
 from training.evaluate import MODES
@@ -74,6 +74,10 @@ def parser():
         help="start from the parameters that fit: expansion, fine-tuning; {fold} in it stands for the fold's number",
     )
     p.add_argument("--freeze", metavar="PREFIX", nargs="*", default=[], help="parameters to leave alone, e.g. tower/")
+    p.add_argument(
+        "--lr-group", metavar="PREFIX=FACTOR", nargs="*", default=[],
+        help="factors on the learning rate of parameters, the longest prefix counts, e.g. tower/=0.1",
+    )  # fmt: skip
     p.add_argument("--views", type=int, default=1, help="clips a test video in the final evaluation")
     p.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations")
     p.add_argument(
@@ -86,6 +90,12 @@ def parser():
     add_options(p, DataSettings, "pixels")
     add_options(p, NetConfig, "network", frames=None)
     add_options(p, Settings, "training")
+
+    p = command("expand", commands.run_expand, "copy a trained network into one that joins more frames")
+    p.add_argument("model", help="checkpoint.npz")
+    p.add_argument("--head", choices=tuple(HEADS), default="conv", help="what joins the frames")
+    p.add_argument("--frames", type=int, default=30, help="frames of a clip")
+    p.add_argument("--out", required=True, metavar="CHECKPOINT", help="file to write, at epoch 0; train on with --init")
 
     p = command("evaluate", commands.run_evaluate, "test a trained network: Hit@1 and Hit@5 by clip and by video")
     p.add_argument("model", help="checkpoint.npz")

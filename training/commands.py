@@ -1,7 +1,7 @@
 """What the commands of the command line do; `training.cli` says which options they take."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from data.mini import make_mini
 from data.splits import Video, read_skip
 from data.survey import balance, look_at
 from data.video import VideoError, read_frames
-from nets.expand import warm_start
+from nets.expand import expand, warm_start
 from nets.frames import OverFrames
 from nets.memory import GIB, available_memory, plan
 from nets.options import chosen
@@ -22,7 +22,7 @@ from nets.stream import stream
 from nets.summary import table
 from nets.zoo import NetConfig, build, build_tower, input_shape
 from training.bench import bench
-from training.checkpoint import check_fits, load
+from training.checkpoint import check_fits, load, save
 from training.demo import demo
 from training.doctor import doctor
 from training.evaluate import evaluate, evaluate_whole
@@ -50,6 +50,20 @@ def fit_memory(net, shape, settings, workers, gib=None):
     print(f"{found.apply(net)}" + (f"; {allowed / GIB:.2f} GiB are allowed" if allowed else ""))
 
 
+def lr_groups(factors, frozen):
+    """Key prefix -> factor on the learning rate, from --lr-group PREFIX=FACTOR ... and --freeze PREFIX ..."""
+    groups = {}
+    for text in factors:
+        prefix, _, factor = text.rpartition("=")
+        try:
+            groups[prefix] = float(factor)
+        except ValueError:
+            prefix = ""
+        if not prefix:
+            raise ValueError(f"--lr-group {text}: expected PREFIX=FACTOR, for example tower/=0.1")
+    return groups | dict.fromkeys(frozen, 0.0)
+
+
 def run_train(args):
     out = Path(args.out or f"runs/{args.head}")
     if args.fold != "all":
@@ -75,14 +89,17 @@ def train_fold(args, fold, out, resume):
     if features:
         net_options |= {"tower": "features", "features": train_set.feat.shape[2]}
     config = NetConfig(**net_options)
-    settings = Settings(**chosen(args, Settings), groups={prefix: 0.0 for prefix in args.freeze})
+    settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
     net = build(config, args.seed)
     if args.init:
         init = args.init.replace("{fold}", str(fold))
         source = load(init)
         if None not in (source.fold, fold):
             check_fits(source, init, fold=fold)  # its training videos must not be this run's test videos
-        copied, new = warm_start(net, source.params)
+        params = source.params
+        if source.classes != list(train_set.classes):  # as many classes, perhaps, but not these
+            params = {key: a for key, a in params.items() if not key.startswith("scores/")}
+        copied, new = warm_start(net, params)
         print(f"{len(copied)} arrays from {init}; new: {', '.join(new) or 'none'}")
     shape = input_shape(config, min(settings.batch, len(train_set)))
     fit_memory(net, shape, settings, args.workers, args.memory)
@@ -99,6 +116,18 @@ def train_fold(args, fold, out, resume):
     result = evaluate(net, test_set, views=args.views, batch=args.batch, mode=settings.inference, progress=True)
     save_predictions(file, Predictions(result, fold, **about))
     return result
+
+
+def run_expand(args):
+    model, out = load_model(args.model), Path(args.out)
+    if out.exists():
+        raise FileExistsError(f"{out} exists: choose another file for the expanded network")
+    config = replace(model.config, head=args.head, frames=args.frames)
+    net = build(config)
+    expand(net, model.checkpoint.params)
+    fresh = dict(velocity={}, epoch=0, step=0, steps=0, partial={}, history=[])
+    save(out, replace(model.checkpoint, params=net.params, config=asdict(config), **fresh))
+    print(f"{len(net.params)} arrays copied, none new: {out} has head {config.head} and {config.frames} frames")
 
 
 def run_evaluate(args):
@@ -190,8 +219,8 @@ def run_features(args):
     if args.model:
         model = load_model(args.model)
         config, data, net = model.config, model.data, model.net
-        if "tower" not in net.layers:
-            raise ValueError(f"{args.model} has no tower: it reads features itself")
+        if not isinstance(net.layers.get("tower"), OverFrames):
+            raise ValueError(f"{args.model} has no tower that sees single frames: it reads features itself, or clips")
         tower = net.layers["tower"]
     else:
         print("no --model: the tower's weights are random", file=sys.stderr)

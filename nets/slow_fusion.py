@@ -1,0 +1,37 @@
+"""Slow Fusion (Karpathy et al. 2014), the prior system of the paper's tables: convolutions that extend in time.
+
+Every convolution of the tower reads several frames of the map below it, "valid" in time, so that higher layers see
+more and more of them:
+
+    conv1    4 frames, stride 2      10 frames -> 4
+    conv2    2 frames, stride 2             4 -> 2
+    conv3    2 frames, stride 2             2 -> 1      has seen all ten
+
+Karpathy et al. extend the first three convolutions of a five-layer network of their own. Here they are those of this
+paper's AlexNet, which has three, so that the comparison with its single frame is a comparison of connectivity alone. A
+longer clip (the paper's Table 5 says 15 frames) leaves more than one place in time; Conv Pooling behind this tower
+takes their maximum, so that any video of ten frames or more can be read.
+"""
+
+from layers.base import Sequential
+from layers.pool import MaxPool2D
+from layers.temporal import TimeConv
+from nets.alexnet import NORMS, TABLE, scaled
+from nets.frames import OverFrames
+
+IN_TIME = ((4, 2), (2, 2), (2, 2))  # frames of each convolution's kernel, and from one to the next
+LEAST = 10  # frames of a clip
+
+
+def slow_fusion_tower(rng, width=1.0, norm="lrn", chunk=4, threads=None, recompute=False):
+    """Clips (N, T, H, W, 3) in [-1, 1] -> maps (N, T', h, w, C), T' = 1 for ten frames. chunk ...: see OverFrames."""
+    layers, C = {}, 3
+    for number, ((kernel, stride, filters), (frames, step)) in enumerate(zip(TABLE, IN_TIME, strict=True), start=1):
+        F = scaled(filters, width)
+        layers[f"conv{number}"] = TimeConv(
+            C, F, (frames, kernel, kernel), step, stride, rng=rng, input_grad=number > 1
+        )  # fmt: skip
+        pool_and_norm = Sequential(pool=MaxPool2D(3, 2), norm=NORMS[norm]())
+        layers[f"maps{number}"] = OverFrames(pool_and_norm, chunk, threads, recompute)
+        C = F
+    return Sequential(**layers)

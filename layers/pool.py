@@ -8,6 +8,7 @@ instead of 8. Each pass remembers the offset of its first winner in a small inte
 first column wins is the first winner in row-major order, so ties have one answer, everywhere. Both passes run over a
 few rows of output at a time, so that these stay in the cache.
 
+Average of windows that lie inside the map:   y_npqc = (1 / size^2) sum_{i,j < size} x[n, s p + i, s q + j, c]
 Global average:   y_nc = mean_{h,w} x_nhwc,    dx_nhwc = dy_nc / (H W)
 """
 
@@ -96,6 +97,24 @@ def max_pool_backward(dy, cache):
     return dpadded[:, top : top + H, left : left + W]
 
 
+def avg_pool_forward(x, size, stride):
+    """x (N, H, W, C) -> y (N, Ho, Wo, C), cache; Ho = (H - size) // stride + 1: no padding."""
+    Ho, Wo = (padding(n, size, stride, "valid")[2] for n in x.shape[1:3])
+    rows = sum(x[tap] for tap in taps(2, size, stride, Wo))  # (N, H, Wo, C)
+    return sum(rows[tap] for tap in taps(1, size, stride, Ho)) / size**2, (x.shape, size, stride)
+
+
+def avg_pool_backward(dy, cache):
+    """dy (N, Ho, Wo, C) -> dx (N, H, W, C)."""
+    (N, H, W, C), size, stride = cache
+    drows, dx = xp_of(dy).zeros((N, H, dy.shape[2], C), dy.dtype), xp_of(dy).zeros((N, H, W, C), dy.dtype)
+    for tap in taps(1, size, stride, dy.shape[1]):
+        drows[tap] += dy / size**2
+    for tap in taps(2, size, stride, dy.shape[2]):
+        dx[tap] += drows
+    return dx
+
+
 def global_avg_pool_forward(x):
     """x (N, H, W, C) -> y (N, C), cache. Global, so that any input size works (220 pixels give GoogLeNet 7x7)."""
     return x.mean(axis=(1, 2)), x.shape
@@ -125,6 +144,22 @@ class MaxPool2D(Layer):
     def predict(self, x):
         self.expect(x, ndim=4)
         return max_pool_forward(x, self.size, self.stride, self.pad, winners=False)[0]
+
+
+class AvgPool2D(Layer):
+    """Mean over size x size windows with a stride, all of them inside the map."""
+
+    def __init__(self, size, stride):
+        super().__init__()
+        check_window(size, stride, "valid")
+        self.size, self.stride = size, stride
+
+    def forward(self, x, rng=None):
+        self.expect(x, ndim=4)
+        return avg_pool_forward(x, self.size, self.stride)
+
+    def backward(self, dy, cache):
+        return avg_pool_backward(dy, cache), {}
 
 
 class GlobalAvgPool(Layer):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from layers.base import Sequential
+from nets.auxiliary import Auxiliary
 from nets.cost import Cost, measure
 from nets.frames import OverFrames, usable_cores
 
@@ -79,6 +80,8 @@ class Step:
             frames = [(n, *shape[2:]) for n in (1, 2)]
             self.frame_costs, self.scratch, y = measure(self.tower.layer, *frames, given=True, train=train)
             tower_output = (*shape[:2], *y[1:])
+            if isinstance(net, Auxiliary):  # scores of its side heads go past the head
+                tower_output = (*shape[:2], y[1] - net.side_scores)
         head = Sequential(**{name: layer for name, layer in net.layers.items() if layer is not self.tower})
         (self.head,), self.head_scratch, _ = measure(head, tower_output, given=self.tower is None)
 

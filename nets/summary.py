@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from layers.base import Branches, Sequential
+from nets.auxiliary import SideHeads
 from nets.frames import OverFrames, fold, unfold
 from nets.options import add_options, chosen
 from nets.zoo import TOWERS, NetConfig, build, input_shape
@@ -26,6 +27,8 @@ class Row(NamedTuple):
 
 def walk(layer, x, name=""):
     """Run `layer` on x and yield a Row for each layer inside it; the last thing yielded is the output array."""
+    if isinstance(layer, SideHeads):
+        return (yield from walk(layer.trunk, x, name))  # the side heads are for training only
     if isinstance(layer, Sequential):
         for child_name, child in layer.layers.items():
             x = yield from walk(child, x, f"{name}/{child_name}".strip("/"))

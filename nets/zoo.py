@@ -6,7 +6,7 @@ built again, and what the command line's options fill.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from layers.base import Sequential
 from layers.linear import AsMap
 from layers.rnn import ACTIVATIONS
 from nets.alexnet import NORMS, alexnet, fully_connected, map_shape, scaled
+from nets.auxiliary import Auxiliary, with_sides
 from nets.frames import OverFrames
 from nets.googlenet import ENDS, googlenet, output_shape
 from nets.options import option
@@ -106,11 +107,17 @@ class NetConfig:
     units: int = option(512, "cells of an LSTM layer, or units of a plain recurrent one")
     depth: int = option(5, "recurrent layers")
     activation: str = option("logistic", "H of the plain recurrent network", tuple(ACTIVATIONS))
+    auxiliary: float = option(0.0, "loss weight of GoogLeNet's two auxiliary heads; 0.3 in its paper; 0: without them")
     features: int = 0  # D of precomputed features
 
     @property
     def reads(self):
         return HEADS[self.head].reads
+
+    @property
+    def ends_at(self):
+        """Where GoogLeNet ends."""
+        return self.end if self.end != "auto" else "maps" if self.reads == "maps" else "vector"
 
     def __post_init__(self):
         known = dict(tower=TOWERS, head=HEADS, norm=NORMS, end=("auto", *ENDS), activation=ACTIVATIONS)
@@ -144,6 +151,10 @@ class NetConfig:
                 f"end is {self.end!r}: only tower googlenet ends at a choice of places, and head {self.head!r} reads "
                 f"{self.reads if refused else 'any of them'}"
             )
+        if self.auxiliary < 0 or (self.auxiliary and (self.tower != "googlenet" or self.ends_at == "maps")):
+            raise ValueError(
+                f"auxiliary is {self.auxiliary:g}: expected a loss weight, and a googlenet that ends in a vector"
+            )
         if (self.tower == "features") != (self.features > 0):
             raise ValueError(
                 f"tower {self.tower!r} with features={self.features}: features is D of precomputed features"
@@ -155,9 +166,8 @@ def build_tower(config, rng):
     if config.tower == "features":
         return None, (config.features,)
     if config.tower == "googlenet":
-        end = config.end if config.end != "auto" else "maps" if config.reads == "maps" else "vector"
-        frame_net = googlenet(rng, config.width, config.vector, end=end)
-        return frame_net, output_shape(config.size, config.width, config.vector, end)
+        frame_net = googlenet(rng, config.width, config.vector, end=config.ends_at)
+        return frame_net, output_shape(config.size, config.width, config.vector, config.ends_at)
     maps, shape = alexnet(rng, config.width, config.norm), map_shape(config.size, config.width)
     if config.reads != "vectors":
         return maps, shape
@@ -175,7 +185,11 @@ def build(config, seed=0, chunk=None, threads=None, recompute=False):
     tower = {} if frame_net is None else {"tower": OverFrames(frame_net, *how)}
     if config.reads == "maps" and len(shape) == 1:
         tower, shape = {**tower, "map": AsMap()}, (1, 1, *shape)
-    return HEADS[config.head].build(config, tower, shape, rng)
+    net = HEADS[config.head].build(config, tower, shape, rng)
+    if not config.auxiliary:
+        return net
+    sides = with_sides(frame_net, ceil(config.size / 16), config.classes, rng, config.width)
+    return Auxiliary(config.auxiliary, config.classes, **net.layers | {"tower": OverFrames(sides, *how)})
 
 
 def input_shape(config, N=1, T=None):

@@ -77,6 +77,18 @@ def frame_net():
     return Sequential(fc1=Linear(4, 5, generator()), relu=ReLU(), drop=Dropout(0.3), fc2=Linear(5, 2, generator(1)))
 
 
+def side_heads(auxiliary):
+    """A chain with two side heads of different widths, one of which drops units."""
+    return auxiliary.SideHeads(
+        fc1=Linear(4, 5, generator()),
+        aux1=Sequential(fc=Linear(5, 3, generator(1)), drop=Dropout(0.4)),
+        relu=ReLU(),
+        fc2=Linear(5, 3, generator(2)),
+        aux2=Linear(3, 2, generator(3)),
+        fc3=Linear(3, 4, generator(4)),
+    )
+
+
 WRONG_CLIPS = [(2, 4), (2, 0, 4)]
 
 CASES = [
@@ -112,6 +124,7 @@ CASES = [
     Case("MaxPool2D", "layers.pool", lambda m: m.MaxPool2D(), (2, 5, 6, 2), wrong=[(5, 6, 2)]),
     Case("MaxPool2D with stride 1", "layers.pool", lambda m: m.MaxPool2D(3, 1), (2, 3, 4, 2), wrong=[(2, 2, 3, 4, 2)]),
     Case("MaxPool2D valid", "layers.pool", lambda m: m.MaxPool2D(2, 2, "valid"), (2, 5, 4, 2)),
+    Case("AvgPool2D", "layers.pool", lambda m: m.AvgPool2D(3, 2), (2, 5, 6, 2), wrong=[(5, 6, 2)]),
     Case("GlobalAvgPool", "layers.pool", lambda m: m.GlobalAvgPool(), (2, 3, 2, 4), wrong=[(2, 3, 4)]),
     Case("LRN", "layers.lrn", lambda m: m.LRN(n=5, k=1.2, alpha=0.8), (2, 2, 2, 7)),
     Case("LRN as Caffe's", "layers.lrn", lambda m: m.LRN(5, 1.0, 0.8, 0.6, divide_by_n=True), (2, 2, 2, 4)),
@@ -151,6 +164,7 @@ CASES = [
         wrong=[(2, 4, 4), (2, 3)],
     ),
     Case("Sequential", "layers.base", small_tower, (2, 4, 3, 2), wrong=[(2, 4, 3, 3), (4, 3, 2)], random=True),
+    Case("SideHeads", "nets.auxiliary", side_heads, (3, 4), wrong=[(3, 5)], random=True),
     Case("Branches", "layers.base", branches, (2, 3, 5), wrong=[(2, 3, 4)]),
     Case("OverFrames", "nets.frames", lambda m: m.OverFrames(frame_net(), 4), (2, 3, 4), WRONG_CLIPS, random=True),
     Case(

@@ -11,6 +11,7 @@ from layers.conv import Conv2D
 from layers.dropout import Dropout
 from layers.lrn import LRN
 from layers.pool import GlobalAvgPool, MaxPool2D
+from nets.googlenet import googlenet as googlenet_of
 
 GOOGLENET = {  # in, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
     "3a": (192, 64, 96, 128, 16, 32, 32),
@@ -91,6 +92,40 @@ def alexnet(module):
         expect(module.map_shape(size, width), shape, f"last map at {size} pixels")
     fc = module.fully_connected(6, 4, 0.6, np.random.default_rng(0))
     expect([layer.p for layer in fc.values() if isinstance(layer, Dropout)], [0.6, 0.6], "dropout")
+
+
+def auxiliary(module):
+    """After 4a and 4d: 5 x 5/3 average, 128 1 x 1 filters, 1024 units, 70 % dropped; nothing of it at inference."""
+    for place, C in [("inception4a", 512), ("inception4d", 528)]:
+        side = module.side_head(14, C, 101, np.random.default_rng(0))
+        shapes = [(1, 1, C, 128), (4 * 4 * 128, 1024), (1024, 101)]
+        expect([a.shape for key, a in side.params.items() if key.endswith("W")], shapes, f"weights after {place}")
+        expect((side.layers["pool"].size, side.layers["pool"].stride), (5, 3), "average pool")
+        expect([layer.p for layer in of(side, Dropout)], [0.7], "dropout")
+    rng = np.random.default_rng(0)
+    net = in_float64(module.with_sides(googlenet_of(rng, 1 / 16, 9), 5, 4, rng, 1 / 16))
+    names = list(net.layers)
+    expect([names[names.index(side) - 1] for side in ("aux1", "aux2")], ["inception4a", "inception4d"], "places")
+    x = spaced((2, 70, 70, 3), 1)
+    y, cache = net.forward(x, np.random.default_rng(1))
+    expect((y.shape, net.predict(x).shape), ((2, 9 + 2 * 4), (2, 9)), "outputs while training and at inference")
+    without = in_float64(googlenet_of(np.random.default_rng(0), 1 / 16, 9))
+    for key, a in without.params.items():
+        a[...] = net.params[key]
+    assert_close(net.predict(x), without.predict(x), "y", rtol=0)
+    dy = normal(*y.shape)
+    grads = net.backward(dy, cache)[1]
+    dy[:, :9] = 0  # from the sides alone: what stands above them hears nothing
+    from_sides = net.backward(dy, cache)[1]
+    heard = {key.split("/")[0] for key, g in from_sides.items() if g.any()}
+    expect(
+        heard, {*names[: names.index("aux2") + 1]} & {key.split("/")[0] for key in grads}, "layers that hear the sides"
+    )
+    dy[:, 9 : 9 + 4] = 0  # from the second alone
+    heard = {key.split("/")[0] for key, g in net.backward(dy, cache)[1].items() if g.any()}
+    expect(
+        "aux2" in heard and "inception4d" in heard and "aux1" not in heard, True, "the second side's scores come last"
+    )
 
 
 def in_float64(net):

@@ -187,6 +187,20 @@ def max_pool_in_blocks(module):
     module.BLOCK = whole
 
 
+def average_pool(module):
+    """Whole windows only: a row or column that is left over has no effect and gets no gradient."""
+    for H, W, size, stride in [(5, 6, 3, 2), (6, 5, 2, 2), (14, 14, 5, 3), (4, 3, 3, 1), (3, 3, 3, 3), (7, 8, 2, 3)]:
+        agrees(
+            lambda x, o=(size, stride): module.avg_pool_forward(x, *o),
+            module.avg_pool_backward,
+            lambda x, o=(size, stride): oracles.avg_pool(x, *o),
+            [spaced((2, H, W, 2), 1)],
+            f"average of {size}x{size}/{stride} on {H}x{W}",
+        )
+    with pytest.raises(ValueError, match="5.*4"):
+        module.avg_pool_forward(spaced((1, 4, 6, 1), 1), 5, 3)
+
+
 def global_average(module):
     """One number per map."""
     x = spaced((2, 3, 5, 4), 1)

@@ -65,6 +65,16 @@ def give_back(dy, winners, shape):
     return dx
 
 
+def avg_pool(x, size, stride):
+    """The mean of every whole window of size x size entries."""
+    N, height, width, C = x.shape
+    y = np.empty((N, (height - size) // stride + 1, (width - size) // stride + 1, C))
+    for n, i, j, c in np.ndindex(y.shape):
+        window = [float(x[n, i * stride + p, j * stride + q, c]) for p, q in np.ndindex(size, size)]
+        y[n, i, j, c] = sum(window) / len(window)
+    return y
+
+
 def average(x, axes):
     """Arithmetic mean of x over the given axes, summed one entry at a time."""
     kept = [a for a in range(x.ndim) if a not in axes]

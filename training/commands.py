@@ -122,7 +122,7 @@ def run_expand(args):
     model, out = load_model(args.model), Path(args.out)
     if out.exists():
         raise FileExistsError(f"{out} exists: choose another file for the expanded network")
-    config = replace(model.config, head=args.head, frames=args.frames)
+    config = replace(model.config, head=args.head, frames=args.frames, auxiliary=0.0)  # those train from scratch
     net = build(config)
     expand(net, model.checkpoint.params)
     fresh = dict(velocity={}, epoch=0, step=0, steps=0, partial={}, history=[])

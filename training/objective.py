@@ -9,6 +9,9 @@ scales the gradient of frame t. Scaling a gradient is weighting a loss, so that
 With plain SGD, "mean" at a rate of N lr equals "sum" at lr (N T lr for per-frame scores: the paper's rate of N 10^-5
 for LSTMs of N frames against 10^-5 for pooling). "mean" is the default, because the rate that suits it hardly depends
 on the sizes of batch and clip; rates as small as the paper's go with "sum".
+
+Auxiliary heads (`nets.auxiliary`) read single frames: a frame's weight there is that of its scores, or 1/T of the
+clip's, times the weight of the heads.
 """
 
 import numpy as np
@@ -45,13 +48,21 @@ def loss_weight(shape, loss="mean", gain_mode="linear"):
 
 
 def loss_and_gradient(net, x, labels, rng=None, loss="mean", gain_mode="linear"):
-    """One forward and one backward pass: the loss (float), scores, weights and gradients (a dict like net.params).
+    """One forward and one backward pass: the loss (float), scores, all weights and gradients (a dict like net.params).
 
     x (N, T, ...); labels as `softmax_loss` takes them; rng a Generator while training, None without dropout.
     """
     scores, cache = net.forward(on_device(net, x), rng)
-    weight = loss_weight(scores.shape, loss, gain_mode)
-    value, dscores = softmax_loss(scores, on_device(net, labels), on_device(net, weight))
+    scores, sides = scores if isinstance(scores, tuple) else (scores, None)  # of auxiliary heads: (N, T, sides, K)
+    labels, weight = on_device(net, labels), loss_weight(scores.shape, loss, gain_mode)
+    value, dscores = softmax_loss(scores, labels, on_device(net, weight))
+    if sides is not None:
+        T = sides.shape[1]
+        of_frames = weight if weight.ndim == 2 else np.repeat(weight[:, None] / T, T, axis=1)
+        side_weight = np.broadcast_to(net.weight * of_frames[..., None], sides.shape[:3])
+        side_value, dsides = softmax_loss(sides, labels, on_device(net, side_weight))
+        value, dscores = value + side_value, (dscores, dsides)
+        weight = np.concatenate([weight.ravel(), side_weight.ravel()])
     _, grads = net.backward(dscores, cache)
     return float(value), scores, weight, grads
 

@@ -99,7 +99,7 @@ class Step:
             chunk = min(chunk, frames)
             cost, chunks = self.chunk_cost(chunk), math.ceil(frames / chunk)
             k = min(self.tower.threads or usable_cores(), chunks)
-            scratch += k * self.scratch
+            scratch = scratch + k * self.scratch if k > 1 else max(scratch, self.scratch)  # one thread has one buffer
             outputs, done = cost.output * frames / chunk, 0 if recompute else cost.kept * frames / chunk
             forward, backward = cost.forward, max(cost.forward, cost.backward)
             if not recompute:

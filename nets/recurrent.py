@@ -7,7 +7,9 @@ In all of them `tower` is as in `nets.pooling`, and (N, T, ...) becomes scores o
 """
 
 from layers.base import Sequential
-from layers.linear import Linear
+from layers.conv_lstm import ConvLSTM
+from layers.dropout import Dropout
+from layers.linear import Flatten, Linear
 from layers.lstm import PeepholeLSTM
 from layers.rnn import RNN
 
@@ -16,6 +18,22 @@ def deep_lstm(tower, D, classes, rng, units=512, depth=5):
     """depth LSTM layers of `units` cells on D numbers a frame."""
     lstms = {f"lstm{n + 1}": PeepholeLSTM(units if n else D, units, rng) for n in range(depth)}
     return Sequential(**tower, **lstms, scores=Linear(units, classes, rng))
+
+
+def deep_conv_lstm(tower, shape, classes, rng, filters=256, kernel=3, depth=1, dropout=0.6):
+    """depth convolutional LSTM layers on maps of shape (H, W, C): the recurrent CNN of the paper's future work.
+
+    The softmax layer reads all pixels of the last layer's maps, whose layout is kept.
+    """
+    H, W, C = shape
+    layers = {f"convlstm{n + 1}": ConvLSTM(filters if n else C, filters, kernel, rng=rng) for n in range(depth)}
+    return Sequential(
+        **tower,
+        **layers,  # (N, T, H, W, filters)
+        flatten=Flatten(2),
+        drop=Dropout(dropout),
+        scores=Linear(H * W * filters, classes, rng),  # (N, T, K)
+    )
 
 
 def deep_rnn(tower, D, classes, rng, units=512, depth=5, activation="logistic"):

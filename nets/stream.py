@@ -21,6 +21,7 @@ from itertools import islice
 import numpy as np
 
 from layers.base import Sequential
+from layers.conv_lstm import ConvLSTM
 from layers.dropout import Dropout
 from layers.linear import AsMap, Flatten, Linear
 from layers.loss import softmax
@@ -33,7 +34,7 @@ from nets.frames import OverFrames, usable_cores
 
 MODES = ("weighted", "last", "max", "sum")
 FRAME_BY_FRAME = (OverFrames, Linear, ReLU, Dropout, AsMap)
-RECURRENT = (PeepholeLSTM, RNN)
+RECURRENT = (PeepholeLSTM, RNN, ConvLSTM)
 BLOCK = 32  # frames at a time where there is no tower
 
 

@@ -29,7 +29,7 @@ from nets.pooling import (
     slow_pooling,
     time_convolution,
 )
-from nets.recurrent import deep_lstm, deep_rnn
+from nets.recurrent import deep_conv_lstm, deep_lstm, deep_rnn
 from nets.slow_fusion import LEAST, slow_fusion_tower
 
 TOWERS = ("alexnet", "googlenet", "features")
@@ -59,9 +59,18 @@ def pooled_fixed(make):
     return lambda c, tower, shape, rng: make(tower, prod(shape), c.classes, rng, c.frames, **fc(c))
 
 
+def filters_of(c):
+    """Filters of a convolution on the tower's maps, and the side of its kernel: precomputed features are one pixel."""
+    return scaled(256, c.width), 1 if c.tower == "features" else 3
+
+
 def time_conv(c, tower, shape, rng):
-    (H, W, C), filters, kernel = shape, scaled(256, c.width), 1 if c.tower == "features" else 3
+    (H, W, C), (filters, kernel) = shape, filters_of(c)
     return time_convolution(tower, C, H * W * filters, c.classes, rng, filters, kernel, **fc(c))
+
+
+def conv_lstm(c, tower, shape, rng):
+    return deep_conv_lstm(tower, shape, c.classes, rng, *filters_of(c), c.depth, c.dropout)
 
 
 def lstm(c, tower, shape, rng):
@@ -85,6 +94,7 @@ HEADS = {
     "slowfusion": Head("Slow Fusion: convolutions extended in time", "clips", pooled(conv_pooling), least=LEAST),
     "rnn":        Head("deep plain recurrent network", "vectors", rnn),
     "lstm":       Head("deep LSTM", "vectors", lstm),
+    "convlstm":   Head("convolutional LSTM on the maps", "maps", conv_lstm),
 }
 # fmt: on
 

@@ -163,6 +163,13 @@ CASES = [
         (2, 4, 3),
         wrong=[(2, 4, 4), (2, 3)],
     ),
+    Case(
+        "ConvLSTM",
+        "layers.conv_lstm",
+        lambda m: m.ConvLSTM(2, 3, rng=generator()),
+        (2, 3, 2, 3, 2),
+        wrong=[(2, 3, 2, 3, 3), (2, 3, 2, 2)],
+    ),
     Case("Sequential", "layers.base", small_tower, (2, 4, 3, 2), wrong=[(2, 4, 3, 3), (4, 3, 2)], random=True),
     Case("SideHeads", "nets.auxiliary", side_heads, (3, 4), wrong=[(3, 5)], random=True),
     Case("Branches", "layers.base", branches, (2, 3, 5), wrong=[(2, 3, 4)]),

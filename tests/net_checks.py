@@ -226,3 +226,14 @@ def deep_rnn(module):
             W_x, W_h, b = (p[f"{layer}/{name}"] for name in ("W_x", "W_h", "b"))
             h = oracles_time.rnn(h, np.zeros((2, 4)), W_x, W_h, b, activation)
         assert_close(net.predict(x), oracles.linear(h, p["scores/W"], p["scores/b"]), "scores", rtol=1e-10)
+
+
+def deep_conv_lstm(module):
+    """Layers of convolutional LSTM, then one softmax layer on all pixels of each frame: a chain of oracles."""
+    net = in_float64(module.deep_conv_lstm({}, (3, 2, 2), 5, np.random.default_rng(0), filters=3, depth=2))
+    x, p, zero = spaced((2, 3, 3, 2, 2), 1), net.params, np.zeros((2, 3, 2, 3))
+    h = x
+    for layer in ("convlstm1", "convlstm2"):
+        h, _ = oracles_time.conv_lstm(h, zero, zero, *(p[f"{layer}/{name}"] for name in ("W_x", "W_h", "W_c", "b")))
+    assert_close(net.predict(x), oracles.linear(rows(h, 2), p["scores/W"], p["scores/b"]), "scores", rtol=1e-10)
+    expect(p["convlstm1/W_x"].shape, (3, 3, 2, 12), "filters of the four gates")

@@ -10,6 +10,7 @@ from oracle_checks import agrees, normal, slopes_agree
 
 from layers.dropout import Dropout
 from layers.linear import Linear
+from layers.lstm import PeepholeLSTM
 
 WINDOWS = [  # T, window, stride
     (4, None, None),
@@ -173,6 +174,49 @@ def forget_bias(module):
     """A new LSTM remembers: its forget gates start with bias 1, the other gates with 0."""
     layer = module.PeepholeLSTM(3, 4, rng=np.random.default_rng(0), forget_bias=1.0)
     assert_close(layer.params["b"], np.repeat([0.0, 1.0, 0.0, 0.0], 4), "b", rtol=0)
+
+
+def conv_lstm(module):
+    """Three frames of maps from non-zero states, gradients into every h, the last h and the last c; both parities."""
+    for kernel, H, W in [(3, 3, 2), (2, 2, 3), (1, 2, 2)]:
+        C, F = 2, 2
+        state, filters = (2, H, W, F), [(kernel, kernel, n, 4 * F) for n in (C, F)]
+        shapes = [state, state, *filters, (3, F), (4 * F,)]
+        arrays = [spaced((2, 3, H, W, C), 1), *(normal(*shape, seed=30 + k) for k, shape in enumerate(shapes))]
+        h, (hT, cT), cache = module.conv_lstm_forward(*arrays)
+        wanted, c_last = oracles_time.conv_lstm(*arrays)
+        assert_close(h, wanted, "h", rtol=1e-12)
+        assert_close(hT, wanted[:, -1], "last h", rtol=1e-12)
+        assert_close(cT, c_last, "last c", rtol=1e-12)
+        dh, dhT, dcT = upstream(h, 1), upstream(hT, 2), upstream(cT, 3)
+
+        def loss(*a, dh=dh, dhT=dhT, dcT=dcT):
+            h, c = oracles_time.conv_lstm(*a)
+            return (dh * h).sum() + (dhT * h[:, -1]).sum() + (dcT * c).sum()
+
+        dx, dh0, dc0, grads = module.conv_lstm_backward(dh, cache, dhT, dcT)
+        gradients = [dx, dh0, dc0, *(grads[name] for name in ("W_x", "W_h", "W_c", "b"))]
+        slopes_agree(loss, arrays, gradients, f"convolutional LSTM with kernel {kernel}")
+
+
+def conv_lstm_of_one_pixel(module):
+    """On maps of one pixel with a kernel of one pixel it is the peephole LSTM; new, it remembers like one."""
+    N, T, C, F = 2, 4, 3, 4
+    layer, lstm = module.ConvLSTM(C, F, 1, rng=np.random.default_rng(0)), PeepholeLSTM(C, F, np.random.default_rng(0))
+    assert_close(layer.params["b"], lstm.params["b"], "b", rtol=0)
+    for layer_ in (layer, lstm):
+        layer_.convert(lambda a: a.astype(np.float64))
+    for k, (key, a) in enumerate(layer.params.items()):
+        a[...] = normal(*a.shape, seed=k)
+        lstm.params[key][...] = a.reshape(lstm.params[key].shape)
+    x, state = spaced((N, T, C), 1), (normal(N, F, seed=8), normal(N, F, seed=9))
+    y, last, _ = layer.scan(x[:, :, None, None], [s[:, None, None] for s in state])
+    wanted, wanted_last, _ = lstm.scan(x, state)
+    assert_close(y[:, :, 0, 0], wanted, "h", rtol=1e-12)
+    for part, wanted_part in zip(last, wanted_last, strict=True):
+        assert_close(part[:, 0, 0], wanted_part, "last state", rtol=1e-12)
+    with pytest.raises(ValueError, match=r"state h has shape \(2, 4\), expected \(2, 1, 1, 4\)"):
+        layer.scan(x[:, :, None, None], state)
 
 
 def frames(module):

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from oracles import placed
+from oracles import conv, placed
 
 
 def time_conv(x, W, b, stride=5, relu=True, space=1):
@@ -67,6 +67,26 @@ def rnn(x, h0, W_x, W_h, b, activation="logistic"):
                 h[n, t, m] = act(z + float(b[m]))
             h_prev = [float(v) for v in h[n, t]]
     return h
+
+
+def conv_lstm(x, h0, c0, W_x, W_h, W_c, b):
+    """Equations 3-7 at every pixel of maps x (N,T,H,W,C), the products being convolutions; peepholes by channel.
+
+    Returns h (N,T,H,W,F), last c (N,H,W,F).
+    """
+    T, F = x.shape[1], h0.shape[-1]
+    h, c, h_all = h0.copy(), c0.copy(), np.empty((*x.shape[:4], F))
+    for t in range(T):
+        a = conv(x[:, t], W_x, b) + conv(h, W_h, np.zeros(4 * F))
+        for place in np.ndindex(c.shape):
+            i, f, g, o = (float(a[(*place[:-1], gate * F + place[-1])]) for gate in range(4))
+            w_ci, w_cf, w_co = (float(w) for w in W_c[:, place[-1]])
+            cell = float(c[place])
+            new = logistic(f + w_cf * cell) * cell + logistic(i + w_ci * cell) * math.tanh(g)
+            c[place] = new
+            h[place] = logistic(o + w_co * new) * math.tanh(new)
+        h_all[:, t] = h
+    return h_all, c
 
 
 def lstm(x, h0, c0, W_x, W_h, W_c, b):

@@ -77,6 +77,7 @@ def foretold(config, N=1, chunk=4, recompute=False, threads=2):
         (dict(ALEXNET, head="slow", frames=16), dict(N=1, chunk=8)),
         (dict(GOOGLENET, head="timeconv", fc=16), dict(threads=1)),
         (dict(ALEXNET, head="slowfusion", frames=10), dict(N=2, threads=1)),
+        (dict(ALEXNET, head="convlstm"), dict(N=2, threads=1)),
         (dict(FEATURES, head="lstm"), dict(N=4)),
         (dict(FEATURES, head="lstm", frames=60, features=32, units=16), dict(N=32)),  # hardly any
     ],

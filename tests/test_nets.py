@@ -12,7 +12,7 @@ from layers.loss import softmax_loss
 from nets.googlenet import output_shape
 from nets.zoo import HEADS, TOWERS, NetConfig, build, build_tower, input_shape
 
-PER_FRAME = ("lstm", "rnn")  # heads whose scores are of each frame
+PER_FRAME = ("lstm", "rnn", "convlstm")  # heads whose scores are of each frame
 
 CONFIGS = [
     *[

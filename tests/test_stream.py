@@ -79,12 +79,13 @@ OTHERS = [
     *[dict(tower="features", features=6, head=head) for head in ("late", "slow", "average", "rnn", "timeconv")],
     *[dict(tower="alexnet", head=head) for head in ("late", "slow", "timeconv", "slowfusion")],
     dict(tower="googlenet", head="slow", end="maps"),
+    *[dict(tower="alexnet", head="convlstm"), dict(tower="features", features=6, head="convlstm")],
 ]
 
 
 @pytest.mark.parametrize("config", OTHERS, ids=name)
 def test_streaming_equals_batch_for_every_head_that_can(config):
-    """Late, Slow, average pooling, Time-Domain Convolution, Slow Fusion and the plain recurrent network."""
+    """Late, Slow, average pooling, Time-Domain Convolution, Slow Fusion, plain and convolutional recurrent networks."""
     long = 2 * BLOCK + 5 if config["tower"] == "features" else 23
     for T in (10, 15, 17, long) + (() if config["head"] in ("timeconv", "slowfusion") else (1, 9)):
         net, x = net_and_video(T, np.float64, **config)

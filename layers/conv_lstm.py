@@ -1,0 +1,120 @@
+r"""Convolutional LSTM: the paper's Equations 3-7 with convolutions for matrix products (Shi et al. 2015).
+
+    a_t = W_x * x_t + W_h * h_{t-1} + b                       "*" is a convolution, "same", four gates' filters in each
+    i, f, g, o, c_t, h_t   from a_t and c_{t-1} as in `layers.lstm`, at every pixel
+
+x_t is a map of the frame network, h and c are maps of the same height and width: at every pixel the layer sees, beside
+the current frame, its own activations of the previous one in a neighbourhood that grows with time. It is the recurrent
+convolutional network that the paper names as future work (section 5), with back-propagation through time inside it.
+
+Peepholes W_ci, W_cf, W_co are vectors of F, shared by all pixels as every other weight is, so that a map may have any
+size and a shifted video has shifted maps. (Shi et al. give every pixel its own.) On maps of one pixel with kernels of
+one pixel the layer is `layers.lstm.PeepholeLSTM`.
+
+    delta_t, dc_{t-1}   from dh_t and dc_t as in `layers.lstm`, at every pixel
+    dh_{t-1} = delta_t * flip(W_h),    dx_t = delta_t * flip(W_x)
+    dW_x, dW_h = sum_t of the filter gradients of the convolutions,    db = sum over t and pixels of delta_t
+
+Stored: x (N, T, H, W, C), h and c (N, T, H, W, F), W_x (k, k, C, 4F), W_h (k, k, F, 4F), b (4F,), W_c (3, F).
+"""
+
+import numpy as np
+
+from layers.base import Layer, glorot_uniform
+from layers.conv import check_window, conv_backward, conv_filter_grad, conv_forward, conv_input_grad, pad2d, padding
+from layers.lstm import GATES, gates_backward, gates_forward, peephole_grads, split
+from layers.xp import xp_of
+
+
+def rows(a):
+    """(..., F) -> (rows, F): pixels, frames and clips side by side."""
+    return a.reshape(-1, a.shape[-1])
+
+
+def images(a):
+    """(N, T, H, W, C) -> (N T, H, W, C)."""
+    return a.reshape(-1, *a.shape[2:])
+
+
+def conv_lstm_forward(x, h0, c0, W_x, W_h, W_c, b):
+    """x (N, T, H, W, C), h0 and c0 (N, H, W, F) -> h (N, T, H, W, F), (h_T, c_T), cache."""
+    xp = xp_of(x)
+    N, T, H, W, _ = x.shape
+    F = h0.shape[-1]
+    a, x_cache = conv_forward(images(x), W_x, b)
+    a = a.reshape(N, T, H, W, 4 * F)
+    h, c = (xp.empty((N, T + 1, H, W, F), x.dtype) for _ in "hc")  # index 0 holds the initial state
+    h[:, 0], c[:, 0] = h0, c0
+    gates = xp.empty_like(a)
+    for t in range(T):
+        a_t = a[:, t] + conv_forward(h[:, t], W_h, None)[0]
+        found = gates_forward(rows(a_t), rows(c[:, t]), W_c)
+        h[:, t + 1], c[:, t + 1], gates[:, t] = (part.reshape(N, H, W, -1) for part in found)
+    return h[:, 1:], (h[:, T], c[:, T]), (x_cache, h, c, gates, W_h, W_c)
+
+
+def conv_lstm_backward(dh, cache, dhT=None, dcT=None):
+    """dh (N, T, H, W, F), the final state's gradients dhT, dcT or None -> dx, dh0, dc0 (N, H, W, F), grads."""
+    x_cache, h, c, gates, W_h, W_c = cache
+    xp = xp_of(dh)
+    N, T, H, W, F = dh.shape
+    (top, bottom, _), (left, right, _) = (padding(n, len(W_h), 1, "same") for n in (H, W))
+    zero = xp.zeros((N, H, W, F), dh.dtype)
+    dh_next, dc_next = zero if dhT is None else dhT, zero if dcT is None else dcT
+    delta = xp.empty_like(gates)
+    for t in reversed(range(T)):
+        delta_t, dc_next = gates_backward(
+            rows(dh[:, t] + dh_next), rows(dc_next), rows(gates[:, t]), rows(c[:, t]), rows(c[:, t + 1]), W_c
+        )
+        delta[:, t] = delta_t.reshape(N, H, W, 4 * F)
+        dh_next = conv_input_grad(delta[:, t], W_h, (N, H, W, F), 1, top, left)
+    dx, dW_x, db = conv_backward(images(delta), x_cache)
+    h_prev = pad2d(images(h[:, :T]), (top, bottom), (left, right))
+    grads = {
+        "W_x": dW_x,
+        "W_h": conv_filter_grad(images(delta), h_prev, W_h.shape, 1),
+        "W_c": peephole_grads(rows(delta), rows(c[:, :T]), rows(c[:, 1:])),
+        "b": db,
+    }
+    return dx.reshape(N, T, *dx.shape[1:]), dh_next, dc_next.reshape(N, H, W, F), grads
+
+
+class ConvLSTM(Layer):
+    """F maps of cells over a sequence of maps, (N, T, H, W, C) -> (N, T, H, W, F); kernel x kernel pixels."""
+
+    def __init__(self, C, F, kernel=3, *, rng, forget_bias=1.0, dtype=np.float32):
+        check_window(kernel, 1, "same")
+        b = np.zeros(4 * F, dtype)
+        split(b)[GATES.index("f")][:] = forget_bias
+
+        def filters(channels):
+            shape, area = (kernel, kernel, channels, F), kernel * kernel
+            gates = [glorot_uniform(rng, shape, area * channels, area * F, dtype) for _ in GATES]
+            return np.concatenate(gates, axis=-1)
+
+        super().__init__(W_x=filters(C), W_h=filters(F), W_c=np.zeros((3, F), dtype), b=b)
+
+    def scan(self, x, state=None):
+        """x (N, T, H, W, C), state (h, c) or None for zeros -> h, the state after the last frame, cache."""
+        C, F = self.params["W_x"].shape[2], self.params["W_h"].shape[2]
+        self.expect(x, ndim=5, last=C)
+        shape = (len(x), *x.shape[2:4], F)
+        if state is None:
+            state = (xp_of(x).zeros(shape, x.dtype),) * 2
+        for name, part in zip("hc", state, strict=True):
+            if part.shape != shape:
+                raise ValueError(f"ConvLSTM: state {name} has shape {part.shape}, expected {shape}")
+        return conv_lstm_forward(x, *state, **self.params)
+
+    def scan_backward(self, dy, cache, dstate=None):
+        """dy (N, T, H, W, F), dstate (dh_T, dc_T) or None -> dx, (dh_0, dc_0), grads."""
+        dx, dh0, dc0, grads = conv_lstm_backward(dy, cache, *(dstate or (None, None)))
+        return dx, (dh0, dc0), grads
+
+    def forward(self, x, rng=None):
+        y, _, cache = self.scan(x)
+        return y, cache
+
+    def backward(self, dy, cache):
+        dx, _, grads = self.scan_backward(dy, cache)
+        return dx, grads

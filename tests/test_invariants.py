@@ -7,8 +7,8 @@ from layer_cases import spaced
 
 from layers.loss import softmax_loss
 from layers.lstm import PeepholeLSTM
-from nets.expand import warm_start
-from nets.zoo import NetConfig, build
+from nets.expand import expand
+from nets.zoo import HEADS, NetConfig, build
 
 SMALL = dict(classes=5, size=36, width=1 / 12, fc=24, units=6, depth=2, vector=9)
 
@@ -25,8 +25,18 @@ def net_and_clips(N=2, T=4, **config):
     return net, spaced((N, T, features) if features else (N, T, 36, 36, 3), seed=2)
 
 
-POOLED = [dict(tower="alexnet"), dict(tower="googlenet"), dict(tower="features", features=8)]
-RECURRENT = [dict(tower="alexnet", head="lstm"), dict(tower="features", features=8, head="lstm")]
+ALEXNET, GOOGLENET, FEATURES = dict(tower="alexnet"), dict(tower="googlenet"), dict(tower="features", features=8)
+POOLED = [ALEXNET, GOOGLENET, FEATURES]
+RECURRENT = [{**base, "head": head} for base in (ALEXNET, FEATURES) for head in ("lstm", "rnn", "convlstm")]
+
+
+def of_heads(*heads):
+    """AlexNet and precomputed features under each of these heads; GoogLeNet pooled at each of its three places."""
+    configs = [{**base, "head": head} for base in (ALEXNET, FEATURES) for head in heads]
+    return configs + [dict(tower="googlenet", head=heads[0], end=end) for end in ("maps", "average", "vector")]
+
+
+CONFIGS = [{**base, "head": head} for base in POOLED for head in HEADS if head not in ("single", "slowfusion")]
 
 
 def name(config):
@@ -35,7 +45,7 @@ def name(config):
 
 @pytest.mark.parametrize("config", POOLED, ids=name)
 def test_one_frame_is_the_single_frame_network(config):
-    """Pooling over T = 1 does nothing: the frame's own tower and classifier, run by hand, give the same scores."""
+    """Pooled net at T = 1 = single-frame net: the frame's own tower and classifier, run by hand, score alike."""
     net, x = net_and_clips(T=1, **config)
     y = x[:, 0]
     for layer_name, layer in net.layers.items():
@@ -48,45 +58,75 @@ def test_one_frame_is_the_single_frame_network(config):
     assert_close(single.predict(x), y, "scores of head single", rtol=1e-12)
 
 
-@pytest.mark.parametrize("config", POOLED, ids=name)
-def test_repeating_frames_leaves_conv_pooling_unchanged(config):
+@pytest.mark.parametrize("config", of_heads("conv", "late", "slow", "local", "average", "fcpool"), ids=name)
+def test_every_pooled_net_at_one_frame_is_the_single_frame_network(config):
+    """Pooled net at T = 1 = single-frame net, with its parameters; Time-Domain Convolution and Slow Fusion need ten."""
+    single, x = net_and_clips(T=1, **{**config, "head": "single"})
+    net, _ = net_and_clips(T=1, **config)
+    expand(net, single.params)
+    assert_close(net.predict(x), single.predict(x), "scores", rtol=1e-12)
+
+
+@pytest.mark.parametrize("config", of_heads("conv", "late", "average"), ids=name)
+def test_repeating_frames_leaves_pooling_over_all_frames_unchanged(config):
+    """Repeating frames leaves Conv Pooling unchanged; and what else pools over all frames at once."""
     net, x = net_and_clips(**config)
     y = net.predict(x)
     assert_close(net.predict(np.concatenate([x, x], axis=1)), y, "scores of the clip twice over", rtol=1e-12)
     assert_close(net.predict(np.repeat(x, 3, axis=1)), y, "scores of every frame three times", rtol=1e-12)
 
 
-@pytest.mark.parametrize("config", POOLED, ids=name)
+@pytest.mark.parametrize("config", of_heads("conv", "late", "slow", "average"), ids=name)
 def test_expansion_is_exact_on_a_still_video(config):
-    """The single-frame net's parameters in a net of 9 frames, shown one frame 9 times."""
-    single, x = net_and_clips(T=1, **config, head="single")
-    expanded, _ = net_and_clips(T=9, **config)
-    for value in expanded.params.values():
-        value *= -0.5  # as if it had been drawn from another seed
-    copied, new = warm_start(expanded, single.params)
-    assert set(copied) == set(single.params) and not new
-    assert_close(expanded.predict(np.repeat(x, 9, axis=1)), single.predict(x), "scores of a still video", rtol=1e-12)
+    """Expansion exact on a still video: single -> 12 -> 30 frames, shown one frame over and over."""
+    single, x = net_and_clips(T=1, **{**config, "head": "single"})
+    params = single.params
+    for T in (12, 30):
+        expanded, _ = net_and_clips(T=T, **config)
+        for value in expanded.params.values():
+            value *= -0.5  # as if it had been drawn from another seed
+        expand(expanded, params)
+        still = np.repeat(x, T, axis=1)
+        assert_close(expanded.predict(still), single.predict(x), f"scores of {T} equal frames", rtol=1e-12)
+        params = expanded.params
 
 
-@pytest.mark.parametrize("config", POOLED, ids=name)
+@pytest.mark.parametrize("config", of_heads("conv", "late", "average"), ids=name)
 def test_the_order_of_frames_means_nothing_to_max_pooling(config):
+    """Permuting frames leaves max-pooling equal; but frames of another clip are seen: the axes are not confused."""
     net, x = net_and_clips(**config)
     assert_close(net.predict(x[:, [2, 0, 3, 1]]), net.predict(x), "scores of shuffled frames", rtol=1e-12)
     other = x.copy()
     other[0] = x[0, ::-1]
-    other[0, 0] = x[1, 0]  # a frame of another clip, however, is seen: the axes are not confused
+    other[0, 0] = x[1, 0]
     assert np.abs(net.predict(other)[0] - net.predict(x)[0]).max() > 1e-6
 
 
-@pytest.mark.parametrize("config", RECURRENT, ids=name)
+IN_WINDOWS = ("slow", "local", "timeconv", "fcpool")
+
+
+@pytest.mark.parametrize(
+    "config", RECURRENT + of_heads(*IN_WINDOWS)[:8] + [dict(tower="alexnet", head="slowfusion")], ids=name
+)
 def test_the_order_of_frames_matters_to_the_lstm(config):
-    net, x = net_and_clips(**config)
-    y, shuffled = net.predict(x), net.predict(x[:, [2, 0, 1, 3]])
-    assert np.abs(y[:, -1] - shuffled[:, -1]).max() > 1e-6, "the last frame's scores forgot the order before it"
+    """Permuting frames changes the LSTM, and what reads windows or places in time."""
+    net, x = net_and_clips(T=20, **config)
+    y, shuffled = net.predict(x), net.predict(x[:, np.random.default_rng(0).permutation(20)])
+    if y.ndim == 3:
+        y, shuffled = y[:, -1], shuffled[:, -1]
+    assert np.abs(y - shuffled).max() > 1e-6, "the scores forgot the order"
+
+
+@pytest.mark.parametrize("config", [{**base, "head": "slow"} for base in POOLED], ids=name)
+def test_slow_pooling_cannot_tell_a_clip_from_its_reverse(config):
+    """Whole windows backwards are the same sets of frames, and a maximum does not ask in which order they come."""
+    net, x = net_and_clips(T=20, **config)
+    assert_close(net.predict(x[:, ::-1]), net.predict(x), "scores of the clip played backwards", rtol=1e-12)
 
 
 @pytest.mark.parametrize("config", RECURRENT, ids=name)
 def test_the_lstm_does_not_see_the_future(config):
+    """A recurrent network's scores at a frame depend on it and on those before it."""
     net, x = net_and_clips(**config)
     later = x.copy()
     later[:, 2:] = -x[:, 2:]
@@ -95,7 +135,7 @@ def test_the_lstm_does_not_see_the_future(config):
 
 @pytest.mark.parametrize("pieces", [[1] * 7, [3, 4], [5, 1, 1], [7]], ids=str)
 def test_streaming_equals_batch(rng, pieces):
-    """A clip in pieces, the state carried along and its gradient carried back, is the whole clip."""
+    """Streaming = batch: a clip in pieces, the state carried along and its gradient carried back, is the whole clip."""
     lstm = PeepholeLSTM(3, 4, rng).convert(lambda a: a.astype(np.float64))
     for value in lstm.params.values():
         value[...] = rng.normal(size=value.shape)
@@ -126,15 +166,19 @@ def test_streaming_equals_batch(rng, pieces):
         assert_close(sums[key], value, "d" + key, rtol=1e-11)
 
 
-@pytest.mark.parametrize("config", POOLED + RECURRENT, ids=name)
-def test_no_parameter_depends_on_the_number_of_frames(config):
-    short, long = (build(NetConfig(**{**SMALL, "frames": T, **config})) for T in (2, 120))
-    assert {k: v.shape for k, v in short.params.items()} == {k: v.shape for k, v in long.params.items()}
+@pytest.mark.parametrize("config", CONFIGS, ids=name)
+def test_the_number_of_parameters_does_not_depend_on_the_number_of_frames(config):
+    """Parameter count independent of T, except for Local and fully connected pooling, where it grows."""
+    short, long = (build(NetConfig(**{**SMALL, "frames": T, **config})) for T in (12, 120))
+    shapes, longer = ({key: a.shape for key, a in net.params.items()} for net in (short, long))
+    grown = {key for key in shapes if shapes[key] != longer[key]}
+    assert shapes.keys() == longer.keys()
+    assert grown == {"local": {"scores/W"}, "fcpool": {"fc1/W"}}.get(config["head"], set())
 
 
 @pytest.mark.parametrize("config", RECURRENT, ids=name)
 def test_gradients_weighted_by_gain_are_the_gradient_of_the_weighted_loss(config):
-    """Back-propagating the label at every frame, scaled by g_t = t / T, equals weighting the losses of the frames."""
+    """Sum of g-weighted gradients = gradient of the weighted loss, g_t = t / T, the label sent back at every frame."""
     net, x = net_and_clips(**config)
     labels, g = np.array([1, 4]), np.arange(1, 5) / 4
     scores, cache = net.forward(x)
@@ -153,9 +197,9 @@ def test_gradients_weighted_by_gain_are_the_gradient_of_the_weighted_loss(config
         assert_close(sums[key], value, "d" + key, rtol=1e-10)
 
 
-@pytest.mark.parametrize("config", [dict(tower="alexnet"), dict(tower="googlenet", head="lstm")], ids=name)
+@pytest.mark.parametrize("config", [ALEXNET, {**GOOGLENET, "head": "lstm"}, {**ALEXNET, "head": "convlstm"}], ids=name)
 def test_a_third_channel_of_zero_neither_learns_nor_counts(config):
-    """Optical flow has two channels; the third is 0 after mean subtraction."""
+    """Zero third channel -> zero gradient: optical flow has two; the third is 0 after mean subtraction."""
     net, x = net_and_clips(**config)
     x[..., 2] = 0
     y, cache = net.forward(x)

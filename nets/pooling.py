@@ -23,7 +23,8 @@ from layers.base import Sequential
 from layers.dropout import Dropout
 from layers.linear import Flatten, Linear
 from layers.relu import ReLU
-from layers.temporal import FixedFrames, TemporalAvgPool, TemporalMaxPool, TimeConv, windows
+from layers.temporal import FixedFrames, TemporalAvgPool, TemporalMaxPool, windows
+from layers.time_conv import TimeConv
 from nets.alexnet import fully_connected
 
 WINDOW, STRIDE = 10, 5  # frames of a window, and from window to window

@@ -15,7 +15,7 @@ takes their maximum, so that any video of ten frames or more can be read.
 
 from layers.base import Sequential
 from layers.pool import MaxPool2D
-from layers.temporal import TimeConv
+from layers.time_conv import TimeConv
 from nets.alexnet import NORMS, TABLE, scaled
 from nets.frames import OverFrames
 

@@ -28,7 +28,8 @@ from layers.loss import softmax
 from layers.lstm import PeepholeLSTM
 from layers.relu import ReLU
 from layers.rnn import RNN
-from layers.temporal import TemporalAvgPool, TemporalMaxPool, TimeConv
+from layers.temporal import TemporalAvgPool, TemporalMaxPool
+from layers.time_conv import TimeConv
 from layers.xp import xp_of
 from nets.frames import OverFrames, usable_cores
 

@@ -142,14 +142,14 @@ CASES = [
     Case("TemporalAvgPool", "layers.temporal", lambda m: m.TemporalAvgPool(), (2, 4, 3), wrong=[(2,), (2, 0, 3)]),
     Case(
         "TimeConv",
-        "layers.temporal",
+        "layers.time_conv",
         lambda m: m.TimeConv(2, 2, kernel=(3, 3, 3), stride=2, rng=generator()),
         (2, 5, 3, 2, 2),
         wrong=[(2, 5, 3, 2, 1), (2, 3, 2, 2)],
     ),
     Case(
         "TimeConv with a stride in space",
-        "layers.temporal",
+        "layers.time_conv",
         lambda m: m.TimeConv(2, 2, (2, 3, 3), stride=1, space_stride=2, rng=generator()),
         (2, 3, 3, 4, 2),
     ),

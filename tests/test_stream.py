@@ -11,7 +11,8 @@ from test_invariants import SMALL, name
 from data.video import write_video
 from layers.base import Sequential
 from layers.linear import Flatten, Linear
-from layers.temporal import FixedFrames, TimeConv
+from layers.temporal import FixedFrames
+from layers.time_conv import TimeConv
 from nets import stream as streams
 from nets.stream import BLOCK, Running, stream
 from nets.zoo import NetConfig, build

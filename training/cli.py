@@ -153,6 +153,7 @@ def parser():
         "summary", commands.run_summary, "print a network: layer, output shape, parameters, multiply-adds, memory"
     )
     p.add_argument("--classes", type=int, default=101, help="K")
+    p.add_argument("--draw", metavar="FILE", help="also draw it there (.png, .svg, .pdf)")
     p.add_argument("--batch", type=int, default=0, help="clips of a training step whose memory to foretell; 0: do not")
     add_options(p, NetConfig, "network", frames=1)
 

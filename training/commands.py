@@ -14,6 +14,7 @@ from data.mini import make_mini
 from data.splits import Video, read_skip
 from data.survey import balance, look_at
 from data.video import VideoError, read_frames
+from nets.draw import draw
 from nets.expand import expand, warm_start
 from nets.frames import OverFrames
 from nets.memory import GIB, available_memory, plan
@@ -276,6 +277,9 @@ def run_summary(args):
     config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
     net = build(config)
     print(table(net, input_shape(config)))
+    if args.draw:
+        draw(net, input_shape(config), args.draw, f"{config.tower}, head {config.head}")
+        print(args.draw)
     if args.batch:
         found = plan(net, input_shape(config, args.batch))
         print(f"\n{found.table()}\n{found}")

@@ -119,7 +119,7 @@ def add_bias(y, b, relu):
 
 
 def conv_forward(x, W, b, stride=1, pad="same", relu=False):
-    """x (N, H, W, C), W (kh, kw, C, F), b (F,) or None -> y (N, Ho, Wo, F), cache."""
+    """x (N, H, W, C), W (kh, kw, C, F), b (F,) -> y (N, Ho, Wo, F), cache."""
     kh, kw = W.shape[:2]
     top, bottom, Ho = padding(x.shape[1], kh, stride, pad)
     left, right, Wo = padding(x.shape[2], kw, stride, pad)

@@ -45,9 +45,9 @@ def conv_lstm_forward(x, h0, c0, W_x, W_h, W_c, b):
     a = a.reshape(N, T, H, W, 4 * F)
     h, c = (xp.empty((N, T + 1, H, W, F), x.dtype) for _ in "hc")  # index 0 holds the initial state
     h[:, 0], c[:, 0] = h0, c0
-    gates = xp.empty_like(a)
+    gates, no_bias = xp.empty_like(a), xp.zeros_like(b)
     for t in range(T):
-        a_t = a[:, t] + conv_forward(h[:, t], W_h, None)[0]
+        a_t = a[:, t] + conv_forward(h[:, t], W_h, no_bias)[0]
         found = gates_forward(rows(a_t), rows(c[:, t]), W_c)
         h[:, t + 1], c[:, t + 1], gates[:, t] = (part.reshape(N, H, W, -1) for part in found)
     return h[:, 1:], (h[:, T], c[:, T]), (x_cache, h, c, gates, W_h, W_c)

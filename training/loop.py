@@ -40,7 +40,7 @@ class Settings:
     momentum: float = option(0.9, "share of the last step that goes on")
     weight_decay: float = option(0.0005, "pull of the weights towards zero")
     decay_biases: bool = False
-    clip_norm: float | None = option(None, "longest gradient let through (default: any)")
+    clip_norm: float | None = option(5.0, "longest gradient let through; inf: any")
     groups: dict = field(default_factory=dict)  # key prefix -> factor on lr, 0 = frozen
     loss: str = option("mean", "mean over clips and frames, or the paper's sum", ("mean", "sum"))
     gain: str = option("linear", "weight of each frame's loss: rising over the clip, equal, last frame", GAINS)

@@ -14,7 +14,9 @@ im2col is a view. As in every deep-learning library "convolution" is a correlati
 forward pass.
 
 Padding "same" gives ceil(H / s) rows and puts the odd row or column at the bottom and right; an integer pads every side
-(Caffe); "valid" pads nothing. With relu=True the layer ends in max(., 0): the mask of the backward pass is y > 0.
+(Caffe); "valid" pads nothing, and rows that no longer fill a window are left out; "ceil", the rule of Caffe's pooling,
+gives them a window that reaches over the edge. With relu=True the layer ends in max(., 0): the mask of the backward
+pass is y > 0.
 
 cols is never made whole: it has kh kw times as many numbers as x. A block of its rows is made, multiplied, and the
 bias and the ReLU are applied while that block of y is still in the processor's cache; then the next one takes its
@@ -32,22 +34,26 @@ def check_window(kernel, stride, pad):
     """Refuse a sliding window that cannot be: its kernel, its stride, or its padding."""
     if kernel < 1 or stride < 1:
         raise ValueError(f"kernel {kernel} with stride {stride}: expected both to be at least 1")
-    if pad not in ("same", "valid") and not (isinstance(pad, (int, np.integer)) and 0 <= pad < kernel):
-        raise ValueError(f"pad is {pad!r}, expected 'same', 'valid' or pixels from 0 to kernel - 1 = {kernel - 1}")
+    if pad not in ("same", "valid", "ceil") and not (isinstance(pad, (int, np.integer)) and 0 <= pad < kernel):
+        expected = f"'same', 'valid', 'ceil' or pixels from 0 to kernel - 1 = {kernel - 1}"
+        raise ValueError(f"pad is {pad!r}, expected {expected}")
 
 
 def padding(size, kernel, stride, pad):
-    """(before, after, output size) along one axis of `size` pixels; pad is "same", "valid" or an integer."""
+    """(before, after, output size) along one axis of `size` pixels; pad is "same", "valid", "ceil" or an integer."""
     check_window(kernel, stride, pad)
     if pad == "same":
         out = -(-size // stride)  # ceil
         total = max((out - 1) * stride + kernel - size, 0)
         return total // 2, total - total // 2, out
-    before = 0 if pad == "valid" else pad
+    before = after = 0 if pad in ("valid", "ceil") else pad
     out = (size + 2 * before - kernel) // stride + 1
+    if pad == "ceil":
+        out = min(-((kernel - size) // stride) + 1, -(-size // stride))  # the last window still begins inside
+        after = max((out - 1) * stride + kernel - size, 0)
     if out < 1:
         raise ValueError(f"a kernel of {kernel} does not fit into {size} pixels padded by {before}; use pad='same'")
-    return before, before, out
+    return before, after, out
 
 
 def pad2d(x, rows, columns, value=0):
@@ -177,8 +183,9 @@ def conv_input_grad(dy, W, x_shape, stride, top, left):
 
 
 class Conv2D(Layer):
-    """F filters of kernel x kernel over C channels. pad: "same", "valid" or pixels on every side; relu: max(y, 0).
+    """F filters of kernel x kernel over C channels.
 
+    pad: "same", "valid", "ceil" or pixels on every side; relu: max(y, 0).
     input_grad=False leaves out dx (backward returns None for it): the first layer, whose input is the image.
     """
 

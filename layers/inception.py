@@ -12,12 +12,17 @@ from layers.pool import MaxPool2D
 
 
 class Inception(Branches):
-    """(N, H, W, C) -> (N, H, W, n1 + n3 + n5 + proj); the numbers are a row of the GoogLeNet table."""
+    """(N, H, W, C) -> (N, H, W, n1 + n3 + n5 + proj); the numbers are a row of the GoogLeNet table.
 
-    def __init__(self, C, n1, r3, n3, r5, n5, proj, *, rng):
+    kernel5: the kernel of the 5x5 branch, for weights from torchvision, where it is 3.
+    """
+
+    def __init__(self, C, n1, r3, n3, r5, n5, proj, kernel5=5, *, rng):
         super().__init__(
             conv1=Conv2D(C, n1, 1, relu=True, rng=rng),
             conv3=Sequential(reduce=Conv2D(C, r3, 1, relu=True, rng=rng), conv=Conv2D(r3, n3, 3, relu=True, rng=rng)),
-            conv5=Sequential(reduce=Conv2D(C, r5, 1, relu=True, rng=rng), conv=Conv2D(r5, n5, 5, relu=True, rng=rng)),
+            conv5=Sequential(
+                reduce=Conv2D(C, r5, 1, relu=True, rng=rng), conv=Conv2D(r5, n5, kernel5, relu=True, rng=rng)
+            ),
             pool=Sequential(max=MaxPool2D(3, 1), proj=Conv2D(C, proj, 1, relu=True, rng=rng)),
         )

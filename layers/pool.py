@@ -127,7 +127,7 @@ def global_avg_pool_backward(dy, cache):
 
 
 class MaxPool2D(Layer):
-    """Max over size x size windows with a stride; pad "same", "valid" or pixels, which never win."""
+    """Max over size x size windows with a stride; pad "same", "valid", "ceil" or pixels, which never win."""
 
     def __init__(self, size=3, stride=2, pad="same"):
         super().__init__()

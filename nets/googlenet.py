@@ -3,12 +3,15 @@
 The 2014 network: no batch normalisation, a true 5x5 branch, Caffe's LRN. "Same" padding gives maps of 110-55-28-14-7
 at 220 pixels, and average pooling is global, so other sizes work too. Without the last linear layer it has 5,973,552
 parameters. Frames can be joined in time at three places: at the maps, at their average, at the output vector.
+
+Trained weights come from programs that differ in details which no shape tells (docs/weights.md); a network that uses
+them has to do as they do, so these details have names, the VARIANTS.
 """
 
-import math
+from typing import NamedTuple
 
 from layers.base import Sequential
-from layers.conv import Conv2D
+from layers.conv import Conv2D, padding
 from layers.dropout import Dropout
 from layers.inception import Inception
 from layers.linear import Linear
@@ -34,32 +37,56 @@ TABLE = {  # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection; None is a 3
 ENDS = ("maps", "average", "vector")  # 7 x 7 x 1024; 1024; 1000
 
 
-def output_shape(size, width=1.0, out=1000, end="vector"):
+class Variant(NamedTuple):
+    """What no parameter's name or number of channels tells."""
+
+    conv1: str | int = "same"  # padding of the first convolution
+    pool: str = "same"  # padding of the pools of stride 2
+    lrn: bool = True
+    kernel5: int = 5  # of the 5x5 branch
+    pool4: int = 3  # size of the last pool
+
+
+VARIANTS = {
+    "paper": Variant(),  # 110-55-28-14-7 at 220 pixels, 112-56-28-14-7 at 224
+    "caffe": Variant(conv1=3, pool="ceil"),  # 110-55-27-13-6 at 220, 112-56-28-14-7 at 224
+    "onnx": Variant(conv1=3, pool="valid"),  # 110-54-26-12-5 at 220, 112-55-27-13-6 at 224
+    "torchvision": Variant(conv1=3, pool="ceil", lrn=False, kernel5=3, pool4=2),  # 110-55-27-13-7 at 220
+}
+
+
+def output_shape(size, width=1.0, out=1000, end="vector", variant="paper"):
     """Shape of what a frame of size x size becomes."""
+    v = VARIANTS[variant]
     n1, _, n3, _, n5, proj = (scaled(n, width) for n in TABLE["inception5b"])
-    side = math.ceil(size / 32)  # five times halved, each rounded up
+    side = size
+    for kernel, pad in ((7, v.conv1), (3, v.pool), (3, v.pool), (3, v.pool), (v.pool4, v.pool)):
+        _, _, side = padding(side, kernel, 2, pad)
     return {"maps": (side, side, n1 + n3 + n5 + proj), "average": (n1 + n3 + n5 + proj,), "vector": (out,)}[end]
 
 
-def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector"):
-    """Frames (B, H, W, 3) in [-1, 1] -> (B, out), or what stands at another of ENDS."""
+def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector", variant="paper"):
+    """Frames (B, H, W, 3) in [-1, 1] -> (B, out), or what stands at another of ENDS; variant: one of VARIANTS."""
+    v = VARIANTS[variant]
     c64, c192 = scaled(64, width), scaled(192, width)
     layers = dict(
-        conv1=Conv2D(3, c64, 7, 2, relu=True, rng=rng, input_grad=False),  # 110
-        pool1=MaxPool2D(3, 2),  # 55
+        conv1=Conv2D(3, c64, 7, 2, v.conv1, relu=True, rng=rng, input_grad=False),  # 110
+        pool1=MaxPool2D(3, 2, v.pool),  # 55
         norm1=LRN(k=1.0, divide_by_n=True),
         reduce2=Conv2D(c64, c64, 1, relu=True, rng=rng),
         conv2=Conv2D(c64, c192, 3, relu=True, rng=rng),
         norm2=LRN(k=1.0, divide_by_n=True),
-        pool2=MaxPool2D(3, 2),  # 28
+        pool2=MaxPool2D(3, 2, v.pool),  # 28
     )
+    if not v.lrn:
+        del layers["norm1"], layers["norm2"]
     C = c192
     for name, row in TABLE.items():
         if row is None:
-            layers[name] = MaxPool2D(3, 2)  # 14, 7
+            layers[name] = MaxPool2D(v.pool4 if name == "pool4" else 3, 2, v.pool)  # 14, 7
             continue
         n1, r3, n3, r5, n5, proj = (scaled(n, width) for n in row)
-        layers[name] = Inception(C, n1, r3, n3, r5, n5, proj, rng=rng)
+        layers[name] = Inception(C, n1, r3, n3, r5, n5, proj, v.kernel5, rng=rng)
         C = n1 + n3 + n5 + proj
     if end != "maps":
         layers.update(average=GlobalAvgPool())

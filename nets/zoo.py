@@ -17,7 +17,7 @@ from layers.rnn import ACTIVATIONS
 from nets.alexnet import NORMS, alexnet, fully_connected, map_shape, scaled
 from nets.auxiliary import Auxiliary, with_sides
 from nets.frames import OverFrames
-from nets.googlenet import ENDS, googlenet, output_shape
+from nets.googlenet import ENDS, VARIANTS, googlenet, output_shape
 from nets.options import option
 from nets.pooling import (
     WINDOW,
@@ -112,6 +112,7 @@ class NetConfig:
     norm: str = option("lrn", "AlexNet's normalisation", tuple(NORMS))
     end: str = option("auto", "where GoogLeNet ends; auto: maps for heads that read maps, else vector", ("auto", *ENDS))
     vector: int = option(1000, "length of GoogLeNet's output vector")
+    variant: str = option("paper", "GoogLeNet's details: the paper's, or those of imported weights", tuple(VARIANTS))
     fc: int = option(4096, "units of each fully connected layer; 0, with pooling heads: none")
     dropout: float = option(0.6, "probability of being dropped, in the fully connected layers")
     units: int = option(512, "cells of an LSTM layer, or units of a plain recurrent one")
@@ -130,7 +131,9 @@ class NetConfig:
         return self.end if self.end != "auto" else "maps" if self.reads == "maps" else "vector"
 
     def __post_init__(self):
-        known = dict(tower=TOWERS, head=HEADS, norm=NORMS, end=("auto", *ENDS), activation=ACTIVATIONS)
+        known = dict(
+            tower=TOWERS, head=HEADS, norm=NORMS, end=("auto", *ENDS), variant=VARIANTS, activation=ACTIVATIONS
+        )
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(values)}")
@@ -141,6 +144,8 @@ class NetConfig:
             raise ValueError(f"width is {self.width}, expected a positive channel multiplier")
         if self.norm != "lrn" and self.tower != "alexnet":
             raise ValueError(f"norm is {self.norm!r}, but tower {self.tower!r} has lrn: only alexnet has the choice")
+        if self.variant != "paper" and self.tower != "googlenet":
+            raise ValueError(f"variant is {self.variant!r}, but tower is {self.tower!r}: only googlenet has the choice")
         needs_fc = self.head == "slow" or (self.tower == "alexnet" and self.reads == "vectors")
         if self.fc < needs_fc:
             raise ValueError(
@@ -176,8 +181,8 @@ def build_tower(config, rng):
     if config.tower == "features":
         return None, (config.features,)
     if config.tower == "googlenet":
-        frame_net = googlenet(rng, config.width, config.vector, end=config.ends_at)
-        return frame_net, output_shape(config.size, config.width, config.vector, config.ends_at)
+        frame_net = googlenet(rng, config.width, config.vector, end=config.ends_at, variant=config.variant)
+        return frame_net, output_shape(config.size, config.width, config.vector, config.ends_at, config.variant)
     maps, shape = alexnet(rng, config.width, config.norm), map_shape(config.size, config.width)
     if config.reads != "vectors":
         return maps, shape

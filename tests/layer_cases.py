@@ -125,6 +125,7 @@ CASES = [
     Case("MaxPool2D with stride 1", "layers.pool", lambda m: m.MaxPool2D(3, 1), (2, 3, 4, 2), wrong=[(2, 2, 3, 4, 2)]),
     Case("MaxPool2D valid", "layers.pool", lambda m: m.MaxPool2D(2, 2, "valid"), (2, 5, 4, 2)),
     Case("AvgPool2D", "layers.pool", lambda m: m.AvgPool2D(3, 2), (2, 5, 6, 2), wrong=[(5, 6, 2)]),
+    Case("MaxPool2D rounding up", "layers.pool", lambda m: m.MaxPool2D(3, 2, "ceil"), (2, 6, 5, 2)),
     Case("GlobalAvgPool", "layers.pool", lambda m: m.GlobalAvgPool(), (2, 3, 2, 4), wrong=[(2, 3, 4)]),
     Case("LRN", "layers.lrn", lambda m: m.LRN(n=5, k=1.2, alpha=0.8), (2, 2, 2, 7)),
     Case("LRN as Caffe's", "layers.lrn", lambda m: m.LRN(5, 1.0, 0.8, 0.6, divide_by_n=True), (2, 2, 2, 4)),

@@ -75,6 +75,24 @@ def googlenet(module):
     expect(len(of(small, GlobalAvgPool)), 1, "global average pools")
 
 
+def googlenet_variants(module):
+    """Caffe pads its first convolution by 3 and rounds pools up; its ONNX file rounds down; torchvision has no LRN."""
+    for variant, lrn, kernel5, at220, at224 in [
+        ("paper", 2, 5, [110, 55, 28, 14, 7], [112, 56, 28, 14, 7]),
+        ("caffe", 2, 5, [110, 55, 27, 13, 6], [112, 56, 28, 14, 7]),
+        ("onnx", 2, 5, [110, 54, 26, 12, 5], [112, 55, 27, 13, 6]),
+        ("torchvision", 0, 3, [110, 55, 27, 13, 7], [112, 56, 28, 14, 7]),
+    ]:
+        net = module.googlenet(np.random.default_rng(0), width=1 / 32, out=10, variant=variant)
+        for size, wanted in ((220, at220), (224, at224)):
+            found = sides(net, Conv2D, size)[:1] + sides(net, MaxPool2D, size)
+            expect(found, wanted, f"maps of variant {variant} at {size}")
+        expect(len(of(net, LRN)), lrn, f"LRN layers of variant {variant}")
+        expect(net.params["inception3a/conv5/conv/W"].shape[0], kernel5, f"kernel of variant {variant}")
+        expect(net.layers["conv1"].pad, "same" if variant == "paper" else 3, f"padding of variant {variant}")
+        expect(net.layers["pool4"].size, 2 if variant == "torchvision" else 3, f"last pool of variant {variant}")
+
+
 def alexnet(module):
     """11, 9, 5; strides 4, 1, 1; convolution, pool, LRN in this order with the constants of 2012; 60 % dropped."""
     net = module.alexnet(np.random.default_rng(0))

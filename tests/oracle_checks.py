@@ -56,6 +56,8 @@ CONVOLUTIONS = [  # H, W, C, F, kh, kw, stride, pad, relu
     (6, 5, 2, 3, 3, 3, 1, "valid", False),
     (8, 7, 2, 2, 3, 2, 2, "valid", True),
     (9, 10, 1, 2, 3, 3, 4, "valid", False),
+    (6, 7, 2, 2, 3, 3, 2, "ceil", False),
+    (3, 7, 1, 2, 2, 2, 3, "ceil", True),
     (5, 6, 2, 2, 3, 3, 1, 1, False),
     (5, 6, 2, 2, 3, 3, 2, 2, True),
     (7, 7, 1, 2, 7, 7, 2, 3, False),
@@ -154,6 +156,12 @@ POOLS = [  # H, W, size, stride, pad
     (5, 5, 5, 3, 2),
     (1, 2, 3, 2, "same"),
     (7, 9, 2, 3, "valid"),
+    (6, 7, 3, 2, "ceil"),
+    (7, 8, 3, 2, "ceil"),
+    (5, 6, 2, 2, "ceil"),
+    (9, 8, 3, 3, "ceil"),
+    (6, 3, 2, 3, "ceil"),
+    (2, 4, 3, 2, "ceil"),
 ]
 
 
@@ -273,5 +281,7 @@ def inception(module):
         step(pooled, "pool/proj"),
     ]
     assert_close(layer.forward(x)[0], np.concatenate(branches, axis=-1), "inception", rtol=1e-11)
-    sizes = {name: value.shape[:2] for name, value in p.items() if name.endswith("W")}
-    assert sizes["conv3/conv/W"] == (3, 3) and sizes["conv5/conv/W"] == (5, 5), f"kernels are {sizes}"
+    small = module.Inception(4, 3, 2, 5, 1, 2, 2, kernel5=3, rng=np.random.default_rng(0)).params
+    for params, kernel5 in ((p, 5), (small, 3)):
+        sizes = {name: value.shape[:2] for name, value in params.items() if name.endswith("W")}
+        assert sizes["conv3/conv/W"] == (3, 3) and sizes["conv5/conv/W"] == (kernel5,) * 2, f"kernels are {sizes}"

@@ -10,7 +10,13 @@ import numpy as np
 
 
 def placed(size, k, stride, pad):
-    """(output length, padding before the first entry) of one axis; "same" puts an odd extra entry after the last."""
+    """(output length, padding before the first entry) of one axis; "same" puts an odd extra entry after the last.
+
+    "ceil": windows begin at 0, stride, ... inside the image, up to the first one that reaches its end.
+    """
+    if pad == "ceil":
+        reaches = [n for n in range(size) if n * stride < size and (n * stride + k >= size or (n + 1) * stride >= size)]
+        return reaches[0] + 1, 0
     if pad == "same":
         out = math.ceil(size / stride)
         return out, max((out - 1) * stride + k - size, 0) // 2

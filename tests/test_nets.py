@@ -24,6 +24,7 @@ CONFIGS = [
     dict(tower="alexnet", norm="lcn"),
     *[dict(tower="googlenet", head="conv", end=end) for end in ("maps", "average")],
     dict(tower="googlenet", head="lstm", end="average"),
+    *[dict(tower="googlenet", variant="caffe", end=end) for end in ("maps", "vector")],
     dict(tower="features", head="rnn", activation="tanh", features=8),
     *[dict(tower="features", head=head, fc=0, features=8) for head in ("late", "local", "average", "fcpool")],
 ]
@@ -100,6 +101,8 @@ def test_nets_are_seeded_and_rebuilt_from_their_config():
         (dict(tower="features"), "features"),
         (dict(features=8), "features"),
         (dict(depth=0), "depth is 0"),
+        (dict(tower="googlenet", variant="v3"), "variant is 'v3'.*torchvision"),
+        (dict(tower="alexnet", variant="caffe"), "only googlenet"),
         (dict(classes=0), "classes is 0"),
         (dict(head="timeconv", frames=9), "'timeconv' needs clips of at least 10 frames, but frames is 9"),
         (dict(head="slowfusion", frames=9), "'slowfusion' needs clips of at least 10 frames"),

@@ -36,7 +36,7 @@ CHECKS = {
     "layers.conv_lstm": [time.conv_lstm, time.conv_lstm_of_one_pixel],
     "layers.check": [units.checker],
     "nets.alexnet": [net_checks.alexnet],
-    "nets.googlenet": [net_checks.googlenet],
+    "nets.googlenet": [net_checks.googlenet, net_checks.googlenet_variants],
     "nets.pooling": [net_checks.pooling, net_checks.time_convolution],
     "nets.auxiliary": [net_checks.auxiliary],
     "nets.slow_fusion": [net_checks.slow_fusion],
@@ -67,6 +67,8 @@ def test_padding_of_the_oracles_follows_the_papers_sizes():
     assert oracles.placed(224, 7, 2, "same") == (112, 2)
     assert oracles.placed(4, 2, 2, "same") == (2, 0)
     assert oracles.placed(8, 3, 2, 1) == (4, 1)
+    assert [oracles.placed(n, 3, 2, "ceil")[0] for n in (112, 56, 28, 14)] == [56, 28, 14, 7]  # Caffe at 224
+    assert [oracles.placed(n, 3, 2, "ceil")[0] for n in (110, 55, 27, 13)] == [55, 27, 13, 6]  # and at 220
 
 
 def test_one_step_of_the_lstm_oracle_on_paper():

@@ -56,10 +56,11 @@ def spread_firsts(length: int, frames: int, views: int) -> np.ndarray:
     return np.array([room // 2]) if views == 1 else np.linspace(0, room, views).round().astype(int)
 
 
-def cut(video, index, crop: Crop, mean: float, scale: float) -> np.ndarray:
+def cut(video, index, crop: Crop, mean, scale) -> np.ndarray:
     """Network input (T, size, size, C), float32 (pixel - mean) / scale, from a video (frames, H, W, C) of uint8 pixels.
 
-    index: (T,) frame numbers. Only the pixels in the crop are read, so a memory-mapped video stays on disk.
+    index: (T,) frame numbers; mean, scale: a number, or one a channel. Only the pixels in the crop are read, so a
+    memory-mapped video stays on disk.
     """
     top, left, size, flip = crop
     pixels = video[:, top : top + size, left : left + size][index]  # (T, size, size, C)

@@ -34,6 +34,7 @@ class Batch(NamedTuple):
 class ClipSet:
     """Clips of T = frames from videos, cropped to size x size and scaled: x = (pixel - mean) / scale, float32.
 
+    mean, scale: a number, or one for each channel.
     source: where frames come from, a Decoder or a FrameCache; its side must be at least size (see cache_side).
     length: frames that every video is taken to have; one that has fewer goes on from its start. None: its own number.
     labels: (V,) int64, or bool multi-hot (V, K) where videos carry tuples of classes; names: one a video.
@@ -46,8 +47,8 @@ class ClipSet:
         source: Decoder,
         frames: int,
         size: int = 220,
-        mean: float = 127.5,
-        scale: float = 127.5,
+        mean: float | list = 127.5,
+        scale: float | list = 127.5,
         length: int | None = None,
     ):
         if frames < 1:

@@ -7,9 +7,9 @@ command line's options of that, so that --help shows every default that the code
 import dataclasses
 
 
-def option(default, help, choices=None):
-    """A dataclass field that is also a command-line option."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def option(default, help, choices=None, nargs=None):
+    """A dataclass field that is also a command-line option; choices and nargs are argparse's."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "nargs": nargs})
 
 
 def add_options(parser, cls, title, **defaults):

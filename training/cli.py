@@ -3,9 +3,10 @@
 import argparse
 import sys
 
+from nets.googlenet import VARIANTS
 from nets.options import add_options
 from nets.zoo import HEADS, TOWERS, NetConfig
-from training import commands
+from training import commands, importing
 from training.bench import PEERS
 from training.evaluate import MODES
 from training.loop import Settings
@@ -149,9 +150,22 @@ def parser():
     add_data(p)
     add_options(p, DataSettings, "pixels")
 
+    p = command("import", importing.run_import, "turn GoogLeNet's weights from Caffe or torchvision into a checkpoint")
+    p.add_argument("weights", help="file that ends in .onnx, .safetensors or .npz; see docs/weights.md")
+    p.add_argument("--out", default="googlenet.npz", help="checkpoint to write")
+    last = p.add_mutually_exclusive_group()
+    last.add_argument("--classes", type=int, default=101, help="K of a new, untrained last layer")
+    last.add_argument("--keep-classifier", action="store_true", help="keep the classes that the network was trained on")
+    p.add_argument("--labels", metavar="FILE", help="names of the classes kept, one a line (default: their numbers)")
+    p.add_argument("--variant", choices=VARIANTS, help="how the network pads and pools (default: as the file says)")
+    p.add_argument("--mean", type=float, nargs="+", help="pixel that is 0 to the network (default: as it was trained)")
+    p.add_argument("--scale", type=float, nargs="+", help="pixels that are 1 (default: as it was trained)")
+    p.add_argument("--size", type=int, default=224, help="input side in pixels")
+
     p = command(
         "summary", commands.run_summary, "print a network: layer, output shape, parameters, multiply-adds, memory"
     )
+    p.add_argument("model", nargs="?", metavar="CHECKPOINT", help="show this network, and not the one of the options")
     p.add_argument("--classes", type=int, default=101, help="K")
     p.add_argument("--draw", metavar="FILE", help="also draw it there (.png, .svg, .pdf)")
     p.add_argument("--batch", type=int, default=0, help="clips of a training step whose memory to foretell; 0: do not")

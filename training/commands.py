@@ -30,7 +30,7 @@ from training.evaluate import evaluate, evaluate_whole
 from training.folds import all_folds
 from training.fusion import fuse
 from training.loop import Settings, train
-from training.model import frame_features, load_model, predict_clips
+from training.model import check_start, frame_features, load_model, predict_clips
 from training.predictions import SIDES, Predictions, load_predictions, save_predictions
 from training.sgd import multiplier
 from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, settings_for
@@ -95,8 +95,7 @@ def train_fold(args, fold, out, resume):
     if args.init:
         init = args.init.replace("{fold}", str(fold))
         source = load(init)
-        if None not in (source.fold, fold):
-            check_fits(source, init, fold=fold)  # its training videos must not be this run's test videos
+        check_start(source, init, config, data, fold)
         params = source.params
         if source.classes != list(train_set.classes):  # as many classes, perhaps, but not these
             params = {key: a for key, a in params.items() if not key.startswith("scores/")}
@@ -134,7 +133,8 @@ def run_expand(args):
 def run_evaluate(args):
     model = load_model(args.model)
     fold, mode = fold_for(args.data, args.fold or model.checkpoint.fold), args.mode or model.mode
-    check_fits(model.checkpoint, args.model, fold=fold)
+    if model.checkpoint.fold is not None:
+        check_fits(model.checkpoint, args.model, fold=fold)
     sets = open_data(
         args.data, model.config.frames, model.config.size, model.data, fold, cache_of(args), args.skip,
         available=args.available,
@@ -274,8 +274,12 @@ def run_features(args):
 
 
 def run_summary(args):
-    config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
-    net = build(config)
+    if args.model:
+        model = load_model(args.model)
+        config, net = model.config, model.net
+    else:
+        config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
+        net = build(config)
     print(table(net, input_shape(config)))
     if args.draw:
         draw(net, input_shape(config), args.draw, f"{config.tower}, head {config.head}")

@@ -1,11 +1,11 @@
 """From a checkpoint to a network that can be used, and from a network to what it says about a video."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from nets.zoo import NetConfig, build
-from training.checkpoint import Checkpoint, CheckpointError, load, load_into
+from training.checkpoint import Checkpoint, CheckpointError, check_fits, load, load_into
 from training.evaluate import clip_probabilities
 from training.sources import DataSettings
 
@@ -39,6 +39,19 @@ def load_model(path, threads=None):
     net = build(config, threads=threads)
     load_into(net.params, checkpoint.params, str(path))
     return Model(net, config, data, checkpoint)
+
+
+def check_start(source, path, config, data, fold):
+    """Refuses the checkpoint `source` at `path` as the start of a net in which its weights would mean another thing."""
+    if None not in (source.fold, fold):  # None: trained elsewhere, or on data without folds
+        check_fits(source, path, fold=fold)  # its training videos must not be this run's test videos
+    if "features" in (config.tower, source.config.get("tower")):
+        return
+    ours, theirs = asdict(config) | asdict(data), asdict(NetConfig(1)) | source.config | source.data
+    names = [n for n in ("variant", "norm", "mean", "scale") if theirs.get(n, ours[n]) != ours[n]]
+    if names:
+        flags = " ".join(f"--{n} {' '.join(map(str, np.ravel(theirs[n])))}" for n in names)
+        raise ValueError(f"{path}: its weights were trained for a network with {flags}; add that to the command")
 
 
 def predict_clips(model, clips):

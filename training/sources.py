@@ -4,9 +4,12 @@ FOLDER       UCF-101 and what looks like it (official lists in or beside it), Sp
 FILE.npz     features of frames, see `data.features`; the networks then have no tower
 """
 
+import math
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from data.augment import cache_side
 from data.cache import Decoder, FrameCache
@@ -27,9 +30,19 @@ class DataSettings:
     seconds: float | None = option(
         None, "use the first so many; shorter videos repeat from the start (default: as they are; Sports-1M: 300)"
     )
-    mean: float = option(127.5, "the network sees (pixel - mean) / scale")
-    scale: float = option(127.5, "see mean")
+    mean: float | list = option(127.5, "the network sees (pixel - mean) / scale; one number or R, G, B", nargs="+")
+    scale: float | list = option(127.5, "see mean", nargs="+")
     features: str = option("unit", "precomputed features: each frame scaled to mean square 1, or raw", ("unit", "raw"))
+
+    def __post_init__(self):
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise ValueError(f"fps is {self.fps}, expected a positive number of frames per second")
+        for name in ("mean", "scale"):
+            values = np.ravel(getattr(self, name)).tolist()
+            if len(values) not in (1, 3) or not np.isfinite(values).all() or (name == "scale" and 0 in values):
+                what = "finite numbers" if name == "mean" else "finite numbers other than 0"
+                raise ValueError(f"{name} is {values}, expected one or three {what}: of all channels, or of R, G and B")
+            object.__setattr__(self, name, values[0] if len(values) == 1 else values)
 
     @property
     def limit(self):

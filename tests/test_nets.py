@@ -9,7 +9,7 @@ from contract import assert_same_bits
 from test_invariants import SMALL, name, net_and_clips
 
 from layers.loss import softmax_loss
-from nets.googlenet import output_shape
+from nets.googlenet import VARIANTS, output_shape
 from nets.zoo import HEADS, TOWERS, NetConfig, build, build_tower, input_shape
 
 PER_FRAME = ("lstm", "rnn", "convlstm")  # heads whose scores are of each frame
@@ -144,3 +144,11 @@ def test_the_three_places_where_googlenet_is_pooled(end, D):
     config = NetConfig(5, "googlenet", "conv", 2, 70, 1 / 16, end=end, vector=9, fc=4)
     frame_net, shape = build_tower(config, np.random.default_rng(0))
     assert frame_net.predict(np.zeros((2, 70, 70, 3), np.float32)).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_maps_have_the_size_foretold(variant):
+    for size in (220, 224, 97):
+        config = NetConfig(5, "googlenet", "conv", 2, size, 1 / 32, end="maps", variant=variant)
+        frame_net, shape = build_tower(config, np.random.default_rng(0))
+        assert frame_net.predict(np.zeros((1, size, size, 3), np.float32)).shape == (1, *shape), size

@@ -81,9 +81,12 @@ def _decode(path, fps, size):
         yield from _ready(graph)
 
 
-def write_video(path, frames: Iterable[np.ndarray], fps: float, bits_per_second: int = 4_000_000) -> None:
+def write_video(
+    path, frames: Iterable[np.ndarray], fps: float, bits_per_second: int = 4_000_000, codec="mpeg4"
+) -> None:
     """Encode uint8 RGB frames (H, W, 3), one size, as MPEG-4; the suffix (.avi, .mp4) decides the container.
 
+    codec: "libx264" plays in web browsers too; where FFmpeg lacks the codec it is "mpeg4", which it always has.
     frames may be a generator: one frame at a time is held. Raises ValueError for no frames or another shape or dtype.
     """
     frames = iter(frames)
@@ -91,7 +94,9 @@ def write_video(path, frames: Iterable[np.ndarray], fps: float, bits_per_second:
     if first is None:
         raise ValueError(f"{path}: there are no frames to write")
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=Fraction(fps).limit_denominator(1001))
+        stream = container.add_stream(
+            codec if codec in av.codecs_available else "mpeg4", rate=Fraction(fps).limit_denominator(1001)
+        )
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt, stream.bit_rate = "yuv420p", bits_per_second
         for frame in itertools.chain([first], frames):

@@ -135,6 +135,7 @@ def parser():
     p.add_argument("--views", type=int, default=5, help="clips spread over the video, averaged")
     p.add_argument("--whole", action="store_true", help="all frames in one pass instead of views")
     p.add_argument("--top", type=int, default=5, help="classes to name")
+    p.add_argument("--render", metavar="FILE", help="draw one video's predictions over time into an .mp4, .avi or .png")
 
     p = command("features", commands.run_features, "compute the tower's features of frames, to train heads alone")
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="one data folder, or video files")

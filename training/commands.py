@@ -32,6 +32,7 @@ from training.fusion import fuse
 from training.loop import Settings, train
 from training.model import check_start, frame_features, load_model, predict_clips
 from training.predictions import SIDES, Predictions, load_predictions, save_predictions
+from training.render import render
 from training.sgd import multiplier
 from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, settings_for
 
@@ -198,11 +199,15 @@ def run_predict(args):
             f"{args.model} reads precomputed features, not videos; train one with a tower to predict videos"
         )
     videos = video_set(args.videos, model.config.frames, model.config.size, model.data)
+    if args.render and len(args.videos) > 1:
+        raise ValueError(f"--render {args.render} takes one video at a time, found {len(args.videos)}")
     bad = 0
     for i, path in enumerate(args.videos):
         try:
             rng = np.random.default_rng(0)
-            if args.whole:
+            if args.render:
+                p = render(path, args.render, model, whole_video(path, model))
+            elif args.whole:
                 frames = videos.blocks(i) if model.data.limit else whole_video(path, model)
                 p = stream(model.net, frames, model.mode)
             else:
@@ -213,6 +218,8 @@ def run_predict(args):
             continue
         best = np.argsort(-p, kind="stable")[: args.top]
         print(f"{path}\n" + "\n".join(f"  {100 * p[k]:5.1f} %  {model.classes[k]}" for k in best))
+        if args.render:
+            print(f"wrote {args.render}")
     return 1 if bad else 0
 
 

@@ -1,0 +1,155 @@
+"""`snippets predict --render`: a video, and beside it what a network makes of it while it watches.
+
+The network goes first, in constant memory, and leaves a timeline of its predictions (`nets.timeline`); then the video
+is read again and each frame drawn: the picture, the most probable classes at this moment, their curves up to now
+bright and from now on dim.
+"""
+
+import os
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+from matplotlib.image import imsave
+from tqdm import tqdm
+
+from data.video import read_frames, read_header, write_video
+from nets.stream import Running, parts_in_time
+from nets.timeline import Timeline, follow
+from training.canvas import box, curve_mask, fitted, level, mix, write
+
+WIDTH, HEIGHT = 1280, 720
+PICTURE = (32, 60, 640, 480)  # left, top, width, height: UCF-101's 320 x 240 twice as large
+PANEL, RIGHT = 712, 1248  # edges of the classes
+CHART = (80, 576, 1168, 100)
+BACKGROUND, TRACK, DIM, BRIGHT = (16, 18, 24), (40, 44, 56), (140, 148, 162), (236, 239, 246)
+COLOURS = [(255, 159, 28), (86, 180, 233), (46, 204, 146), (240, 228, 88), (238, 118, 178)]
+SUFFIXES = (".mp4", ".avi", ".png")
+
+
+def render(path, out, model, frames):
+    """Draw the video at `path` into `out` (.mp4 or .avi; .png: its last frame alone); returns the answer (K,).
+
+    model: a `training.model.Model` with a tower. frames: the video as the network wants it, blocks (t, H, W, 3).
+    """
+    path, out = Path(path), Path(out)
+    if out.suffix not in SUFFIXES:
+        raise ValueError(f"--render {out}: expected a file that ends in {', '.join(SUFFIXES)}")
+    if out.resolve() == path.resolve():
+        raise ValueError(f"--render {out} is the video itself; choose another file")
+    with tqdm(frames, desc=path.name, unit="frame") as bar:
+        timeline, answer = watch(model, bar)
+    header = read_header(path)
+    fps = header.fps or 25.0
+    rate = model.data.fps or fps
+    images = draw(path, header, fps, rate, timeline, answer, model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.stem}.{os.getpid()}.tmp{out.suffix}")
+    try:
+        with tqdm(images, desc=out.name, unit="frame", total=round(timeline.frames * fps / rate)) as bar:
+            if out.suffix == ".png":
+                imsave(temporary, deque(bar, 1)[0])
+            else:
+                write_video(temporary, bar, fps, codec="libx264" if out.suffix == ".mp4" else "mpeg4")
+        os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return answer
+
+
+def watch(model, frames):
+    """The network's predictions as a Timeline, and its answer (K,) to the whole video.
+
+    A single-frame network's answer is the mean over all frames: it was never trained on maxima.
+    """
+    alone = model.config.head == "single"
+    each = alone or parts_in_time(model.net)[1] is None  # it predicts at each frame, and these become one
+    timeline, answer = Timeline(), Running("sum" if alone else model.mode if each else "last")
+    for p, t in follow(model.net, frames, alone):
+        timeline.add(p, t)
+        answer.add(p)
+    if not timeline.frames:
+        raise ValueError("the video has no frames")
+    return timeline, answer.result()
+
+
+def draw(path, header, fps, rate, timeline, answer, model):
+    """Images uint8 (HEIGHT, WIDTH, 3), one for each frame of the video; rate: predictions a second."""
+    curves, T = timeline.curves(), timeline.frames
+    best = int(answer.argmax())
+    others = [int(k) for k in np.argsort(-curves.max(axis=0), kind="stable") if k != best]
+    shown = [best, *others][: len(COLOURS)]  # the answer, then whatever was most probable at some time
+    left, top, width, height = PICTURE
+    scale = min(width / header.width, height / header.height)
+    size = max(round(header.height * scale), 1), max(round(header.width * scale), 1)
+    top, left = top + (height - size[0]) // 2, left + (width - size[1]) // 2
+    still, chart = background(path, model, curves[:, shown], shown, answer, T, rate)
+    # a network that sees every frame has a prediction for each of them, whatever the clock says
+    for n, picture in enumerate(read_frames(path, model.data.fps and fps, size)):
+        t = min(int(n * rate / fps + 1e-6), T - 1)  # the latest prediction
+        image = still.copy()
+        image[top : top + size[0], left : left + size[1]] = picture
+        classes(image, curves[t // timeline.step, shown])
+        playhead(image, chart, t / max(T - 1, 1), n / fps)
+        yield image
+
+
+def background(path, model, curves, shown, answer, T, rate):
+    """What is the same in every frame, its curves dim, and the chart (height, width, 3) as it is in the end."""
+    image = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
+    left, top, width, height = PICTURE
+    box(image, left, top, width, height, (0, 0, 0))
+    write(image, fitted(path.name, width - 100, 20), left, 40, BRIGHT, 20)
+    write(image, about(model), PANEL, 40, DIM, 16)
+    for i, k in enumerate(shown):
+        write(image, fitted(model.classes[k], RIGHT - PANEL - 100, 22), PANEL, class_row(i), BRIGHT, 22)
+    text = f"whole video: {model.classes[shown[0]]}, {100 * answer[shown[0]]:.0f} %"
+    write(image, fitted(text, RIGHT - PANEL, 20, "bold"), PANEL, top + height - 6, COLOURS[0], 20, "bold")
+    left, top, width, height = CHART
+    for share in (0, 0.5, 1):
+        y = top + round(level(share, height))
+        box(image, left, y, width, 1, TRACK)
+        write(image, f"{100 * share:.0f} %", left - 10, y + 5, DIM, 14, align="right")
+    last = (T - 1) / rate  # seconds
+    step = next((s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800) if last <= 12 * s), last)
+    for n in range(int(last / step) + 1):
+        x = left + n * step / max(last, step) * (width - 1)
+        write(image, f"{n * step:g} s", x, top + height + 24, DIM, 14, align="centre")
+    chart = image[top : top + height, left : left + width]  # a view
+    bright = chart.copy()
+    for i in reversed(range(len(shown))):  # the answer's curve on top
+        line = curve_mask(curves[:, i], width, height)
+        mix(bright, 0, 0, line, COLOURS[i])
+        mix(chart, 0, 0, 0.3 * line, COLOURS[i])
+    return image, bright
+
+
+def about(model):
+    """One line on what the curves are."""
+    head, pool = model.config.head, parts_in_time(model.net)[1]
+    what = "of each frame alone" if head == "single" else "at each frame" if pool is None else "from the frames so far"
+    rate = "" if model.data.fps is None else f", {model.data.fps:g} frames a second"
+    return f"{model.config.tower} + {head}: what it says {what}{rate}"
+
+
+def class_row(i):
+    """The baseline of a class's name."""
+    return PICTURE[1] + 36 + 82 * i
+
+
+def classes(image, p):
+    """Bars and per cent of the classes shown, at this moment."""
+    for i, share in enumerate(p):
+        y = class_row(i)
+        write(image, f"{100 * share:.0f} %", RIGHT, y, BRIGHT, 22, "bold", "right")
+        box(image, PANEL, y + 14, RIGHT - PANEL, 16, TRACK)
+        box(image, PANEL, y + 14, max((RIGHT - PANEL) * float(share), 1), 16, COLOURS[i])
+
+
+def playhead(image, chart, part, seconds):
+    """The chart up to now, a line at this moment, and the time."""
+    left, top, width, height = CHART
+    x = round(part * (width - 1)) + 1
+    image[top : top + height, left : left + x] = chart[:, :x]
+    box(image, left + x - 1, top - 8, 2, height + 16, BRIGHT)
+    write(image, f"{seconds:.1f} s", PICTURE[0] + PICTURE[2], 40, BRIGHT, 20, align="right")

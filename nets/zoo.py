@@ -6,7 +6,7 @@ built again, and what the command line's options fill.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from layers.rnn import ACTIVATIONS
 from nets.alexnet import NORMS, alexnet, fully_connected, map_shape, scaled
 from nets.auxiliary import Auxiliary, with_sides
 from nets.frames import OverFrames
-from nets.googlenet import ENDS, VARIANTS, googlenet, output_shape
+from nets.googlenet import ENDS, VARIANTS, googlenet, map_sides, output_shape
 from nets.options import option
 from nets.pooling import (
     WINDOW,
@@ -203,7 +203,7 @@ def build(config, seed=0, chunk=None, threads=None, recompute=False):
     net = HEADS[config.head].build(config, tower, shape, rng)
     if not config.auxiliary:
         return net
-    sides = with_sides(frame_net, ceil(config.size / 16), config.classes, rng, config.width)
+    sides = with_sides(frame_net, map_sides(config.size, config.variant)[3], config.classes, rng, config.width)
     return Auxiliary(config.auxiliary, config.classes, **net.layers | {"tower": OverFrames(sides, *how)})
 
 

@@ -151,4 +151,7 @@ def test_maps_have_the_size_foretold(variant):
     for size in (220, 224, 97):
         config = NetConfig(5, "googlenet", "conv", 2, size, 1 / 32, end="maps", variant=variant)
         frame_net, shape = build_tower(config, np.random.default_rng(0))
-        assert frame_net.predict(np.zeros((1, size, size, 3), np.float32)).shape == (1, *shape), size
+        x = np.zeros((1, size, size, 3), np.float32)
+        assert frame_net.predict(x).shape == (1, *shape), size
+    net = build(NetConfig(5, "googlenet", "single", 1, 97, 1 / 32, variant=variant, vector=9, fc=4, auxiliary=0.3))
+    net.forward(x[None], np.random.default_rng(0))  # its side heads read the maps half-way up

@@ -60,15 +60,20 @@ def cut(video, index, crop: Crop, mean, scale) -> np.ndarray:
     """Network input (T, size, size, C), float32 (pixel - mean) / scale, from a video (frames, H, W, C) of uint8 pixels.
 
     index: (T,) frame numbers; mean, scale: a number, or one a channel. Only the pixels in the crop are read, so a
-    memory-mapped video stays on disk.
+    memory-mapped video stays on disk. A video of two channels is optical flow (see data/flow.py): mirrored, its motion
+    to the right is one to the left, and x gets a third channel of zeros, which are zeros after the subtraction of the
+    mean.
     """
     top, left, size, flip = crop
     pixels = video[:, top : top + size, left : left + size][index]  # (T, size, size, C)
+    flow = pixels.shape[-1] == 2
     if flip:
         pixels = pixels[:, :, ::-1]
+    if flip and flow:
+        pixels = np.stack([255 - pixels[..., 0], pixels[..., 1]], axis=-1)
     x = np.subtract(pixels, np.float32(mean), dtype=np.float32, order="C")
     x /= np.float32(scale)
-    return x
+    return np.pad(x, [(0, 0)] * 3 + [(0, 1)]) if flow else x
 
 
 def _check_fits(height, width, size):

@@ -56,26 +56,48 @@ class Decoder:
     limit: frames at most, from the start; the rest of a video is not decoded. None: all.
     """
 
+    channels = 3
+
     def __init__(self, side: int = 256, fps: float | None = None, limit: int | None = None):
         if side < 1:
             raise ValueError(f"side is {side}, expected a positive number of pixels")
         self.side, self.fps, self.limit = side, fps, limit
 
+    @property
+    def parameters(self):
+        """All that the frames depend on, besides the video: the first line of a cache's manifest."""
+        limit = {} if self.limit is None else {"limit": self.limit}
+        return {"format": "snippets frames 1", "side": self.side, "fps": self.fps, **limit}
+
+    @property
+    def rate(self):
+        """Frames a second, None if they are the native ones."""
+        return self.fps
+
+    @property
+    def name(self):
+        """Of the folder in a cache."""
+        rate = "native" if self.rate is None else f"{self.rate:g}fps"
+        return f"{self.side}px_{rate}" + ("" if self.limit is None else f"_first{self.limit}")
+
+    def read(self, path):
+        """Frames one by one: uint8 RGB (side, side, 3). Raises what read_frames raises."""
+        return read_frames(path, self.fps, self.side, self.limit)
+
     def frames(self, video: Video) -> np.ndarray:
-        """The frames of a video: uint8 RGB (frames, side, side, 3). Raises what read_frames raises."""
-        return np.stack(list(read_frames(video.path, self.fps, self.side, self.limit)))
+        """The frames of a video: uint8 RGB (frames, side, side, 3)."""
+        return np.stack(list(self.read(video.path)))
 
 
 class FrameCache(Decoder):
     """A Decoder that keeps its frames on disk under root and hands out read-only memory maps. Threads may share it.
 
-    Raises ValueError if the manifest found there is not one of these parameters.
+    parameters: the Decoder's, side and fps. Raises ValueError if the manifest found there is one of other parameters.
     """
 
-    def __init__(self, root, side: int = 256, fps: float | None = None, limit: int | None = None):
-        super().__init__(side, fps, limit)
-        rate = ("native" if fps is None else f"{fps:g}fps") + ("" if limit is None else f"_first{limit}")
-        self.folder = Path(root) / f"{side}px_{rate}"
+    def __init__(self, root, *parameters, **more):
+        super().__init__(*parameters, **more)
+        self.folder = Path(root) / self.name
         self.manifest = self.folder / "manifest.jsonl"
         self._lock = threading.Lock()
         self._checked = {}  # name -> (path, checksum) of sources seen by this process
@@ -87,7 +109,7 @@ class FrameCache(Decoder):
         if entry is not None and entry["source"] == self._checksum(video):
             with contextlib.suppress(OSError, ValueError, EOFError):  # missing, cut short, not an array: build again
                 array = np.load(file, mmap_mode="r", allow_pickle=False)
-                if array.shape == (entry["frames"], self.side, self.side, 3) and array.dtype == np.uint8:
+                if array.shape == (entry["frames"], self.side, self.side, self.channels) and array.dtype == np.uint8:
                     return array
         self._add(video, file)
         return np.load(file, mmap_mode="r", allow_pickle=False)
@@ -127,7 +149,7 @@ class FrameCache(Decoder):
         with replacing(file) as out:
             # NumPy leaves room in the header for the count to grow: it is written again when the count is known
             self._write_header(out, count)
-            for frame in read_frames(video.path, self.fps, self.side, self.limit):
+            for frame in self.read(video.path):
                 out.write(frame.tobytes())
                 count += 1
             out.seek(0)
@@ -139,20 +161,22 @@ class FrameCache(Decoder):
             self._entries[video.name] = entry
 
     def _write_header(self, out, count):
-        shape = (count, self.side, self.side, 3)
+        shape = (count, self.side, self.side, self.channels)
         write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
     def _read_manifest(self):
         """Entries by name; a new manifest if there is none."""
-        parameters = {"format": "snippets frames 1", "side": self.side, "fps": self.fps}
-        parameters |= {} if self.limit is None else {"limit": self.limit}
+        parameters = self.parameters
         if not self.manifest.exists():
             with replacing(self.manifest) as file:
                 file.write(json.dumps(parameters).encode())
         found, *entries = (_parse(line) for line in self.manifest.read_text(encoding="utf-8").split("\n"))
         if found != parameters:
+            here = found if isinstance(found, dict) else {}
+            differ = {key: value for key, value in parameters.items() if here.get(key) != value}
+            found = {key: here.get(key) for key in differ} if here else found
             raise ValueError(
-                f"{self.manifest} begins with {found}, expected {parameters}: not a cache of these frames; "
+                f"{self.manifest} begins with {found}, expected {differ}: not a cache of these frames; "
                 "delete its folder or choose another one"
             )
         return {entry["name"]: entry for entry in entries if entry is not None}

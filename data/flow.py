@@ -51,7 +51,7 @@ class FlowDecoder(Decoder):
         super().__init__(side, fps)
         if not (flow_fps > 0 and (fps is None or 0 < fps <= flow_fps)):
             raise ValueError(
-                f"flow between frames at {flow_fps} a second, {fps} times a second: expected no more images"
+                f"{fps} flow images a second of frames at {flow_fps} a second: expected no more images than frames"
             )
         if not bound > 0:
             raise ValueError(f"flow is cut off at {bound} pixels, expected a positive number")
@@ -74,9 +74,7 @@ class FlowDecoder(Decoder):
             for (frame, _), u in zip(batch, tvl1(grey[:, 0], grey[:, 1], self.settings), strict=True):
                 yield frame, u
         if not found:
-            raise VideoError(
-                f"{path}: one frame at {self.flow_fps:g} a second, flow needs two; skip it or raise the rate"
-            )
+            raise VideoError(f"{path}: only one frame at {self.flow_fps:g} a second, and flow is between two; skip it")
 
     def read(self, path):
         for _, u in self.flows(path):

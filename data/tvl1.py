@@ -1,11 +1,11 @@
 r"""Optical flow by TV-L1 (Zach, Pock and Bischof, 2007): where does each pixel of a frame go in the next one?
 
-The flow u = (u1, u2), in pixels to the right and downwards, makes the frames I0 and I1 agree and is smooth but for edges:
+The flow u = (u1, u2), in pixels to the right and down, makes the frames I0 and I1 agree and is smooth but for edges:
 
     E(u) = sum_x |grad u1| + |grad u2| + lam |rho(u)|        rho(u) = I1(x + u) - I0(x),   intensities 0 to 255
 
-Around a flow u0 the image is taken as linear, rho(u) = I1(x + u0) + <grad I1(x + u0), u - u0> - I0(x), and a copy v of u
-that may differ from it a little, by |u - v|^2 / (2 theta), parts the two terms of E. Each has a solution of its own:
+Around a flow u0 the image is taken as linear, rho(u) = I1(x + u0) + <grad I1(x + u0), u - u0> - I0(x), and a copy v
+of u that may differ from it a little, by |u - v|^2 / (2 theta), parts the two terms of E. Each has a solution of its own:
 
     v = u - t grad I1,    t = clip(rho(u) / |grad I1|^2, -lam theta, lam theta)        the data, pixel by pixel
     u_d = v_d + theta div p_d,                                                         the smoothness, by Chambolle's
@@ -81,8 +81,8 @@ class TVL1:
 def tvl1(I0, I1, settings=None, threads=None):
     """The flow (N, H, W, 2), in pixels, from each frame of I0 to that of I1: (N, H, W), grey, 0 to 255.
 
-    float32, or float64 for float64 frames. Each pair's flow is its own, whatever else is in the batch. threads: None for
-    all cores; arrays on a GPU are computed at once.
+    float32, or float64 for float64 frames. Each pair's flow is the same whatever else is in the batch. threads: None
+    for all cores; arrays on a GPU are computed at once.
     """
     if I0.shape != I1.shape or I0.ndim != 3 or min(I0.shape[1:]) < 4:
         raise ValueError(f"flow from frames {I0.shape} to {I1.shape}: expected the same (N, H, W), grey, 4x4 at least")
@@ -147,10 +147,10 @@ def _solve(I0, I1, u, p, settings):
 
 
 def iterate(w, p, J, c, r, tau, limit, look=False):
-    """One iteration, in place: w (2, N, H, W), p (2, 2, N, H, W): p[0] are the dual variables to the right, p[1] down.
+    """One iteration, in place: w (2, N, H, W) and p (2, 2, N, H, W), p[0] to the right and p[1] down, contiguous.
 
-    J (2, N, H, W), c (N, H, W), r = 1 / |J|^2, limit = lam theta: see the module's docstring; all contiguous. With look:
-    the sum over each pair's pixels of the squared change of w, (N,); else None.
+    J (2, N, H, W), c (N, H, W), r = 1 / |J|^2, limit = lam theta: see the module's docstring. With look: the sum over
+    each pair's pixels of the squared change of w, (N,); else None.
     """
     if not all(z.flags.c_contiguous for z in (w, p)):
         raise ValueError("iterate: w and p must be C-contiguous; a copy would be changed in their place")

@@ -9,7 +9,7 @@ from layers.xp import xp_of
 
 
 def warp(image, u):
-    """image (N, H, W) at x + u, its derivatives there to the right and down, and whether x + u is inside: (N, H, W) each.
+    """image at x + u, its derivatives there to the right and down, and whether x + u is inside: (N, H, W) each.
 
     u (2, N, H, W). Between pixels the image is Keys' cubic convolution (a = -1/2), whose derivative at a pixel is the
     central difference; both are those of the 4x4 pixels around. Outside the frame its edge goes on.
@@ -70,8 +70,8 @@ def smooth(image):
 
 
 def median(u):
-    """Median of the 3x3 pixels around each, u (..., H, W); the borders go on outside."""
-    xp, (*many, H, W) = xp_of(u), u.shape
+    """Median of the 3x3 pixels around each, u (..., H, W)."""
+    xp, (H, W) = xp_of(u), u.shape[-2:]
     z = xp.pad(u.reshape(-1, H, W), ((0, 0), (1, 1), (1, 1)), mode="edge").reshape(-1)
     row = W + 2
 

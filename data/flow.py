@@ -47,8 +47,11 @@ class FlowDecoder(Decoder):
 
     channels = 2
 
-    def __init__(self, side=256, fps: float | None = None, flow_fps=15.0, bound=40.0, settings: TVL1 | None = None):
-        super().__init__(side, fps)
+    def __init__(
+        self, side=256, fps: float | None = None, limit: int | None = None, flow_fps=15.0, bound=40.0,
+        settings: TVL1 | None = None,
+    ):  # fmt: skip
+        super().__init__(side, fps, limit)
         if not (flow_fps > 0 and (fps is None or 0 < fps <= flow_fps)):
             raise ValueError(
                 f"{fps} flow images a second of frames at {flow_fps} a second: expected no more images than frames"
@@ -60,15 +63,19 @@ class FlowDecoder(Decoder):
     @property
     def parameters(self):
         flow = {"flow_fps": self.flow_fps, "bound": self.bound, "tvl1": dataclasses.asdict(self.settings)}
-        return {"format": "snippets flow 1", "side": self.side, "fps": self.fps, **flow}
+        return super().parameters | {"format": "snippets flow 1", **flow}
+
+    @property
+    def rate(self):
+        return self.fps or self.flow_fps
 
     @property
     def name(self):
-        return f"{self.side}px_{self.fps or self.flow_fps:g}fps_flow"
+        return super().name + "_flow"
 
     def flows(self, path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each frame (side, side, 3) uint8 RGB that has an image, and its flow (side, side, 2) in pixels, float32."""
-        pairs, found = self._pairs(path), False
+        pairs, found = itertools.islice(self._pairs(path), self.limit), False
         while batch := list(itertools.islice(pairs, CHUNK * (os.cpu_count() or 1))):
             found, grey = True, np.stack([[frame @ GREY for frame in pair] for pair in batch])  # (N, 2, side, side)
             for (frame, _), u in zip(batch, tvl1(grey[:, 0], grey[:, 1], self.settings), strict=True):
@@ -90,7 +97,7 @@ class FlowDecoder(Decoder):
 
 
 class FlowCache(FrameCache, FlowDecoder):
-    """A FlowDecoder that keeps its images on disk: FlowCache(root, side, fps, flow_fps, bound, settings)."""
+    """A FlowDecoder that keeps its images on disk: FlowCache(root, side, fps, limit, flow_fps, bound, settings)."""
 
 
 def colours(u: np.ndarray, largest: float | None = None) -> np.ndarray:

@@ -5,7 +5,7 @@ The flow u = (u1, u2), in pixels to the right and down, makes the frames I0 and 
     E(u) = sum_x |grad u1| + |grad u2| + lam |rho(u)|        rho(u) = I1(x + u) - I0(x),   intensities 0 to 255
 
 Around a flow u0 the image is taken as linear, rho(u) = I1(x + u0) + <grad I1(x + u0), u - u0> - I0(x), and a copy v
-of u that may differ from it a little, by |u - v|^2 / (2 theta), parts the two terms of E. Each has a solution of its own:
+of u that may differ from it a little, by |u - v|^2 / (2 theta), parts the two terms of E. Each is solved on its own:
 
     v = u - t grad I1,    t = clip(rho(u) / |grad I1|^2, -lam theta, lam theta)        the data, pixel by pixel
     u_d = v_d + theta div p_d,                                                         the smoothness, by Chambolle's

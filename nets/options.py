@@ -12,11 +12,11 @@ def option(default, help, choices=None, nargs=None):
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "nargs": nargs})
 
 
-def add_options(parser, cls, title, **defaults):
-    """A group with an option for each `option` of the dataclass `cls`; `defaults` replace the class's own."""
+def add_options(parser, cls, title, only=None, **defaults):
+    """A group with an option for each `option` of the dataclass `cls` (only: for these); `defaults` replace its own."""
     group = parser.add_argument_group(title)
     for field in dataclasses.fields(cls):
-        if "help" in field.metadata:
+        if "help" in field.metadata and (only is None or field.name in only):
             kind = field.type if isinstance(field.type, type) else float  # float | None
             default = defaults.get(field.name, field.default)
             flag = f"--{field.name.replace('_', '-')}"
@@ -26,4 +26,5 @@ def add_options(parser, cls, title, **defaults):
 
 def chosen(args, cls):
     """What the parsed arguments say about the options of `cls`: keyword arguments for it."""
-    return {f.name: getattr(args, f.name) for f in dataclasses.fields(cls) if "help" in f.metadata}
+    fields = [f.name for f in dataclasses.fields(cls) if "help" in f.metadata and hasattr(args, f.name)]
+    return {name: getattr(args, name) for name in fields}

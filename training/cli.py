@@ -33,7 +33,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows each option's default, where it has one."""
 
     def _get_help_string(self, action):
-        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
+        return action.help if action.default in (None, False, [], "") else super()._get_help_string(action)
 
 
 def parser():
@@ -162,6 +162,18 @@ def parser():
     p.add_argument("--mean", type=float, nargs="+", help="pixel that is 0 to the network (default: as it was trained)")
     p.add_argument("--scale", type=float, nargs="+", help="pixels that are 1 (default: as it was trained)")
     p.add_argument("--size", type=int, default=224, help="input side in pixels")
+
+    p = command(
+        "flow", commands.run_flow, "compute optical flow: into the cache for a folder, or a picture of one video"
+    )
+    p.add_argument("data", help="folder of videos, as for train; or a video file, with --render")
+    p.add_argument(
+        "--render", metavar="FILE", help="write frames and flow of the video there: a picture, or .mp4, .avi"
+    )
+    p.add_argument("--size", type=int, default=220, help="crops to be taken; images are larger, 256 pixels for 220")
+    p.add_argument("--cache", default="runs/cache", help="folder for the flow images")
+    p.add_argument("--skip", metavar="FILE", help="list of videos to leave out, one a line")
+    add_options(p, DataSettings, "flow", only=("fps", "flow_fps", "bound", "tvl1"))
 
     p = command(
         "summary", commands.run_summary, "print a network: layer, output shape, parameters, multiply-adds, memory"

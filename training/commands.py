@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data.augment import cache_side, centre_crop, cut
-from data.cache import Decoder
+from data.augment import centre_crop, cut
 from data.features import load_features, save_features
 from data.loader import ClipSet
 from data.mini import make_mini
 from data.splits import Video, read_skip
 from data.survey import balance, look_at
-from data.video import VideoError, read_frames
+from data.video import VideoError
 from nets.draw import draw
 from nets.expand import expand, warm_start
 from nets.frames import OverFrames
@@ -27,6 +26,7 @@ from training.checkpoint import check_fits, load, save
 from training.demo import demo
 from training.doctor import doctor
 from training.evaluate import evaluate, evaluate_whole
+from training.flow_picture import render_flow
 from training.folds import all_folds
 from training.fusion import fuse
 from training.loop import Settings, train
@@ -34,7 +34,7 @@ from training.model import check_start, frame_features, load_model, predict_clip
 from training.predictions import SIDES, Predictions, load_predictions, save_predictions
 from training.render import render
 from training.sgd import multiplier
-from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, settings_for
+from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, open_source, settings_for
 
 
 def cache_of(args):
@@ -181,14 +181,14 @@ def run_check_data(args):
 def video_set(paths, frames, size, data):
     """Loose video files as a data set, decoded when asked for; its labels mean nothing."""
     videos = [Video(Path(path), 0, Path(path).stem, Path(path).stem) for path in paths]
-    source = Decoder(cache_side(size), data.fps, data.limit)
+    source = open_source(Path("."), size, data)
     return ClipSet(["unknown"], videos, source, frames, size, data.mean, data.scale, data.limit)
 
 
 def whole_video(path, model):
     """The frames of a video file as the network wants them, under the centre crop, one at a time: x (1, H, W, 3)."""
     size, data = model.config.size, model.data
-    for frame in read_frames(path, data.fps, cache_side(size)):
+    for frame in open_source(Path("."), size, data).read(path):
         yield cut(frame[None], slice(None), centre_crop(*frame.shape[:2], size), data.mean, data.scale)
 
 
@@ -278,6 +278,19 @@ def run_features(args):
     )
     print(args.out)
     return 1 if bad else 0
+
+
+def run_flow(args):
+    data = settings_for(args.data, DataSettings(stream="flow", **chosen(args, DataSettings)))
+    if Path(args.data).is_dir():
+        if args.render:
+            raise ValueError(f"{args.data} is a folder, but --render shows the flow of one video")
+        sides = open_data(args.data, 1, args.size, data, fold_for(args.data), args.cache, args.skip)
+        print(sides[0].source.folder)
+    elif args.render:
+        print(render_flow(args.data, open_source(Path("."), args.size, data), args.render))
+    else:
+        raise ValueError(f"{args.data}: expected a folder of videos, or --render and one video")
 
 
 def run_summary(args):

@@ -14,10 +14,12 @@ import numpy as np
 from data.augment import cache_side
 from data.cache import Decoder, FrameCache
 from data.features import fold_in, load_features
+from data.flow import FlowCache, FlowDecoder
 from data.folder import list_videos, load_videos
 from data.loader import ClipSet
 from data.splits import read_skip
 from data.sports1m import FPS, SECONDS, is_sports1m
+from data.tvl1 import TVL1
 from data.video import read_header
 from nets.options import option
 
@@ -26,7 +28,11 @@ from nets.options import option
 class DataSettings:
     """How pixels or features become the network's input; stored in the checkpoint, for a net understands no other."""
 
-    fps: float | None = option(None, "frames per second (default: every native frame; Sports-1M: 1)")
+    stream: str = option("rgb", "what the network sees: frames, or the optical flow between them", ("rgb", "flow"))
+    fps: float | None = option(None, "frames per second (default: every frame, every flow image; Sports-1M: 1)")
+    flow_fps: float = option(15.0, "flow: from each frame to the next one of so many per second")
+    bound: float = option(40.0, "flow: pixels at which it is cut off")
+    tvl1: str = option("", "flow: TV-L1 parameters other than the usual, such as lam=0.1,warps=10; see docs/flow.md")
     seconds: float | None = option(
         None, "use the first so many; shorter videos repeat from the start (default: as they are; Sports-1M: 300)"
     )
@@ -49,10 +55,11 @@ class DataSettings:
         """Frames that every video is cut or repeated to; None: as many as it has."""
         if self.seconds is None:
             return None
-        if self.fps is None or not self.seconds * self.fps >= 1:
-            rate = "the native frame rate" if self.fps is None else f"{self.fps:g} frames per second"
+        fps = self.fps or (self.flow_fps if self.stream == "flow" else None)
+        if fps is None or not self.seconds * fps >= 1:
+            rate = "the native frame rate" if fps is None else f"{fps:g} frames per second"
             raise ValueError(f"the first {self.seconds:g} seconds at {rate}: expected --fps, and one frame at least")
-        return round(self.seconds * self.fps)
+        return round(self.seconds * fps)
 
 
 def settings_for(path, settings):
@@ -111,7 +118,7 @@ def open_data(
         listed = list_videos(path, fold, skip=skip)
         for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
             print(f"available: {len(have)} of {len(all_of)} {side} videos")
-    source = open_source(path, size, settings.fps, cache, settings.limit)
+    source = open_source(path, size, settings, cache)
     if cache is not None:
         announce(split, source)
         source.build(split.train + split.test, progress)
@@ -119,20 +126,24 @@ def open_data(
     return tuple(ClipSet(split.classes, part, source, frames, size, **pixels) for part in (split.train, split.test))
 
 
-def open_source(path, size, fps, cache=None, limit=None):
-    """Frames at the side that crops of `size` want; each data folder has a cache of its own."""
+def open_source(path, size, settings, cache=None):
+    """Frames or flow images at the side that crops of `size` want; each data folder has a cache of its own."""
+    given, (decoder, cached) = [cache_side(size), settings.fps, settings.limit], (Decoder, FrameCache)
+    if settings.stream == "flow":
+        given += [settings.flow_fps, settings.bound, TVL1.parse(settings.tvl1)]
+        decoder, cached = FlowDecoder, FlowCache
     if cache is None:
-        return Decoder(cache_side(size), fps, limit)
+        return decoder(*given)
     name = f"{path.name}-{zlib.crc32(str(path.resolve()).encode()):08x}"
-    return FrameCache(Path(cache) / name, cache_side(size), fps, limit)
+    return cached(Path(cache) / name, *given)
 
 
 def announce(split, source):
     """Say how large the cache will be, before it is built, if that is more than a gigabyte (from a few headers)."""
     videos = split.train + split.test
     sample = [read_header(video.path) for video in videos[:: max(1, len(videos) // 20)]]
-    counts = [h.frames * (source.fps / h.fps if source.fps and h.fps else 1) for h in sample]
+    counts = [h.frames * (source.rate / h.fps if source.rate and h.fps else 1) for h in sample]
     frames = sum(min(count, source.limit or count) for count in counts) / len(sample)
-    size = frames * len(videos) * source.side**2 * 3
+    size = frames * len(videos) * source.side**2 * source.channels
     if size > 1e9:
         print(f"the frame cache of {len(videos)} videos will take about {size / 1e9:.0f} GB in {source.folder}")

@@ -1,0 +1,48 @@
+"""Optical flow to look at: a picture of some moments of a video, or a video of it, frames beside flow in colours."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from data.flow import colours
+from data.folder import SUFFIXES
+from data.video import read_header, write_video
+
+MOMENTS = 6  # of the video in a picture
+
+
+def render_flow(path, decoder, out):
+    """Write the flow that a FlowDecoder finds in the video `path` to `out`, a video by its suffix, else a picture.
+
+    Colours: the hue is the direction, and full colour the motion that one vector in a hundred exceeds. Returns `out`.
+    """
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pairs = list(decoder.flows(path))
+    largest = float(np.percentile([np.hypot(*u[::4, ::4].reshape(-1, 2).T) for _, u in pairs], 99))
+    largest = max(largest, 0.1)  # pixels
+    if out.suffix.lower() in SUFFIXES:
+        side = decoder.side - decoder.side % 2  # the codec halves the colour planes
+        shown = (np.hstack([frame, colours(u, largest)])[:side, : 2 * side] for frame, u in pairs)
+        write_video(out, shown, decoder.rate)
+        return out
+    header = read_header(path)
+    times = np.linspace(0, len(pairs) - 1, min(MOMENTS, len(pairs))).round().astype(int)
+    figure = Figure(figsize=(2 * len(times) + 1.6, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, len(times) + 1)
+    for axis, t in zip(axes.T, times, strict=False):
+        for place, image in zip(axis, (pairs[t][0], colours(pairs[t][1], largest)), strict=True):
+            place.imshow(image, aspect=header.height / header.width)  # stored as squares
+        axis[0].set_title(f"{t / decoder.rate:.1f} s", fontsize=9)
+    v, u = np.mgrid[-1:1:129j, -1:1:129j]
+    wheel = np.where((np.hypot(u, v) <= 1)[..., None], colours(np.stack([u, v], axis=-1), 1.0), 255).astype(np.uint8)
+    axes[1, -1].imshow(wheel)
+    axes[1, -1].set_title(f"radius: {largest:.1f} pixels", fontsize=9)
+    for place in itertools.chain(*axes):
+        place.set_axis_off()
+    figure.savefig(out, dpi=80)
+    return out

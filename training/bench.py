@@ -28,9 +28,11 @@ import numpy as np
 from training.bench_rows import ROWS, Setup, choose
 from training.machine import largest_resident, machine
 
-PEERS = {  # name: the package that it needs, and options for training.peers
-    "torch": ("torch", {}),
-    "torch-channels-last": ("torch", {"channels_last": True}),
+PEERS = {  # name: the package that it needs, the module with its side, and options for that
+    "torch": ("torch", "training.peers", {}),
+    "torch-channels-last": ("torch", "training.peers", {"channels_last": True}),
+    "opencv": ("cv2", "training.flow_peers", {"peer": "opencv"}),
+    "scikit-image": ("skimage", "training.flow_peers", {"peer": "scikit_image"}),
 }
 
 
@@ -93,7 +95,7 @@ def floor(job, rates):
 
 def record(row, job, times, rates, peak=None, peer=None, column=1):
     """A row of the result. times: seconds a run (repetitions, sides), ours in column 0, the peer's in `column`."""
-    milliseconds = 1000 / (job.count if row.unit == "frame" else 1)  # from seconds a run to milliseconds a unit
+    milliseconds = 1000 / (1 if row.unit == "call" else job.count)  # from seconds a run to milliseconds a unit
     least, bound = floor(job, rates)
     ours, theirs = milliseconds * times[:, 0], milliseconds * times[:, column] if peer else None
     return {
@@ -120,12 +122,19 @@ def measure(row, setup, rates, peers, repeat):
     peak = peak_memory(row.name, setup)  # before this process grows
     job, sides = row.job(*arguments), {}
     for peer in peers:
-        side = importlib.import_module("training.peers").side(row.job.__name__, arguments, **PEERS[peer][1])
+        _, module, options = PEERS[peer]
+        side = importlib.import_module(module).side(row.job.__name__, arguments, **options)
         if side is not None:
             sides[peer] = side
     runs = [job.run, *(side.run for side in sides.values())]
     times = alternate(runs, 1, least=0.0) if setup.quick else alternate(runs, repeat)
-    return [record(row, job, times, rates, peak, peer, n) for n, peer in enumerate(sides or [None], start=1)]
+    records = [record(row, job, times, rates, peak, peer, n) for n, peer in enumerate(sides or [None], start=1)]
+    if row.compare is not None:
+        ours = job.results()
+        for found in records:
+            theirs = sides[found["peer"]].results() if sides else None
+            found["note"] = row.compare(arguments, ours, theirs)
+    return records
 
 
 HEAD = (

@@ -14,6 +14,7 @@ from data.augment import cache_side
 from data.cache import Decoder
 from data.loader import ClipSet, batches
 from data.splits import Video
+from data.tvl1 import energy, tvl1
 from layers.base import Layer
 from layers.loss import softmax_loss
 from nets import summary
@@ -157,3 +158,22 @@ def decode(paths, length, size):
         return {"x": np.concatenate(clips)}
 
     return Job(run, run, count=sum(len(source.frames(video)) for video in videos))
+
+
+def flow(I0, I1):
+    """TV-L1 flow of pairs of frames (N, H, W), on all cores."""
+
+    def run():
+        return {"u": tvl1(I0, I1)}
+
+    return Job(run, run, count=len(I0))
+
+
+def compare_flows(arguments, ours, theirs=None):
+    """What two flows are worth: mean TV-L1 energy a pixel, in how many pairs ours is lower, and how far they differ."""
+    E = energy(*arguments, ours["u"])
+    if theirs is None:
+        return f"energy {E.mean():.4f}"
+    other, apart = energy(*arguments, theirs["u"]), np.hypot(*np.moveaxis(ours["u"] - theirs["u"], -1, 0)).mean()
+    lower = f"lower in {(E < other).sum()} of {len(E)} pairs"
+    return f"energy {E.mean():.4f}, theirs {other.mean():.4f}, {lower}; {apart:.2f} pixels apart"

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.flow import GREY
 from data.mini import look_of, paint_clip, write_avi
-from data.video import SUFFIXES
+from data.video import SUFFIXES, read_frames
 from layers.base import Sequential
 from layers.conv import Conv2D
 from layers.dropout import Dropout
@@ -28,7 +29,7 @@ from nets.frames import OverFrames
 from nets.googlenet import googlenet
 from nets.pooling import conv_pooling
 from nets.zoo import CHUNKS, NetConfig, build, input_shape
-from training.bench_jobs import decode, frames, loss, sgd, step, video, whole
+from training.bench_jobs import compare_flows, decode, flow, frames, loss, sgd, step, video, whole
 
 CLASSES = 101  # UCF-101's
 
@@ -46,10 +47,11 @@ class Setup(NamedTuple):
 
 class Row(NamedTuple):
     name: str
-    unit: str  # what the milliseconds are of: "frame", or "call" for the whole job
+    unit: str  # what the milliseconds are of: "frame", "pair" of frames, or "call" for the whole job
     job: Callable  # (*arguments) -> Job
     make: Callable  # (setup) -> arguments
     note: str = ""
+    compare: Callable | None = None  # (arguments, our results, theirs or None) -> note, where results may differ
 
 
 def rng():
@@ -137,6 +139,18 @@ def real(s):
     return paths, s(30, 4), s(220, 27)
 
 
+def adjacent(s):
+    """Grey frames (N, 240, 320) and their neighbours: 15 a second from the middle of each of --clips, else rendered."""
+    size = s((240, 320), (24, 32))
+    if s.clips is None:
+        names = ("SquareDance", "BallRising", "CardSun")[: s(3, 1)]
+        videos = [paint_clip(name, look_of(name, 0, 1), rng(), 16, size[1])[6:8, : size[0]] for name in names]
+    else:
+        videos = [list(read_frames(path, 15, size)) for path in real(s)[0]]
+    pairs = np.stack([np.stack(frames[len(frames) // 2 - 1 :][:2]) @ GREY for frames in videos])
+    return pairs[:, 0], pairs[:, 1]
+
+
 def in_tower(name, side, C, layer, note=""):
     """The row of one layer, forward and backward, on maps of side x side x C."""
     return Row(name, "frame", frames, lambda s: both(layer(rng()), maps(s, side, C)), note)
@@ -177,6 +191,7 @@ ROWS = (
     Row("step-lstm",    "call",  step,   lambda s: clip(s, "lstm"), NO_PEEPHOLES),
     Row("video-300",    "frame", video,  long_video),
     Row("decode",       "frame", decode, rendered),
+    Row("tvl1",         "pair",  flow,   adjacent, compare=compare_flows),
     Row("decode-real",  "frame", decode, real, "the videos of --clips"),
 )
 # fmt: on

@@ -8,8 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data.flow import colours
-from data.folder import SUFFIXES
-from data.video import read_header, write_video
+from data.video import SUFFIXES, read_header, write_video
 
 MOMENTS = 6  # of the video in a picture
 

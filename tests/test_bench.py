@@ -22,6 +22,7 @@ from training.cli import main
 RATES = {"sgemm_gflops": 100.0, "copy_gbs": 10.0}
 NUMBERS = {"ours_ms", "ours_min_ms", "floor_ms", "fraction", "peak_mb", "peer_ms", "peer_min_ms", "ratio"}
 WORDS = {"name", "unit", "bound", "peer", "note"}
+WITHOUT_FLOOR = "decode", "tvl1"  # nor is PyTorch a peer
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,9 @@ def test_every_row_is_measured(quick):
     assert list(dict.fromkeys(r["name"] for r in quick["rows"])) == names and len(set(names)) == len(names)
     for r in quick["rows"]:
         assert set(r) == NUMBERS | WORDS | {"repetitions"}
-        assert 0 < r["ours_min_ms"] <= r["ours_ms"] and r["repetitions"] == 1 and r["unit"] in ("frame", "call")
+        assert 0 < r["ours_min_ms"] <= r["ours_ms"] and r["repetitions"] == 1 and r["unit"] in ("frame", "pair", "call")
         assert r["peak_mb"] is None or 0 < r["peak_mb"] < 500
-        if r["name"].startswith("decode"):
+        if r["name"].startswith(WITHOUT_FLOOR):
             assert r["floor_ms"] is r["bound"] is r["fraction"] is None
         else:
             assert r["bound"] in ("products", "memory")
@@ -56,16 +57,17 @@ def test_every_row_is_measured(quick):
 
 
 def test_peers_that_are_there_have_every_row_but_decoding(quick):
-    here = {name for name, (package, _) in bench.PEERS.items() if importlib.util.find_spec(package)}
+    here = {name for name, (package, *_) in bench.PEERS.items() if importlib.util.find_spec(package)}
     assert set(quick["absent"]) == set(bench.PEERS) - here
+    flow = {"opencv", "scikit-image"}
     for row in ROWS:
         peers = {r["peer"] for r in quick["rows"] if r["name"] == row.name} - {None}
-        assert peers <= here
-        assert ("torch" in peers) == ("torch" in here and not row.name.startswith("decode")), row.name
+        assert peers <= here and (peers & flow) == (here & flow if row.name == "tvl1" else set())
+        assert ("torch" in peers) == ("torch" in here and not row.name.startswith(WITHOUT_FLOOR)), row.name
 
 
 def test_a_peer_that_is_not_there_is_told(monkeypatch, capsys):
-    monkeypatch.setitem(bench.PEERS, "rival", ("no_such_package", {}))
+    monkeypatch.setitem(bench.PEERS, "rival", ("no_such_package", "no_such_module", {}))
     found = bench.bench(["relu"], ["rival"], quick=True)
     assert "left out, not installed: rival\n" in capsys.readouterr().out
     assert found["absent"] == ["rival"] and [r["peer"] for r in found["rows"]] == [None]

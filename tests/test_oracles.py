@@ -3,6 +3,7 @@
 import importlib
 import math
 
+import flow_checks as flow
 import net_checks
 import numpy as np
 import oracle_checks as maps
@@ -43,6 +44,18 @@ CHECKS = {
     "nets.recurrent": [net_checks.deep_lstm, net_checks.deep_rnn, net_checks.deep_conv_lstm],
     "nets.frames": [time.frames, time.masks_of_chunks],
     "layers.loss": [units.softmax_loss, units.softmax_refuses],
+    "data.warp": [flow.warp, flow.resize, flow.smooth_and_median],
+    "data.tvl1": [
+        flow.iterate,
+        flow.energy,
+        flow.known_motion,
+        flow.each_pair_alone,
+        flow.stopping,
+        flow.between_sizes,
+        flow.parameters,
+    ],
+    "data.flow": [flow.quantising, flow.flow_colours],
+    "data.augment": [flow.flow_crop],
 }
 
 

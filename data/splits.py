@@ -118,4 +118,10 @@ def lines_of(path) -> list[str]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such list")
-    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not a text file in UTF-8 (byte {error.start}), expected a list, one a line"
+        ) from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -82,29 +82,32 @@ def _decode(path, fps, size):
 
 
 def write_video(
-    path, frames: Iterable[np.ndarray], fps: float, bits_per_second: int = 4_000_000, codec="mpeg4"
+    path, frames: Iterable[np.ndarray], fps: float, bits_per_second: int = 4_000_000, codec="mpeg4", container=None
 ) -> None:
-    """Encode uint8 RGB frames (H, W, 3), one size, as MPEG-4; the suffix (.avi, .mp4) decides the container.
+    """Encode uint8 RGB frames (H, W, 3), one size, as MPEG-4; container: "avi", "mp4", or None: as the suffix says.
 
     codec: "libx264" plays in web browsers too; where FFmpeg lacks the codec it is "mpeg4", which it always has.
-    frames may be a generator: one frame at a time is held. Raises ValueError for no frames or another shape or dtype.
+    frames may be a generator: one frame at a time is held. Raises ValueError for no frames or another shape or dtype,
+    and OSError where the file cannot be written.
     """
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
         raise ValueError(f"{path}: there are no frames to write")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(
-            codec if codec in av.codecs_available else "mpeg4", rate=Fraction(fps).limit_denominator(1001)
-        )
-        stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt, stream.bit_rate = "yuv420p", bits_per_second
-        for frame in itertools.chain([first], frames):
-            if frame.dtype != np.uint8 or frame.shape != (stream.height, stream.width, 3):
-                expected = f"uint8 {(stream.height, stream.width, 3)}"
-                raise ValueError(f"{path}: a frame is {frame.dtype} {frame.shape}, expected {expected}")
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-        container.mux(stream.encode())
+    codec = codec if codec in av.codecs_available else "mpeg4"
+    try:
+        with av.open(str(path), "w", format=container) as file:
+            stream = file.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
+            stream.height, stream.width = first.shape[:2]
+            stream.pix_fmt, stream.bit_rate = "yuv420p", bits_per_second
+            for frame in itertools.chain([first], frames):
+                if frame.dtype != np.uint8 or frame.shape != (stream.height, stream.width, 3):
+                    expected = f"uint8 {(stream.height, stream.width, 3)}"
+                    raise ValueError(f"{path}: a frame is {frame.dtype} {frame.shape}, expected {expected}")
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            file.mux(stream.encode())
+    except av.FFmpegError as error:
+        raise OSError(error.errno, f"cannot write this video ({error.strerror})", str(path)) from error
 
 
 def _open(path):
@@ -116,7 +119,8 @@ def _open(path):
     try:
         container = av.open(str(path.absolute()), metadata_errors="ignore")  # some HMDB51 titles are not UTF-8
     except av.FFmpegError as error:
-        raise VideoError(f"{path}: not a video, or cut off in its header ({error}); get it again or skip it") from error
+        found = f"not a video, or cut off in its header ({error.strerror})"
+        raise VideoError(f"{path}: {found}; get it again or skip it") from error
     if not container.streams.video:
         container.close()
         raise VideoError(f"{path}: the file holds no video stream; skip it")

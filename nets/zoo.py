@@ -6,7 +6,7 @@ built again, and what the command line's options fill.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -140,7 +140,7 @@ class NetConfig:
         for name in ("classes", "frames", "size", "units", "depth", "vector"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if not self.width > 0:
+        if not 0 < self.width < inf:
             raise ValueError(f"width is {self.width}, expected a positive channel multiplier")
         if self.norm != "lrn" and self.tower != "alexnet":
             raise ValueError(f"norm is {self.norm!r}, but tower {self.tower!r} has lrn: only alexnet has the choice")

@@ -1,7 +1,10 @@
 """The command line: `snippets COMMAND --help` says what each command takes, and what it takes when you say nothing."""
 
 import argparse
+import errno
+import os
 import sys
+from pathlib import Path
 
 from nets.googlenet import VARIANTS
 from nets.options import add_options
@@ -181,7 +184,9 @@ def parser():
     p.add_argument("model", nargs="?", metavar="CHECKPOINT", help="show this network, and not the one of the options")
     p.add_argument("--classes", type=int, default=101, help="K")
     p.add_argument("--draw", metavar="FILE", help="also draw it there (.png, .svg, .pdf)")
-    p.add_argument("--batch", type=int, default=0, help="clips of a training step whose memory to foretell; 0: do not")
+    p.add_argument(
+        "--batch", type=int, help="foretell the memory of a training step of so many clips (default: do not)"
+    )
     add_options(p, NetConfig, "network", frames=1)
 
     p = command("bench", commands.run_bench, "measure speed and memory, row by row, alone or against a peer")
@@ -196,16 +201,51 @@ def parser():
     return top
 
 
+LEAST = {  # numbers that would else be missed only after much work, or without a word on which they are
+    **dict.fromkeys(("views", "top", "count", "batch", "evaluate_every", "frames", "classes", "repeat"), 1),
+    **dict.fromkeys(("seed", "workers"), 0),
+}
+
+
+OUTPUTS = ("out", "save", "render", "draw", "write_skip", "json")
+
+
+def check_options(args):
+    """Raises ValueError for an option below what it can be, and for a file to write where a folder stands."""
+    for name in OUTPUTS:
+        path = getattr(args, name, None)
+        folder = name == "out" and args.run in (commands.run_train, commands.run_demo)  # theirs is one
+        if path is not None and not folder and Path(path).is_dir():
+            raise ValueError(f"--{name.replace('_', '-')} {path} is a folder, expected the name of a file to write")
+    for name, least in LEAST.items():
+        value = getattr(args, name, None)
+        if value is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} is {value}, expected at least {least}")
+
+
+def in_words(error):
+    """What went wrong, without Python's error numbers."""
+    if isinstance(error, OSError) and error.strerror:
+        full = error.strerror == os.strerror(errno.ENOSPC)
+        text = "the disk is full; make room and run again" if full else error.strerror
+        return f"{error.filename}: {text}" if error.filename else text
+    return str(error) or type(error).__name__
+
+
 def main(argv=None):
     """Run one command; returns the exit status. Errors that a user can mend are one line, without a traceback."""
     args = parser().parse_args(argv)
     try:
+        check_options(args)
         return args.run(args) or 0
     except KeyboardInterrupt as stop:
         print(f"\n{stop}" if str(stop) else "\nstopped", file=sys.stderr)
         return 130
+    except MemoryError as error:
+        print(f"snippets: out of memory ({error}); try a smaller --size, --frames or --batch", file=sys.stderr)
+        return 1
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        print(f"snippets: {error}", file=sys.stderr)
+        print(f"snippets: {in_words(error)}", file=sys.stderr)
         return 1
 
 

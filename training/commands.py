@@ -30,7 +30,7 @@ from training.flow_picture import render_flow
 from training.folds import all_folds
 from training.fusion import fuse
 from training.loop import Settings, train
-from training.model import check_start, frame_features, load_model, predict_clips
+from training.model import check_kind, check_start, frame_features, load_model, predict_clips
 from training.predictions import SIDES, Predictions, load_predictions, save_predictions
 from training.render import render
 from training.sgd import multiplier
@@ -133,6 +133,7 @@ def run_expand(args):
 
 def run_evaluate(args):
     model = load_model(args.model)
+    check_kind(model, args.model, args.data)
     fold, mode = fold_for(args.data, args.fold or model.checkpoint.fold), args.mode or model.mode
     if model.checkpoint.fold is not None:
         check_fits(model.checkpoint, args.model, fold=fold)

@@ -47,6 +47,13 @@ class Settings:
     inference: str = option("weighted", "how the frames' predictions become one", MODES)
     seed: int = option(0, "of weights, order, crops and dropout")
 
+    def __post_init__(self):
+        for name, least in (("epochs", 0), ("batch", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr is {self.lr}, expected a positive learning rate")
+
 
 @contextmanager
 def undisturbed():

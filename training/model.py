@@ -7,7 +7,7 @@ import numpy as np
 from nets.zoo import NetConfig, build
 from training.checkpoint import Checkpoint, CheckpointError, check_fits, load, load_into
 from training.evaluate import clip_probabilities
-from training.sources import DataSettings
+from training.sources import DataSettings, is_features
 
 
 @dataclass
@@ -39,6 +39,14 @@ def load_model(path, threads=None):
     net = build(config, threads=threads)
     load_into(net.params, checkpoint.params, str(path))
     return Model(net, config, data, checkpoint)
+
+
+def check_kind(model, path, data):
+    """Refuses videos for the model at `path` if it reads features, and features if it reads videos."""
+    features = is_features(data)
+    if features != (model.config.tower == "features"):
+        reads, found = ("videos", "a file of features") if features else ("precomputed features", "a folder of videos")
+        raise ValueError(f"{path} reads {reads}, but {data} is {found}")
 
 
 def check_start(source, path, config, data, fold):

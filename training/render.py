@@ -5,7 +5,6 @@ is read again and each frame drawn: the picture, the most probable classes at th
 bright and from now on dim.
 """
 
-import os
 from collections import deque
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from matplotlib.image import imsave
 from tqdm import tqdm
 
+from data.cache import replacing
 from data.video import read_frames, read_header, write_video
 from nets.stream import Running, parts_in_time
 from nets.timeline import Timeline, follow
@@ -43,17 +43,13 @@ def render(path, out, model, frames):
     fps = header.fps or 25.0
     rate = model.data.fps or fps
     images = draw(path, header, fps, rate, timeline, answer, model)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.stem}.{os.getpid()}.tmp{out.suffix}")
-    try:
-        with tqdm(images, desc=out.name, unit="frame", total=round(timeline.frames * fps / rate)) as bar:
-            if out.suffix == ".png":
-                imsave(temporary, deque(bar, 1)[0])
-            else:
-                write_video(temporary, bar, fps, codec="libx264" if out.suffix == ".mp4" else "mpeg4")
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    total = round(timeline.frames * fps / rate)
+    with replacing(out) as file, tqdm(images, desc=out.name, unit="frame", total=total) as bar:
+        if out.suffix == ".png":
+            imsave(file, deque(bar, 1)[0])
+        else:
+            codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
+            write_video(file.name, bar, fps, codec=codec, container=out.suffix[1:])
     return answer
 
 

@@ -45,8 +45,8 @@ class DataSettings:
             raise ValueError(f"fps is {self.fps}, expected a positive number of frames per second")
         for name in ("mean", "scale"):
             values = np.ravel(getattr(self, name)).tolist()
-            if len(values) not in (1, 3) or not np.isfinite(values).all() or (name == "scale" and 0 in values):
-                what = "finite numbers" if name == "mean" else "finite numbers other than 0"
+            if len(values) not in (1, 3) or not np.isfinite(values).all() or (name == "scale" and min(values) <= 0):
+                what = "finite numbers" if name == "mean" else "positive numbers"
                 raise ValueError(f"{name} is {values}, expected one or three {what}: of all channels, or of R, G and B")
             object.__setattr__(self, name, values[0] if len(values) == 1 else values)
 

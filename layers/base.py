@@ -17,9 +17,12 @@ Containers are layers as well: `Sequential` chains, `Branches` runs side by side
 carry joined names, `tower/inception3a/conv5/W`, so that optimisers and checkpoints are loops over one flat dict.
 """
 
+import functools
+
 import numpy as np
 
-from layers.xp import xp_of
+from layers import gpu
+from layers.xp import on_gpu, xp_of
 
 
 class Layer:
@@ -115,20 +118,24 @@ class Branches(Container):
     def forward(self, x, rng=None):
         outputs, caches = zip(*(layer.forward(x, rng) for layer in self.layers.values()), strict=True)
         widths = [y.shape[-1] for y in outputs]
-        return xp_of(x).concatenate(outputs, axis=-1), (widths, caches)
+        return self.join(outputs), (widths, caches)
 
     def backward(self, dy, cache):
         widths, caches = cache
         parts = xp_of(dy).split(dy, np.cumsum(widths)[:-1].tolist(), axis=-1)
-        dx, grads = None, {}
+        dxs, grads = [], {}
         for (name, layer), part, layer_cache in zip(self.layers.items(), parts, caches, strict=True):
             branch_dx, branch_grads = layer.backward(part, layer_cache)
-            dx = branch_dx if dx is None else dx + branch_dx  # every branch saw x, so their gradients add
+            dxs.append(branch_dx)
             grads.update({f"{name}/{k}": g for k, g in branch_grads.items()})
+        dx = gpu.add(dxs) if on_gpu(dy) else functools.reduce(np.add, dxs)  # every branch saw x, so they add
         return dx, grads
 
     def predict(self, x):
-        return xp_of(x).concatenate([layer.predict(x) for layer in self.layers.values()], axis=-1)
+        return self.join([layer.predict(x) for layer in self.layers.values()])
+
+    def join(self, outputs):
+        return gpu.join(outputs) if on_gpu(outputs[0]) else np.concatenate(outputs, axis=-1)
 
 
 def he_normal(rng, shape, fan_in, dtype=np.float32):

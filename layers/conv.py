@@ -25,9 +25,10 @@ place. Large kernels over many channels take another way to the same sums, `laye
 
 import numpy as np
 
+from layers import gpu
 from layers.base import Layer, he_normal
 from layers.fft_conv import fft_correlate, fft_grads, pays
-from layers.xp import scratch, xp_of
+from layers.xp import on_gpu, scratch, xp_of
 
 
 def check_window(kernel, stride, pad):
@@ -129,6 +130,9 @@ def conv_forward(x, W, b, stride=1, pad="same", relu=False):
     kh, kw = W.shape[:2]
     top, bottom, Ho = padding(x.shape[1], kh, stride, pad)
     left, right, Wo = padding(x.shape[2], kw, stride, pad)
+    if on_gpu(x):
+        y = gpu.conv_forward(x, W, b, stride, relu, top, left, Ho, Wo)
+        return y, (x, W, y if relu else None, stride, (top, bottom), (left, right))
     padded = pad2d(x, (top, bottom), (left, right))
     if by_fft(x, W, stride):
         y = add_bias(fft_correlate(padded, W), b, relu)
@@ -140,6 +144,8 @@ def conv_forward(x, W, b, stride=1, pad="same", relu=False):
 def conv_backward(dy, cache, input_grad=True):
     """dy (N, Ho, Wo, F) -> dx (N, H, W, C) (None without input_grad), dW (kh, kw, C, F), db (F,)."""
     x, W, y, stride, rows, columns = cache
+    if on_gpu(dy):
+        return gpu.conv_backward(dy, x, W, y, stride, rows[0], columns[0], input_grad)
     if y is not None:
         dy = dy * (y > 0)
     padded, db = pad2d(x, rows, columns), dy.reshape(-1, W.shape[3]).sum(axis=0)

@@ -5,24 +5,36 @@ r"""Dropout, inverted: while training, each unit is kept with probability 1 - p 
     dx  = m * dy
 
 E[y] = x, so that inference is the identity and needs no scaling.
+
+m_i is number i of a counter-based generator (Philox, Salmon et al. 2011) under a key that the forward pass draws: a
+function of (key, i) alone. A GPU computes it where it is needed, and again in the backward pass, instead of storing a
+mask; and the mask of a seed is the same on every device.
 """
 
+import numpy as np
+
+from layers import gpu
 from layers.base import Layer
-from layers.xp import xp_of
+from layers.xp import on_gpu
 
 
 def dropout_forward(x, p, rng):
     """x of any shape, p the probability of being dropped, rng a Generator (None: identity) -> y, cache."""
     if rng is None or p == 0:
         return x, None
-    keep = rng.random(x.shape, dtype="float32") >= p  # float32 draws for every dtype: the same seed, the same mask
-    mask = xp_of(x).asarray(keep).astype(x.dtype)
+    key = int(rng.integers(2**64, dtype=np.uint64))
+    if on_gpu(x):
+        return gpu.dropout(x, key, p), (key, p)
+    draws = np.random.Generator(np.random.Philox(key=key)).random(x.shape, dtype="float32")  # for every dtype
+    mask = (draws >= p).astype(x.dtype)
     mask /= 1 - p
     return x * mask, mask
 
 
 def dropout_backward(dy, cache):
-    """dy -> dx, of the same shape; the cache is the mask that the forward pass drew."""
+    """dy -> dx, of the same shape; the cache is the mask that the forward pass drew, on a GPU its key."""
+    if cache is not None and on_gpu(dy):
+        return gpu.dropout(dy, *cache)
     return dy if cache is None else dy * cache
 
 

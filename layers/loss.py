@@ -11,7 +11,8 @@ scales the gradient that the label sends into frame t, is the weight w_nt = g_t.
 
 import numpy as np
 
-from layers.xp import xp_of
+from layers import gpu
+from layers.xp import on_gpu, xp_of
 
 
 def softmax(scores):
@@ -22,11 +23,12 @@ def softmax(scores):
     return p
 
 
-def targets(labels, shape, dtype, xp=np):
-    """Target distribution t of `shape` (N, ..., K) for labels of any of the forms that `softmax_loss` takes."""
-    labels, K = xp.asarray(labels), shape[-1]
+def check_labels(labels, shape):
+    """Refuse labels that fit no form that `softmax_loss` takes. What stands in them is looked at on the host only:
+    on a GPU that would hold everything up, so there a label that is no class makes the loss NaN instead."""
+    K, here = shape[-1], xp_of(labels) is np
     if labels.dtype.kind in "iu":  # class indices
-        if labels.size and not (0 <= int(labels.min()) and int(labels.max()) < K):
+        if here and labels.size and not (0 <= int(labels.min()) and int(labels.max()) < K):
             raise ValueError(
                 f"labels run from {int(labels.min())} to {int(labels.max())}, expected 0 to {K - 1} for {K} classes"
             )
@@ -34,20 +36,25 @@ def targets(labels, shape, dtype, xp=np):
             raise ValueError(
                 f"labels have shape {labels.shape}, expected {shape[:-1]} or {shape[:1]} for class indices"
             )
-        t = (labels[..., None] == xp.arange(K)).astype(dtype)
-    elif labels.ndim >= 2 and labels.shape == (*shape[: labels.ndim - 1], K):  # multi-hot, or a distribution
-        t = labels.astype(dtype)
-        total = t.sum(axis=-1, keepdims=True)
-        if not bool((total > 0).all()):
-            raise ValueError("labels have a row without any true label, expected at least one in every row")
-        t = t / total
-    else:
+    elif not (labels.ndim >= 2 and labels.shape == (*shape[: labels.ndim - 1], K)):  # multi-hot, or a distribution
         raise ValueError(
             f"labels have shape {labels.shape} and dtype {labels.dtype}, expected integer class indices {shape[:-1]} "
             f"or {shape[:1]}, or multi-hot rows of {K}"
         )
+    elif here and not bool(((labels > 0).any(axis=-1)).all()):
+        raise ValueError("labels have a row without any true label, expected at least one in every row")
+
+
+def targets(labels, shape, dtype):
+    """Target distribution t of `shape` (N, ..., K) for checked labels of any of the forms that `softmax_loss` takes."""
+    K = shape[-1]
+    if labels.dtype.kind in "iu":
+        t = (labels[..., None] == np.arange(K)).astype(dtype)
+    else:
+        t = labels.astype(dtype)
+        t = t / t.sum(axis=-1, keepdims=True)
     between = (1,) * (len(shape) - t.ndim)  # a clip's label serves each of its frames
-    return xp.broadcast_to(t.reshape(*t.shape[:-1], *between, K), shape)
+    return np.broadcast_to(t.reshape(*t.shape[:-1], *between, K), shape)
 
 
 def softmax_loss(scores, labels, weight=1.0):
@@ -57,9 +64,13 @@ def softmax_loss(scores, labels, weight=1.0):
     multi-hot (N, K) / (N, T, K) floats or booleans; weight: broadcasts to scores.shape[:-1].
     """
     xp = xp_of(scores)
-    t = targets(labels, scores.shape, scores.dtype, xp)
-    weight = xp.broadcast_to(xp.asarray(weight, dtype=scores.dtype), scores.shape[:-1])[..., None]
+    labels = labels if xp_of(labels) is xp else np.asarray(labels)
+    check_labels(labels, scores.shape)
+    weight = xp.broadcast_to(xp.asarray(weight, dtype=scores.dtype), scores.shape[:-1])
+    if on_gpu(scores):
+        return gpu.softmax_loss(scores, xp.asarray(labels), weight)
+    t, weight = targets(labels, scores.shape, scores.dtype), weight[..., None]
     shifted = scores - scores.max(axis=-1, keepdims=True)
-    log_p = shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     loss = -(weight * t * log_p).sum()
-    return loss, weight * (xp.exp(log_p) - t)
+    return loss, weight * (np.exp(log_p) - t)

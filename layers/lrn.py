@@ -12,8 +12,9 @@ Two conventions: AlexNet's paper writes a = alpha (n = 5, k = 2, alpha = 1e-4); 
 1, and its weights (GoogLeNet's) expect that: `divide_by_n=True`.
 """
 
+from layers import gpu
 from layers.base import Layer
-from layers.xp import xp_of
+from layers.xp import on_gpu, xp_of
 
 
 def window_sum(x, n, out):
@@ -59,6 +60,8 @@ def pixel_blocks(x):
 def lrn_forward(x, n=5, k=2.0, alpha=1e-4, beta=0.75, divide_by_n=False):
     """x (..., C) -> y of the same shape, cache; n odd."""
     xp, a = xp_of(x), alpha / n if divide_by_n else alpha
+    if on_gpu(x):
+        return gpu.lrn_forward(x, n, k, a, beta)
     rows, cuts = pixel_blocks(x)
     y, s, scale = (xp.empty_like(rows) for _ in range(3))
     for cut in cuts:
@@ -73,6 +76,8 @@ def lrn_forward(x, n=5, k=2.0, alpha=1e-4, beta=0.75, divide_by_n=False):
 
 def lrn_backward(dy, cache):
     """dy -> dx, of the same shape."""
+    if on_gpu(dy):
+        return gpu.lrn_backward(dy, cache)
     x, s, scale, n, a, beta = cache
     xp = xp_of(dy)
     (dy_rows, cuts), (x_rows, _) = pixel_blocks(dy), pixel_blocks(x)

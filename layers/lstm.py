@@ -26,9 +26,10 @@ one bias per gate (cuDNN has two), no projection, and a forget bias of 1 at the 
 
 import numpy as np
 
+from layers import gpu
 from layers.base import Layer, glorot_uniform
 from layers.rnn import logistic
-from layers.xp import xp_of
+from layers.xp import on_gpu, xp_of
 
 GATES = "ifgo"  # order of the four blocks of M columns; libraries differ
 
@@ -91,6 +92,8 @@ def lstm_step_backward(dh, dc, cache):
 
 def lstm_forward(x, h0, c0, W_x, W_h, W_c, b):
     """x (N, T, D), h0 and c0 (N, M) -> h (N, T, M), (h_T, c_T), cache."""
+    if on_gpu(x):
+        return gpu.lstm_forward(x, h0, c0, W_x, W_h, W_c, b)
     xp = xp_of(x)
     N, T, D = x.shape
     M = h0.shape[1]
@@ -105,6 +108,8 @@ def lstm_forward(x, h0, c0, W_x, W_h, W_c, b):
 
 def lstm_backward(dh, cache, dhT=None, dcT=None):
     """dh (N, T, M), and the final state's gradients dhT, dcT (N, M) or None -> dx (N, T, D), dh0, dc0 (N, M), grads."""
+    if on_gpu(dh):
+        return gpu.lstm_backward(dh, cache, dhT, dcT)
     x, h, c, gates, W_x, W_h, W_c = cache
     xp = xp_of(dh)
     N, T, D = x.shape

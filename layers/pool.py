@@ -14,9 +14,10 @@ Global average:   y_nc = mean_{h,w} x_nhwc,    dx_nhwc = dy_nc / (H W)
 
 import numpy as np
 
+from layers import gpu
 from layers.base import Layer
 from layers.conv import check_window, pad2d, padding
-from layers.xp import xp_of
+from layers.xp import on_gpu, xp_of
 
 
 def taps(axis, size, stride, out):
@@ -71,6 +72,9 @@ def max_pool_forward(x, size=3, stride=2, pad="same", winners=True):
     xp = xp_of(x)
     top, bottom, Ho = padding(x.shape[1], size, stride, pad)
     left, right, Wo = padding(x.shape[2], size, stride, pad)
+    if on_gpu(x):
+        y, winner = gpu.max_pool_forward(x, size, stride, top, left, Ho, Wo)
+        return y, (x.shape, None, (top, left), None, winner, size, stride)
     padded = pad2d(x, (top, bottom), (left, right), value=-np.inf)
     N, Hp, _, C = padded.shape
     y = xp.empty((N, Ho, Wo, C), x.dtype)
@@ -88,6 +92,8 @@ def max_pool_forward(x, size=3, stride=2, pad="same", winners=True):
 def max_pool_backward(dy, cache):
     """dy (N, Ho, Wo, C) -> dx (N, H, W, C)."""
     (_, H, W, _), padded_shape, (top, left), column_winner, row_winner, size, stride = cache
+    if on_gpu(dy):
+        return gpu.max_pool_backward(dy, row_winner, cache[0], size, stride, top, left)
     xp = xp_of(dy)
     dpadded = xp.zeros(padded_shape, dy.dtype)
     for out, seen in row_blocks(padded_shape, size, stride, dy.shape[1]):

@@ -4,8 +4,9 @@ y  = max(x, 0)
 dx = dy where x > 0, else 0        at x = 0, where the derivative jumps, 0 is taken
 """
 
+from layers import gpu
 from layers.base import Layer
-from layers.xp import xp_of
+from layers.xp import on_gpu, xp_of
 
 
 def relu_forward(x):
@@ -16,6 +17,8 @@ def relu_forward(x):
 
 def relu_backward(dy, cache):
     """dy -> dx, of the same shape."""
+    if on_gpu(dy):
+        return gpu.relu_backward(dy, cache)
     return dy * (cache > 0)
 
 

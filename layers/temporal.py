@@ -14,8 +14,9 @@ Average over frames:   y_n = (1/T) sum_t x_nt,   dx_nt = dy_n / T
 
 import numpy as np
 
+from layers import gpu
 from layers.base import Layer
-from layers.xp import xp_of
+from layers.xp import on_gpu, xp_of
 
 
 def windows(T, window=None, stride=None):
@@ -34,6 +35,9 @@ def temporal_max_forward(x, window=None, stride=None):
     """x (N, T, ...) -> y (N, ...) over the whole clip, or (N, m, ...) over windows; cache."""
     xp = xp_of(x)
     spans = windows(x.shape[1], window, stride)
+    if on_gpu(x):
+        y, cache = gpu.temporal_max_forward(x, spans, window, stride)
+        return y[:, 0] if window is None else y, cache
     index = np.min_scalar_type(x.shape[1])
     maxima = [x[:, start:stop].max(axis=1) for start, stop in spans]  # NaN in, NaN out
     winners = [  # argmax of True: the first frame that reaches the maximum
@@ -46,6 +50,8 @@ def temporal_max_forward(x, window=None, stride=None):
 
 def temporal_max_backward(dy, cache):
     """dy (N, ...) or (N, m, ...) -> dx (N, T, ...)."""
+    if on_gpu(dy):
+        return gpu.temporal_max_backward(dy, cache)
     shape, spans, winners, whole = cache
     xp = xp_of(dy)
     dx = xp.zeros(shape, dy.dtype)

@@ -15,6 +15,11 @@ def xp_of(x):
     return sys.modules["cupy"] if type(x).__module__.startswith("cupy") else np
 
 
+def on_gpu(x):
+    """Whether the kernels beside a layer serve this array: a function that has some asks at its top."""
+    return xp_of(x) is not np
+
+
 _buffers = threading.local()
 
 

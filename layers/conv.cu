@@ -1,0 +1,83 @@
+// The matrix that turns a convolution into a product, and the way back: see conv.py. Rows are (n, p, q), columns
+// (i, j, c); a row holds kh runs of kw C neighbours in x, and what lies outside the image is zero.
+
+extern "C" __global__ void im2col(const REAL *x, REAL *cols, int H, int W, int C, int kh, int kw, int s, int top,
+                                  int left, int Ho, int Wo, int n)
+{
+    int run = kw * C;
+    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {
+        int jc = k % run, rest = k / run, i = rest % kh;
+        rest /= kh;
+        int q = rest % Wo;
+        rest /= Wo;
+        int h = s * (rest % Ho) + i - top, wc = (s * q - left) * C + jc;
+        bool inside = h >= 0 && h < H && wc >= 0 && wc < W * C;
+        cols[k] = inside ? x[(rest / Ho * H + h) * W * C + wc] : 0;
+    }
+}
+
+// The same where C is too small for whole sectors of memory (the three colours of an image): a block fetches what
+// Q positions of the kernel see, once and in order, and hands it out from shared memory.
+extern "C" __global__ void im2col_image(const REAL *x, REAL *cols, int H, int W, int C, int kh, int kw, int s, int top,
+                                        int left, int Ho, int Wo, int Q, int tiles)
+{
+    __shared__ REAL seen[4096];
+    int run = kw * C, row = kh * run, span = ((Q - 1) * s + kw) * C, across = (Wo + Q - 1) / Q;
+    for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        int first = tile % across * Q, p = tile / across % Ho, image = tile / across / Ho;
+        for (int k = threadIdx.x; k < kh * span; k += blockDim.x) {
+            int h = s * p + k / span - top, wc = (s * first - left) * C + k % span;
+            bool inside = h >= 0 && h < H && wc >= 0 && wc < W * C;
+            seen[k] = inside ? x[(image * H + h) * W * C + wc] : 0;
+        }
+        __syncthreads();
+        REAL *out = cols + ((image * Ho + p) * Wo + first) * row;
+        for (int k = threadIdx.x; k < min(Q, Wo - first) * row; k += blockDim.x)
+            out[k] = seen[k % row / run * span + k / row * s * C + k % run];
+        __syncthreads();
+    }
+}
+
+// dx[n, h, w, c] = the sum of dcols over all kernel positions that saw it
+extern "C" __global__ void col2im(const REAL *dcols, REAL *dx, int H, int W, int C, int kh, int kw, int s, int top,
+                                  int left, int Ho, int Wo, int n)
+{
+    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {
+        int c = k % C, w = k / C % W + left, rest = k / C / W, h = rest % H + top, image = rest / H;
+        REAL sum = 0;
+        for (int p = max((h - kh + s) / s, 0); p <= min(h / s, Ho - 1); p++)
+            for (int q = max((w - kw + s) / s, 0); q <= min(w / s, Wo - 1); q++) {
+                int i = h - s * p, j = w - s * q;
+                sum += dcols[((((image * Ho + p) * Wo + q) * kh + i) * kw + j) * C + c];
+            }
+        dx[k] = sum;
+    }
+}
+
+// Up to eight arrays that an inception module joins, or whose sum it takes. Side by side, array b has the channels
+// from start[b] on.
+struct Parts {
+    const REAL *part[8];
+    int start[9];
+    int count;
+};
+
+extern "C" __global__ void join(REAL *y, const Parts parts, int C, int n)
+{
+    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {
+        int c = k % C, row = k / C, b = 0;
+        while (c >= parts.start[b + 1])
+            b++;
+        y[k] = parts.part[b][row * (parts.start[b + 1] - parts.start[b]) + c - parts.start[b]];
+    }
+}
+
+extern "C" __global__ void add(REAL *y, const Parts parts, int n)
+{
+    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {
+        REAL sum = parts.part[0][k];
+        for (int b = 1; b < parts.count; b++)
+            sum += parts.part[b][k];
+        y[k] = sum;
+    }
+}

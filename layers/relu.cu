@@ -1,0 +1,35 @@
+// y = max(x, 0), dx = dy where y > 0: see relu.py; and the same around a convolution's products, with the bias.
+
+extern "C" __global__ void relu_backward(const REAL *dy, const REAL *y, REAL *dx, int n)
+{
+    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x)
+        dx[k] = dy[k] * (y[k] > 0);
+}
+
+// y (n / F, F) += b, then max(., 0) if relu
+extern "C" __global__ void bias_forward(REAL *y, const REAL *b, int relu, int F, int n)
+{
+    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {
+        REAL z = y[k] + b[k % F];
+        y[k] = relu && z <= 0 ? 0 : z; // NaN stays NaN
+    }
+}
+
+// dz (rows, F): dy, whose rows lie dy_row apart, where y > 0; db (chunks, F): its sums over every `chunk` rows.
+// A thread adds up one column of a chunk, neighbours read neighbouring columns, and the order of the sum never changes.
+extern "C" __global__ void bias_backward(const REAL *dy, int dy_row, const REAL *y, REAL *dz, REAL *db, int relu,
+                                         int chunk, int rows, int F, int n)
+{
+    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {
+        int f = k % F, start = k / F * chunk, stop = min(start + chunk, rows);
+        REAL sum = 0;
+        for (int row = start; row < stop; row++) {
+            REAL d = dy[row * dy_row + f];
+            if (relu)
+                d *= y[row * F + f] > 0;
+            dz[row * F + f] = d;
+            sum += d;
+        }
+        db[k] = sum;
+    }
+}

@@ -1,0 +1,217 @@
+"""Layers on another device behind NumPy arguments, so that every check written for NumPy serves there too."""
+
+import contextlib
+import copy
+import functools
+import importlib
+import inspect
+import types
+from unittest import mock
+
+import numpy as np
+from contract import PROMISES, assert_close, upstream
+from layer_cases import CASES, generator, spaced
+from planted import HERE, read_bugs, source
+from test_oracles import CHECKS
+
+from layers import gpu, kernels
+from layers.base import Layer, Sequential
+from layers.conv import Conv2D
+from layers.dropout import Dropout
+from layers.inception import Inception
+from layers.linear import Linear
+from layers.loss import softmax_loss
+from layers.lrn import LRN
+from layers.lstm import PeepholeLSTM
+from layers.pool import MaxPool2D
+from layers.relu import ReLU
+from layers.temporal import TemporalMaxPool
+
+WITH_KERNELS = [
+    name for name in CHECKS if name.startswith("layers.") and hasattr(importlib.import_module(name), "on_gpu")
+]  # modules that hand over to layers.gpu
+USERS = ("layers.inception", "nets.frames")  # and modules that are made of those
+
+
+@contextlib.contextmanager
+def kernels_on_host():
+    """NumPy arrays take the way of CuPy's, over kernels that the host's compiler made."""
+    with contextlib.ExitStack() as stack:
+        for name in WITH_KERNELS:
+            stack.enter_context(mock.patch.object(importlib.import_module(name), "on_gpu", lambda x: True))
+        yield
+
+
+@contextlib.contextmanager
+def planted(bug):
+    """The kernels of one file with a bug of planted_kernel_bugs.txt in them."""
+    wrong, right = source(bug), kernels.source
+    with mock.patch.object(kernels, "source", lambda file: wrong if file == bug.file else right(file)):
+        yield
+
+
+BUGS = read_bugs((HERE / "planted_kernel_bugs.txt").read_text())
+
+
+def checks_of(file):
+    """(what, check) of every oracle and promise that runs the kernels of a `.cu` file; check takes a module."""
+    modules = {"layers/relu.cu": ("layers.relu", "layers.conv"), "layers/conv.cu": ("layers.conv", "layers.base")}
+    for name in modules.get(file, (file.removesuffix(".cu").replace("/", "."),)):
+        for check in CHECKS.get(name, []):
+            yield name, check
+        for case in CASES:
+            if case.module == name:
+                for promise in PROMISES:
+                    yield name, lambda module, p=promise, c=case: p(c, module)
+
+
+LARGER = [  # file whose kernels it is about, layer, shape of x: several blocks of threads, several tiles, odd ends
+    ("layers/relu.cu", lambda: Sequential(fc=Linear(30, 40, generator()), relu=ReLU()), (23, 30)),
+    ("layers/relu.cu", lambda: Inception(16, 3, 2, 3, 4, 5, 1, rng=generator()), (2, 4, 3, 16)),
+    ("layers/relu.cu", lambda: Conv2D(8, 24, 1, relu=True, rng=generator()), (3, 40, 31, 8)),
+    ("layers/conv.cu", lambda: Conv2D(3, 4, 7, 2, relu=True, rng=generator()), (2, 8, 201, 3)),
+    ("layers/conv.cu", lambda: Conv2D(3, 5, 11, 4, rng=generator()), (2, 12, 120, 3)),
+    ("layers/conv.cu", lambda: Conv2D(16, 8, 3, relu=True, rng=generator()), (2, 9, 11, 16)),
+    ("layers/conv.cu", lambda: Conv2D(8, 3, 5, 2, pad=2, rng=generator()), (3, 12, 11, 8)),
+    ("layers/conv.cu", lambda: Inception(24, 8, 8, 16, 8, 8, 16, rng=generator()), (2, 9, 8, 24)),
+    ("layers/pool.cu", lambda: MaxPool2D(), (2, 13, 12, 24)),
+    ("layers/pool.cu", lambda: MaxPool2D(3, 1), (2, 7, 9, 16)),
+    ("layers/lrn.cu", lambda: LRN(alpha=0.5), (3, 5, 4, 24)),
+    ("layers/lrn.cu", lambda: LRN(3, 1.0, 0.7, 0.6, divide_by_n=True), (2, 7, 9, 20)),
+    ("layers/temporal.cu", lambda: TemporalMaxPool(), (2, 13, 5, 7, 9)),
+    ("layers/temporal.cu", lambda: TemporalMaxPool(10, 5), (2, 33, 130)),
+    ("layers/lstm.cu", lambda: PeepholeLSTM(20, 48, generator()), (9, 7, 20)),
+    ("layers/dropout.cu", lambda: Dropout(0.6), (7, 3, 61)),
+]
+
+
+def both_passes(layer, x, dtype):
+    """y, dx and gradients by name, in this precision; dropout draws from the same generator."""
+    layer = layer.convert(lambda a: a.astype(dtype))
+    for key, value in layer.params.items():
+        value += np.random.default_rng(len(key)).normal(0, 0.1, value.shape).astype(dtype)  # no zero biases
+    y, cache = layer.forward(x.astype(dtype), np.random.default_rng(5))
+    dx, grads = layer.backward(upstream(y), cache)
+    return {"y": y, "dx": dx, **grads}
+
+
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+
+
+@functools.cache
+def by_numpy(number, dtype):
+    """What the NumPy code makes of number `number` of LARGER."""
+    _, make, shape = LARGER[number]
+    return both_passes(make(), spaced(shape, 1), dtype)
+
+
+def larger(number, dtype, device=lambda layer: layer):
+    """A layer of LARGER on a device gives what NumPy gives, forward and backward."""
+    _, make, shape = LARGER[number]
+    got = both_passes(device(make()), spaced(shape, 1), dtype)
+    for name, value in by_numpy(number, dtype).items():
+        assert got[name].dtype == dtype, f"{name} is {got[name].dtype}"
+        assert_close(got[name], value, name, rtol=TOLERANCE[dtype])
+
+
+def long_rows(dtype, loss=softmax_loss, right=softmax_loss):
+    """Softmax over more classes than a block has threads; a label for each clip, each frame, and a distribution."""
+    rng = np.random.default_rng(3)
+    scores, weight = 3 * rng.normal(size=(2, 3, 700)).astype(dtype), rng.random((2, 3))
+    for labels in (np.array([5, 699]), rng.integers(0, 700, (2, 3)), rng.random((2, 3, 700))):
+        wanted, got = right(scores, labels, weight), loss(scores, labels, weight)
+        for name, a, b in zip(("loss", "dscores"), got, wanted, strict=True):
+            assert_close(a, b, name, rtol=TOLERANCE[dtype])
+
+
+def to_device(a, cp):
+    """An array on the device, in the memory layout that it has; anything else as it is."""
+    if not isinstance(a, np.ndarray):
+        return a
+    if a.flags.c_contiguous:
+        return cp.asarray(a)
+    if a.flags.f_contiguous:
+        return cp.asfortranarray(cp.asarray(a))
+    return cp.repeat(cp.asarray(a), 2, axis=-1)[..., ::2]
+
+
+def to_host(a):
+    """The same on the host, in tuples and dicts too."""
+    if isinstance(a, (tuple, list)):
+        return type(a)(to_host(part) for part in a)
+    if isinstance(a, dict):
+        return {key: to_host(part) for key, part in a.items()}
+    return a.get() if type(a).__module__.startswith("cupy") else a
+
+
+class DeviceLayer(Layer):
+    """A layer that computes on the device; its parameters are on the host, where a check may change them."""
+
+    def __init__(self, layer, cp):
+        self.layer, self.cp = layer, cp
+
+    @property
+    def params(self):
+        return self.layer.params
+
+    def convert(self, change):
+        self.layer.convert(change)
+        return self
+
+    def there(self):
+        return copy.deepcopy(self.layer).convert(self.cp.asarray)
+
+    def run(self, method, a, other):
+        layer, there = self.there(), to_device(a, self.cp)
+        result = getattr(layer, method)(there, *other)
+        assert not isinstance(there, self.cp.ndarray) or np.array_equal(there.get(), a), f"{method} wrote into {a}"
+        for key, value in layer.params.items():
+            assert np.array_equal(value.get(), self.params[key]), f"{method} wrote into parameter {key}"
+        return result
+
+    def forward(self, x, rng=None):
+        y, cache = self.run("forward", x, (rng,))
+        return to_host(y), cache
+
+    def backward(self, dy, cache):
+        return to_host(self.run("backward", dy, (cache,)))
+
+    def predict(self, x):
+        return to_host(self.run("predict", x, ()))
+
+    def __getattr__(self, name):
+        return getattr(self.layer, name)
+
+
+class DeviceModule:
+    """A module whose functions and layers take NumPy arrays and compute on the device."""
+
+    def __init__(self, module, cp):
+        self.__dict__.update(module=module, cp=cp)
+
+    def __setattr__(self, name, value):
+        setattr(self.module, name, value)
+
+    def __getattr__(self, name):
+        value = getattr(self.module, name)
+        if inspect.isclass(value) and issubclass(value, Layer):
+            return lambda *args, **options: DeviceLayer(value(*args, **options), self.cp)
+        if not isinstance(value, types.FunctionType):
+            return value
+
+        def call(*args, **options):
+            result = value(
+                *(to_device(a, self.cp) for a in args), **{k: to_device(a, self.cp) for k, a in options.items()}
+            )
+            if name.endswith("_forward") or name == "lstm_step":  # the cache goes back as it came
+                return (*to_host(result[:-1]), result[-1])
+            return to_host(result)
+
+        return call
+
+
+@contextlib.contextmanager
+def small_blocks():
+    """Convolutions take their images one by one."""
+    with mock.patch.object(gpu, "COLS", 100):
+        yield

@@ -1,6 +1,8 @@
 """Fixtures that every test may use."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,23 @@ def shared():
     if not folder.is_dir():
         pytest.skip(f"needs real clips, features and split lists in {folder} (set SNIPPETS_SHARED to their folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cp():
+    """CuPy, on a GPU if there is one, else on the simulator of one that stands built in $CUDASIM_HOME."""
+    if importlib.util.find_spec("cupy") is None:
+        pytest.skip("needs CuPy (pip install cupy-cuda13x) and a GPU or a simulator of one")
+    simulator = os.environ.get("CUDASIM_HOME")
+    if simulator:
+        sys.path.insert(0, simulator)
+        importlib.import_module("cudasim").activate_if_no_gpu()
+    cupy = importlib.import_module("cupy")
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        pytest.skip(f"CuPy finds no GPU ({error}), and $CUDASIM_HOME names no simulator of one")
+    return cupy
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,0 +1,160 @@
+"""Everything on CuPy: on a GPU if there is one, else on a simulator of one ($CUDASIM_HOME), else skipped.
+
+pytest -m cuda
+"""
+
+import dataclasses
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from contract import PROMISES
+from devices import (
+    BUGS,
+    LARGER,
+    TOLERANCE,
+    DeviceLayer,
+    DeviceModule,
+    checks_of,
+    larger,
+    long_rows,
+    planted,
+    small_blocks,
+)
+from layer_cases import CASES, Case
+from oracle_checks import conv
+from test_invariants import name, net_and_clips
+from test_oracles import CHECKS
+
+from layers import gpu, kernels
+
+pytestmark = pytest.mark.cuda
+
+
+def module(name, cp):
+    return DeviceModule(importlib.import_module(name), cp)
+
+
+def simulated():
+    return "cudasim" in sys.modules
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceCase(Case):
+    """A case whose layer computes on the device."""
+
+    cp: object = None
+
+    def layer(self, module=None, seed=1):
+        return DeviceLayer(super().layer(module, seed), self.cp)
+
+
+def on_device(case, cp):
+    return DeviceCase(**vars(case), cp=cp)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_promises(cp, case):
+    for promise in PROMISES:
+        promise(on_device(case, cp))
+
+
+@pytest.mark.parametrize("name", [name for name in CHECKS if name.startswith("layers.") and name != "layers.check"])
+def test_oracles(cp, name):
+    for check in CHECKS[name]:
+        check(module(name, cp))
+
+
+def test_convolution_image_by_image(cp):
+    with small_blocks():
+        conv(module("layers.conv", cp))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("number", range(len(LARGER)), ids=lambda n: f"{LARGER[n][0][7:-3]}-{n}")
+def test_larger_arrays(cp, number, dtype):
+    larger(number, dtype, lambda layer: DeviceLayer(layer, cp))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_over_many_classes(cp, dtype):
+    long_rows(dtype, module("layers.loss", cp).softmax_loss)
+
+
+def killer(bug, cp):
+    """Whether a check fails with this bug in its kernels; a fault of the device is a failure too."""
+    with planted(bug):
+        try:
+            for number, (about, *_) in enumerate(LARGER):
+                if about == bug.file:
+                    larger(number, np.float64, lambda layer: DeviceLayer(layer, cp))
+            if bug.file == "layers/loss.cu":
+                long_rows(np.float64, module("layers.loss", cp).softmax_loss)
+                assert not np.isfinite(float(gpu.softmax_loss(cp.zeros((1, 5)), cp.array([5]), cp.ones(1))[0]))
+            for name, check in checks_of(bug.file, cp):
+                check(module(name, cp))
+        except (AssertionError, ValueError, IndexError, Warning, cp.cuda.driver.CUDADriverError):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.file}: {bug.name}")
+def test_planted_bug_is_killed(cp, bug):
+    if not simulated():
+        pytest.skip("some reach outside of an array, after which a real GPU answers nothing more in this process")
+    assert killer(bug, cp), f"{bug.file} passes every check with this bug planted: {bug.name}"
+
+
+COMPUTE = ("75", "80", "90", "120")
+FILES = sorted(path.relative_to(kernels.ROOT).as_posix() for path in kernels.ROOT.glob("[ldt]*/*.cu"))
+
+
+@pytest.mark.parametrize("real", ["float", "double"])
+@pytest.mark.parametrize("file", FILES)
+def test_kernels_compile_for_every_gpu_and_spill_nothing(cp, file, real, tmp_path):
+    """NVRTC makes PTX for each compute capability; ptxas, where it is installed, makes machine code and tells spills."""
+    for compute in COMPUTE:
+        ptx, _ = cp.cuda.compiler.compile_using_nvrtc(
+            kernels.source(file), ("-std=c++17", f"-DREAL={real}"), compute, cache_in_memory=True
+        )
+        if shutil.which("ptxas") is None:
+            continue
+        (tmp_path / "kernels.ptx").write_bytes(ptx if isinstance(ptx, bytes) else ptx.encode())
+        command = ["ptxas", "-v", f"-arch=sm_{compute}", "kernels.ptx", "-o", "kernels.cubin"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        told = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
+        assert told and set(told) == {("0", "0")}, f"{file} for sm_{compute}, {real}:\n{done.stderr}"
+
+
+NETS = [
+    dict(tower="alexnet"),
+    dict(tower="googlenet"),
+    dict(tower="alexnet", head="lstm"),
+    dict(tower="googlenet", head="lstm"),
+    dict(tower="features", features=8),
+    dict(tower="features", features=8, head="lstm"),
+]
+
+
+def step_of(net, x, xp, dtype):
+    """Scores, loss and gradients of one training pass, dropout and all, and what the trained net predicts."""
+    net.convert(lambda a: xp.asarray(a, dtype))
+    labels = np.array([3, 0])
+    loss, scores, _, grads = loss_and_gradient(net, x.astype(dtype), labels, np.random.default_rng(4))
+    return {"loss": np.asarray(to_host(loss)), "scores": to_host(scores), **to_host(grads)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("config", NETS, ids=name)
+def test_whole_nets_agree_with_numpy(cp, config, dtype):
+    (net, x), (there, _) = (net_and_clips(T=3, **config) for _ in range(2))
+    wanted, got = step_of(net, x, np, dtype), step_of(there, x, cp, dtype)
+    for key, value in wanted.items():
+        assert got[key].dtype == value.dtype
+        assert_close(got[key], value, key, rtol=TOLERANCE[dtype] * (1 if key in ("loss", "scores") else 10))
+    assert_close(to_host(there.predict(cp.asarray(x, dtype))), net.predict(x.astype(dtype)), "p", TOLERANCE[dtype])

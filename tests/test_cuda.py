@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from contract import PROMISES
+from contract import PROMISES, assert_close
 from devices import (
     BUGS,
     LARGER,
@@ -24,13 +24,15 @@ from devices import (
     long_rows,
     planted,
     small_blocks,
+    to_host,
 )
-from layer_cases import CASES, Case
+from layer_cases import CASES, Case, spaced
 from oracle_checks import conv
 from test_invariants import name, net_and_clips
 from test_oracles import CHECKS
 
 from layers import gpu, kernels
+from training.objective import loss_and_gradient
 
 pytestmark = pytest.mark.cuda
 
@@ -116,7 +118,7 @@ FILES = sorted(path.relative_to(kernels.ROOT).as_posix() for path in kernels.ROO
 @pytest.mark.parametrize("real", ["float", "double"])
 @pytest.mark.parametrize("file", FILES)
 def test_kernels_compile_for_every_gpu_and_spill_nothing(cp, file, real, tmp_path):
-    """NVRTC makes PTX for each compute capability; ptxas, where it is installed, makes machine code and tells spills."""
+    """NVRTC makes PTX for each compute capability; ptxas, where there is one, makes machine code and tells spills."""
     for compute in COMPUTE:
         ptx, _ = cp.cuda.compiler.compile_using_nvrtc(
             kernels.source(file), ("-std=c++17", f"-DREAL={real}"), compute, cache_in_memory=True
@@ -153,8 +155,9 @@ def step_of(net, x, xp, dtype):
 @pytest.mark.parametrize("config", NETS, ids=name)
 def test_whole_nets_agree_with_numpy(cp, config, dtype):
     (net, x), (there, _) = (net_and_clips(T=3, **config) for _ in range(2))
+    x = spaced(x.shape, 8)  # no ReLU or maximum so close to changing its mind that float32's rounding decides
     wanted, got = step_of(net, x, np, dtype), step_of(there, x, cp, dtype)
     for key, value in wanted.items():
-        assert got[key].dtype == value.dtype
-        assert_close(got[key], value, key, rtol=TOLERANCE[dtype] * (1 if key in ("loss", "scores") else 10))
+        assert key == "loss" or got[key].dtype == value.dtype
+        assert_close(got[key], value, key, rtol=TOLERANCE[dtype])
     assert_close(to_host(there.predict(cp.asarray(x, dtype))), net.predict(x.astype(dtype)), "p", TOLERANCE[dtype])

@@ -9,7 +9,7 @@ from pathlib import Path
 from nets.googlenet import VARIANTS
 from nets.options import add_options
 from nets.zoo import HEADS, TOWERS, NetConfig
-from training import commands, importing
+from training import commands, device, importing
 from training.bench import PEERS
 from training.evaluate import MODES
 from training.loop import Settings
@@ -177,6 +177,9 @@ def parser():
     p.add_argument("--cache", default="runs/cache", help="folder for the flow images")
     p.add_argument("--skip", metavar="FILE", help="list of videos to leave out, one a line")
     add_options(p, DataSettings, "flow", only=("fps", "flow_fps", "bound", "tvl1"))
+
+    for name in ("train", "evaluate", "predict", "features"):
+        subparsers.choices[name].add_argument("--device", default="cpu", help=device.HELP)
 
     p = command(
         "summary", commands.run_summary, "print a network: layer, output shape, parameters, multiply-adds, memory"

@@ -13,6 +13,7 @@ from data.mini import make_mini
 from data.splits import Video, read_skip
 from data.survey import balance, look_at
 from data.video import VideoError
+from layers.xp import on_gpu
 from nets.draw import draw
 from nets.expand import expand, warm_start
 from nets.frames import OverFrames
@@ -22,8 +23,9 @@ from nets.stream import stream
 from nets.summary import table
 from nets.zoo import NetConfig, build, build_tower, input_shape
 from training.bench import bench
-from training.checkpoint import check_fits, load, save
+from training.checkpoint import check_fits, load, save, to_numpy
 from training.demo import demo
+from training.device import move
 from training.doctor import doctor
 from training.evaluate import evaluate, evaluate_whole
 from training.flow_picture import render_flow
@@ -36,6 +38,8 @@ from training.render import render
 from training.sgd import multiplier
 from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, open_source, settings_for
 
+GPU_CHUNK = 64  # frames that go through a tower together on a GPU: enough to fill it
+
 
 def cache_of(args):
     return None if args.cache == "none" else args.cache
@@ -45,6 +49,11 @@ def fit_memory(net, shape, settings, workers, gib=None):
     """Sets the net's tower so that a training step fits into `gib` GiB, or 80 % of what is available, and says how."""
     if gib is not None and not gib > 0:
         raise ValueError(f"--memory is {gib:g}, expected a positive number of GiB")
+    if on_gpu(next(iter(net.params.values()))):
+        if isinstance(net.layers.get("tower"), OverFrames):
+            net.layers["tower"].chunk = GPU_CHUNK
+        print(f"on a GPU: {GPU_CHUNK} frames at a time; how much memory that takes is not foretold, see docs/gpu.md")
+        return
     available = available_memory()
     allowed = gib * GIB if gib is not None else available and 0.8 * available
     trained = [key for key in net.params if multiplier(key, settings.groups) > 0]
@@ -92,7 +101,7 @@ def train_fold(args, fold, out, resume):
         net_options |= {"tower": "features", "features": train_set.feat.shape[2]}
     config = NetConfig(**net_options)
     settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
-    net = build(config, args.seed)
+    net = move(build(config, args.seed), args.device)
     if args.init:
         init = args.init.replace("{fold}", str(fold))
         source = load(init)
@@ -132,7 +141,7 @@ def run_expand(args):
 
 
 def run_evaluate(args):
-    model = load_model(args.model)
+    model = load_model(args.model, device=args.device)
     check_kind(model, args.model, args.data)
     fold, mode = fold_for(args.data, args.fold or model.checkpoint.fold), args.mode or model.mode
     if model.checkpoint.fold is not None:
@@ -194,7 +203,7 @@ def whole_video(path, model):
 
 
 def run_predict(args):
-    model = load_model(args.model)
+    model = load_model(args.model, device=args.device)
     if model.config.tower == "features":
         raise ValueError(
             f"{args.model} reads precomputed features, not videos; train one with a tower to predict videos"
@@ -210,7 +219,7 @@ def run_predict(args):
                 p = render(path, args.render, model, whole_video(path, model))
             elif args.whole:
                 frames = videos.blocks(i) if model.data.limit else whole_video(path, model)
-                p = stream(model.net, frames, model.mode)
+                p = to_numpy(stream(model.net, frames, model.mode))
             else:
                 p = predict_clips(model, videos.test_clips(i, args.views, rng))
         except (VideoError, FileNotFoundError) as error:
@@ -226,7 +235,7 @@ def run_predict(args):
 
 def run_features(args):
     if args.model:
-        model = load_model(args.model)
+        model = load_model(args.model, device=args.device)
         config, data, net = model.config, model.data, model.net
         if not isinstance(net.layers.get("tower"), OverFrames):
             raise ValueError(f"{args.model} has no tower that sees single frames: it reads features itself, or clips")
@@ -236,7 +245,7 @@ def run_features(args):
         config = NetConfig(classes=1, tower=args.tower, head="lstm", size=args.size, width=args.width)
         data, tower = (
             settings_for(args.inputs[0], DataSettings(**chosen(args, DataSettings))),
-            OverFrames(build_tower(config, np.random.default_rng(args.seed))[0]),
+            move(OverFrames(build_tower(config, np.random.default_rng(args.seed))[0]), args.device),
         )
     fold, classes = None, None
     if len(args.inputs) == 1 and Path(args.inputs[0]).is_dir():

@@ -5,6 +5,7 @@ middle of an epoch, and resumed, a run ends with the same bits as one that was n
 the same number of BLAS threads.
 """
 
+import importlib
 import math
 import signal
 import threading
@@ -94,6 +95,7 @@ def train(
         net.params, opt.velocity, config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset)
     )
     path = Path(folder) / "checkpoint.npz" if folder is not None else None
+    run_epoch = train_epoch if opt.vector is None else on_a_gpu().train_epoch
     if resume:
         opt.steps = restore(state, path)
     elif path is not None and path.exists():
@@ -103,7 +105,7 @@ def train(
     with Log(path and path.with_name("log.jsonl"), keep=state.steps) as log, closing(source):  # ends its threads
         try:
             while state.epoch < s.epochs:
-                train_epoch(trained, frozen, dataset, source, opt, s, state, log, progress)
+                run_epoch(trained, frozen, dataset, source, opt, s, state, log, progress)
                 check_finite(state, opt.lr)
                 last = state.epoch + 1 == s.epochs
                 tested = None
@@ -121,6 +123,11 @@ def train(
             at = f"after step {state.step} of {per_epoch} in epoch {state.epoch + 1} of {s.epochs}"
             raise KeyboardInterrupt(f"stopped {at}; saved {path}: run again with resume to go on from there") from None
     return state.history
+
+
+def on_a_gpu():
+    """The module that has the same for a net on a GPU; imported late, for it imports this one."""
+    return importlib.import_module("training.steady")
 
 
 def train_epoch(net, frozen, dataset, source, opt, s, state, log, progress=True):

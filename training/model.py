@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from nets.zoo import NetConfig, build
-from training.checkpoint import Checkpoint, CheckpointError, check_fits, load, load_into
+from training.checkpoint import Checkpoint, CheckpointError, check_fits, load, load_into, to_numpy
+from training.device import move
 from training.evaluate import clip_probabilities
+from training.objective import on_device
 from training.sources import DataSettings, is_features
 
 
@@ -29,8 +31,11 @@ class Model:
         return self.checkpoint.settings.get("inference", "weighted")
 
 
-def load_model(path, threads=None):
-    """Rebuild the network that a checkpoint holds. FileNotFoundError, or CheckpointError for a file that is none."""
+def load_model(path, threads=None, device="cpu"):
+    """Rebuild the network that a checkpoint holds, on a device (`training.device`).
+
+    FileNotFoundError, or CheckpointError for a file that is none.
+    """
     checkpoint = load(path)
     try:
         config, data = NetConfig(**checkpoint.config), DataSettings(**checkpoint.data)
@@ -38,7 +43,7 @@ def load_model(path, threads=None):
         raise CheckpointError(f"{path} describes a network that this version cannot build: {error}") from error
     net = build(config, threads=threads)
     load_into(net.params, checkpoint.params, str(path))
-    return Model(net, config, data, checkpoint)
+    return Model(move(net, device), config, data, checkpoint)
 
 
 def check_kind(model, path, data):
@@ -64,9 +69,10 @@ def check_start(source, path, config, data, fold):
 
 def predict_clips(model, clips):
     """Mean class probabilities (K,) over clips x (T, ...)."""
-    return np.mean([clip_probabilities(model.net.predict(x[None]), model.mode)[0] for x in clips], axis=0)
+    clips = (on_device(model.net, x[None]) for x in clips)
+    return np.mean([clip_probabilities(model.net.predict(x), model.mode)[0] for x in clips], axis=0)
 
 
 def frame_features(tower, clip):
     """The tower's output for each frame of a clip x (T, H, W, 3), flattened: (T, D)."""
-    return tower.predict(clip[None]).reshape(len(clip), -1)
+    return to_numpy(tower.predict(on_device(tower, clip[None]))).reshape(len(clip), -1)

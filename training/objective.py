@@ -14,11 +14,14 @@ Auxiliary heads (`nets.auxiliary`) read single frames: a frame's weight there is
 clip's, times the weight of the heads.
 """
 
+import functools
+import sys
+
 import numpy as np
 
 from layers.base import Sequential
 from layers.loss import softmax_loss
-from layers.xp import xp_of
+from layers.xp import on_gpu, xp_of
 from training.sgd import multiplier
 
 GAINS = ("linear", "ones", "last")
@@ -48,14 +51,15 @@ def loss_weight(shape, loss="mean", gain_mode="linear"):
 
 
 def loss_and_gradient(net, x, labels, rng=None, loss="mean", gain_mode="linear"):
-    """One forward and one backward pass: the loss (float), scores, all weights and gradients (a dict like net.params).
+    """One forward and one backward pass: the loss, scores, all weights and gradients (a dict like net.params).
 
+    The loss is a float, on a GPU an array, for to look at it would hold everything up.
     x (N, T, ...); labels as `softmax_loss` takes them; rng a Generator while training, None without dropout.
     """
     scores, cache = net.forward(on_device(net, x), rng)
     scores, sides = scores if isinstance(scores, tuple) else (scores, None)  # of auxiliary heads: (N, T, sides, K)
-    labels, weight = on_device(net, labels), loss_weight(scores.shape, loss, gain_mode)
-    value, dscores = softmax_loss(scores, labels, on_device(net, weight))
+    weight = loss_weight(scores.shape, loss, gain_mode)
+    value, dscores = softmax_loss(scores, labels, weight_like(scores, loss, gain_mode))
     if sides is not None:
         T = sides.shape[1]
         of_frames = weight if weight.ndim == 2 else np.repeat(weight[:, None] / T, T, axis=1)
@@ -64,7 +68,21 @@ def loss_and_gradient(net, x, labels, rng=None, loss="mean", gain_mode="linear")
         value, dscores = value + side_value, (dscores, dsides)
         weight = np.concatenate([weight.ravel(), side_weight.ravel()])
     _, grads = net.backward(dscores, cache)
-    return float(value), scores, weight, grads
+    return value if on_gpu(value) else float(value), scores, weight, grads
+
+
+def weight_like(scores, loss, gain_mode):
+    """`loss_weight` for scores, where they are: a GPU keeps it, so that no step needs to wait for a copy."""
+    if not on_gpu(scores):
+        return loss_weight(scores.shape, loss, gain_mode)
+    return _weight_on(scores.device.id, scores.dtype.char, scores.shape, loss, gain_mode)
+
+
+@functools.lru_cache(maxsize=32)
+def _weight_on(device, dtype, shape, loss, gain_mode):
+    cupy = sys.modules["cupy"]
+    with cupy.cuda.Device(device):
+        return cupy.asarray(loss_weight(shape, loss, gain_mode), dtype)
 
 
 def split_frozen(net, groups):

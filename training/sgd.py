@@ -24,7 +24,8 @@ import math
 
 import numpy as np
 
-from layers.xp import xp_of
+from layers.xp import on_gpu
+from training import sgd_gpu
 
 
 def exponential(lr, decay, every):
@@ -35,9 +36,10 @@ def exponential(lr, decay, every):
 
 
 def gradient_norm(grads):
-    """Euclidean norm of all arrays of a dict taken as one long vector; a float, summed over arrays in float64."""
-    total = sum(xp_of(g).vdot(g, g).astype("float64") for g in grads.values())
-    return math.sqrt(total)  # on a GPU the one transfer to the host
+    """Euclidean norm of all arrays of a dict taken as one long vector; a float, or on a GPU an array of no axes."""
+    if on_gpu(next(iter(grads.values()))):
+        return sgd_gpu.norm(grads)
+    return math.sqrt(sum(np.vdot(g, g).astype("float64") for g in grads.values()))
 
 
 def multiplier(key, groups):
@@ -77,7 +79,11 @@ class SGD:
             key: float(weight_decay) if decay_biases or key.split("/")[-1] != "b" else 0.0 for key in self.factors
         }
         self.params = {key: params[key] for key in self.factors}  # only what is trained
-        self.velocity = {key: xp_of(w).zeros_like(w) for key, w in self.params.items()}
+        self.vector = None  # of velocities, on a GPU
+        if on_gpu(next(iter(self.params.values()), None)):
+            self.vector, self.velocity = sgd_gpu.velocities(self.params)
+        else:
+            self.velocity = {key: np.zeros_like(w) for key, w in self.params.items()}
         self.steps = 0
 
     @property
@@ -97,6 +103,10 @@ class SGD:
         """One update in place; returns the gradient norm before clipping. Pass `norm` if it is already known."""
         grads = self.trained(grads)
         norm = gradient_norm(grads) if norm is None else norm
+        if self.vector is not None:
+            sgd_gpu.update(self, grads, norm)
+            self.steps += 1
+            return norm
         shrink = 1.0 if self.clip_norm is None or norm <= self.clip_norm else self.clip_norm / norm
         for key, whole in self.params.items():
             lr = self.lr * self.factors[key]
@@ -115,8 +125,8 @@ def pieces(*arrays, size=1 << 15):
 
     Five operations on a piece that stays in the cache are two to three times as fast as five passes over memory.
     """
-    if xp_of(arrays[0]) is not np or not all(a.flags.c_contiguous for a in arrays):
-        return [arrays]  # a GPU prefers one large piece; of other layouts there is no flat view
+    if not all(a.flags.c_contiguous for a in arrays):
+        return [arrays]  # there is no flat view
     flat = [a.reshape(-1) for a in arrays]
     return (tuple(a[i : i + size] for a in flat) for i in range(0, flat[0].size, size))
 

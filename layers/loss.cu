@@ -32,25 +32,33 @@ static __device__ REAL total(REAL value, REAL *all)
 extern "C" __global__ void softmax_loss(const REAL *scores, const long long *label, const REAL *target, int dense,
                                         const REAL *weight, REAL *dscores, REAL *loss, int frames, int K, int rows)
 {
-    __shared__ REAL all[256];
+    __shared__ REAL all[256], w;
+    __shared__ long long own;
     for (int r = blockIdx.x; r < rows; r += gridDim.x) {
-        const REAL *s = scores + r * K, *t = target + (dense ? r / frames * K : 0);
-        long long own = dense ? 0 : label[r / frames];
-        REAL top = log(REAL(0)), sum = 0, cross = own < 0 || own >= K ? top - top : 0; // -infinity, and NaN
-        for (int k = threadIdx.x; k < K; k += blockDim.x)
-            top = max(top, s[k]);
-        top = largest(top, all);
-        for (int k = threadIdx.x; k < K; k += blockDim.x)
-            sum += exp(s[k] - top);
-        REAL log_sum = log(total(sum, all));
-        for (int k = threadIdx.x; k < K; k += blockDim.x) {
-            REAL log_p = s[k] - top - log_sum, wanted = dense ? t[k] : k == own;
-            dscores[r * K + k] = weight[r] * (exp(log_p) - wanted);
-            if (wanted != 0)
-                cross -= wanted * log_p;
+        if (threadIdx.x == 0) {
+            own = dense ? 0 : label[r / frames];
+            w = weight[r];
         }
+        const REAL *s = scores + r * K, *t = target + (dense ? r / frames * K : 0);
+        int first = threadIdx.x - (r * K & 31); // so that the threads of a warp meet whole sectors
+        REAL top = log(REAL(0)), sum = 0; // -infinity
+        for (int k = first; k < K; k += blockDim.x)
+            if (k >= 0)
+                top = max(top, s[k]);
+        top = largest(top, all);
+        for (int k = first; k < K; k += blockDim.x)
+            if (k >= 0)
+                sum += exp(s[k] - top);
+        REAL log_sum = log(total(sum, all)), cross = own < 0 || own >= K ? log(REAL(-1)) : 0; // NaN
+        for (int k = first; k < K; k += blockDim.x)
+            if (k >= 0) {
+                REAL log_p = s[k] - top - log_sum, wanted = dense ? t[k] : k == own;
+                dscores[r * K + k] = w * (exp(log_p) - wanted);
+                if (wanted != 0)
+                    cross -= wanted * log_p;
+            }
         cross = total(cross, all);
         if (threadIdx.x == 0)
-            loss[r] = weight[r] * cross;
+            loss[r] = w * cross;
     }
 }

@@ -31,9 +31,9 @@ extern "C" __global__ void sgd(REAL *w, REAL *v, const Table table, const REAL *
     for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {
         int j = find(table, k), inside = k - table.start[j], place = table.at[j] + inside;
         REAL rate = table.rate[table.group[j]], pull = table.pull[table.group[j]];
-        REAL velocity = momentum * v[place] - rate * shrink * table.g[j][inside] - pull * w[place];
+        REAL weight = w[place], velocity = momentum * v[place] - rate * shrink * table.g[j][inside] - pull * weight;
         v[place] = velocity;
-        w[place] += velocity;
+        w[place] = weight + velocity;
     }
 }
 

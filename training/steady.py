@@ -2,7 +2,7 @@
 
 The host only queues work. Step s + 1 is queued while the GPU still computes step s, and its batch is copied meanwhile:
 from pinned memory, on a stream of its own, into one of two buffers that take turns. Loss, gradient norm and scores stay
-on the GPU, and are read once in `every` steps, for all of these together; the log has the same line for each step. So
+on the GPU, and are read once in EVERY steps, for all of these together; the log has the same line for each step. So
 a loss that is no longer a number shows some steps late, but before anything is saved.
 """
 
@@ -19,7 +19,7 @@ from layers.xp import xp_of
 from training import loop
 from training.checkpoint import to_numpy
 from training.evaluate import clip_probabilities, hit_at_k
-from training.objective import loss_and_gradient
+from training.objective import loss_and_gradient, loss_weight
 from training.sgd import gradient_norm
 
 EVERY = 20  # steps between looks at the loss
@@ -70,15 +70,12 @@ def fed(source, cupy):
         number += 1
 
 
-def train_epoch(net, frozen, dataset, opt, s, state, log, workers=0, progress=True, every=EVERY):
+def train_epoch(net, frozen, dataset, opt, s, state, log, workers=0, progress=True):
     """`training.loop.train_epoch` without waiting for the GPU."""
     per_epoch, K = math.ceil(len(dataset) / s.batch), len(dataset.classes)
     source = batches(dataset, s.batch, s.seed, state.epoch, start=state.step, workers=workers)
     bar = tqdm(total=per_epoch, initial=state.step, desc=f"epoch {state.epoch + 1}/{s.epochs}", disable=not progress)
-    queued, waited = (
-        [],
-        [time.perf_counter(), 0.0],
-    )  # steps not yet read; when the last was read, seconds for data since
+    queued, kept, waited = [], None, [time.perf_counter(), 0.0]  # to read; since when, seconds of that for data
     with bar, closing(source):
         try:
             started = time.perf_counter()
@@ -87,7 +84,7 @@ def train_epoch(net, frozen, dataset, opt, s, state, log, workers=0, progress=Tr
                 check_labels(seen, (len(seen), K))
                 rng = np.random.default_rng([s.seed, state.epoch, state.step, loop.DROPOUT])
                 x = x if frozen is None else frozen.predict(x)
-                loss, scores, weight, grads = loss_and_gradient(net, x, labels, rng, s.loss, s.gain)
+                loss, scores, _, grads = loss_and_gradient(net, x, labels, rng, s.loss, s.gain)
                 if scores.shape[-1] != K:
                     raise ValueError(f"the net tells {scores.shape[-1]} classes apart, the data set has {K}")
                 grads = opt.trained(grads)
@@ -95,27 +92,35 @@ def train_epoch(net, frozen, dataset, opt, s, state, log, workers=0, progress=Tr
                     lr, norm = opt.lr, gradient_norm(grads)
                     opt.step(grads, norm)
                     state.step, state.steps = state.step + 1, opt.steps
-                    queued.append((loop.where(state), lr, loss, norm, scores, weight, seen))
-                if len(queued) == every:
-                    read(queued, waited, s, state, log, bar)
+                    if kept is None:  # of the first batch, which is as large as any
+                        kept = xp_of(scores).empty((EVERY, 2 + scores.size), scores.dtype)
+                    row = kept[len(queued)]
+                    row[0], row[1], row[2 : 2 + scores.size] = loss, norm, scores.ravel()
+                    queued.append((loop.where(state), lr, scores.shape, seen))
+                if len(queued) == EVERY:
+                    read(queued, kept, waited, s, state, log, bar)
                 started = time.perf_counter()
         finally:
             with loop.undisturbed():
-                read(queued, waited, s, state, log, bar)
+                read(queued, kept, waited, s, state, log, bar)
 
 
-def read(queued, waited, s, state, log, bar):
-    """Wait for the steps that are queued, and log them; empties `queued` and starts the clock anew."""
+def read(queued, kept, waited, s, state, log, bar):
+    """Wait for the steps that are queued, and log them; empties `queued` and starts the clock anew.
+
+    kept: on the GPU, a row for each of them: loss, gradient norm, scores.
+    """
     if not queued:
         return
-    values = [[to_numpy(a) for a in (loss, norm, scores, weight)] for _, _, loss, norm, scores, weight, _ in queued]
+    rows = to_numpy(kept[: len(queued)])
     seconds = time.perf_counter() - waited[0]
     times = {"data": waited[1] / len(queued), "compute": (seconds - waited[1]) / len(queued)}
     steps = queued[:]
     queued.clear()
     waited[:] = time.perf_counter(), 0.0
-    for (where, lr, *_, labels), (loss, norm, scores, weight) in zip(steps, values, strict=True):
-        loss, norm = float(loss), float(norm)
+    for (where, lr, shape, labels), row in zip(steps, rows, strict=True):
+        loss, norm, scores = float(row[0]), float(row[1]), row[2 : 2 + math.prod(shape)].reshape(shape)
+        weight = loss_weight(shape, s.loss, s.gain)
         if not math.isfinite(loss + norm):
             raise loop.diverged(f"in step {where['step']}, loss {loss}, gradient norm {norm}", state, lr)
         hits = hit_at_k(clip_probabilities(scores, s.inference), labels, 1)

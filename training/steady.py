@@ -8,18 +8,17 @@ a loss that is no longer a number shows some steps late, but before anything is 
 
 import math
 import time
-from contextlib import closing
+from itertools import islice
 
 import numpy as np
 from tqdm import tqdm
 
-from data.loader import batches
 from layers.loss import check_labels
 from layers.xp import xp_of
 from training import loop
 from training.checkpoint import to_numpy
 from training.evaluate import clip_probabilities, hit_at_k
-from training.objective import loss_and_gradient, loss_weight
+from training.objective import loss_and_gradient
 from training.sgd import gradient_norm
 
 EVERY = 20  # steps between looks at the loss
@@ -70,21 +69,20 @@ def fed(source, cupy):
         number += 1
 
 
-def train_epoch(net, frozen, dataset, opt, s, state, log, workers=0, progress=True):
+def train_epoch(net, frozen, dataset, source, opt, s, state, log, progress=True):
     """`training.loop.train_epoch` without waiting for the GPU."""
     per_epoch, K = math.ceil(len(dataset) / s.batch), len(dataset.classes)
-    source = batches(dataset, s.batch, s.seed, state.epoch, start=state.step, workers=workers)
     bar = tqdm(total=per_epoch, initial=state.step, desc=f"epoch {state.epoch + 1}/{s.epochs}", disable=not progress)
     queued, kept, waited = [], None, [time.perf_counter(), 0.0]  # to read; since when, seconds of that for data
-    with bar, closing(source):
+    with bar:
         try:
             started = time.perf_counter()
-            for x, labels, seen in fed(source, xp_of(opt.vector)):
+            for x, labels, seen in fed(islice(source, per_epoch - state.step), xp_of(opt.vector)):
                 waited[1] += time.perf_counter() - started
                 check_labels(seen, (len(seen), K))
                 rng = np.random.default_rng([s.seed, state.epoch, state.step, loop.DROPOUT])
                 x = x if frozen is None else frozen.predict(x)
-                loss, scores, _, grads = loss_and_gradient(net, x, labels, rng, s.loss, s.gain)
+                loss, scores, weight, grads = loss_and_gradient(net, x, labels, rng, s.loss, s.gain)
                 if scores.shape[-1] != K:
                     raise ValueError(f"the net tells {scores.shape[-1]} classes apart, the data set has {K}")
                 grads = opt.trained(grads)
@@ -96,7 +94,7 @@ def train_epoch(net, frozen, dataset, opt, s, state, log, workers=0, progress=Tr
                         kept = xp_of(scores).empty((EVERY, 2 + scores.size), scores.dtype)
                     row = kept[len(queued)]
                     row[0], row[1], row[2 : 2 + scores.size] = loss, norm, scores.ravel()
-                    queued.append((loop.where(state), lr, scores.shape, seen))
+                    queued.append((loop.where(state), lr, scores.shape, float(weight.sum()), seen))
                 if len(queued) == EVERY:
                     read(queued, kept, waited, s, state, log, bar)
                 started = time.perf_counter()
@@ -118,13 +116,12 @@ def read(queued, kept, waited, s, state, log, bar):
     steps = queued[:]
     queued.clear()
     waited[:] = time.perf_counter(), 0.0
-    for (where, lr, shape, labels), row in zip(steps, rows, strict=True):
+    for (where, lr, shape, weight, labels), row in zip(steps, rows, strict=True):
         loss, norm, scores = float(row[0]), float(row[1]), row[2 : 2 + math.prod(shape)].reshape(shape)
-        weight = loss_weight(shape, s.loss, s.gain)
         if not math.isfinite(loss + norm):
             raise loop.diverged(f"in step {where['step']}, loss {loss}, gradient norm {norm}", state, lr)
         hits = hit_at_k(clip_probabilities(scores, s.inference), labels, 1)
-        done = {"loss": loss, "weight": float(weight.sum()), "hits": int(hits.sum()), "clips": len(hits), **times}
+        done = {"loss": loss, "weight": weight, "hits": int(hits.sum()), "clips": len(hits), **times}
         for key, value in done.items():
             state.partial[key] = state.partial.get(key, 0) + value
         log.write({"event": "step", **where, "lr": lr, "grad_norm": norm, **loop.measures(done)})

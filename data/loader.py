@@ -107,13 +107,13 @@ def label_array(labels, K: int) -> np.ndarray:
 
 
 def batches(
-    dataset, batch: int, seed: int, epoch: int, start: int = 0, workers: int = 0, epochs: int = 1
+    dataset, batch: int, seed: int, epoch: int, start: int = 0, workers: int = 0, epochs: int = 1, part=(0, 1)
 ) -> Iterator[Batch]:
     """Training examples from `epoch` on, for so many epochs, in batches of that size; an epoch's last may be smaller.
 
     start: batches of the first epoch to leave out, to go on where a run stopped. workers: threads that prepare examples
     ahead, at most one batch and one example a thread; 0 prepares them in the caller. An error in a thread is raised in
-    the caller.
+    the caller. part: (r, R) gives rows r, r + R, r + 2R ... of each batch only; x is None where that leaves none.
     """
     for name, value, least in (("batch", batch, 1), ("start", start, 0), ("workers", workers, 0)):
         if value < least:
@@ -131,14 +131,17 @@ def batches(
         e, i = item
         return dataset.train_clip(int(i), np.random.default_rng([seed, e, int(i)]))
 
+    def shares():
+        for e, order in orders():
+            for first in range(0, len(order), batch):
+                yield e, order[first : first + batch][part[0] :: part[1]]
+
     def collect():
-        items = ((e, i) for e, order in orders() for i in order)
-        with contextlib.closing(prepare(example, items, workers, ahead=batch + workers)) as clips:
-            for _, order in orders():
-                for first in range(0, len(order), batch):
-                    index = order[first : first + batch]
-                    x = np.stack(list(itertools.islice(clips, len(index))))  # (N, T, ...)
-                    yield Batch(x, dataset.labels[index], index)
+        items, ahead = ((e, i) for e, index in shares() for i in index), -(-batch // part[1]) + workers
+        with contextlib.closing(prepare(example, items, workers, ahead)) as clips:
+            for _, index in shares():
+                x = np.stack(list(itertools.islice(clips, len(index)))) if len(index) else None  # (N, T, ...)
+                yield Batch(x, dataset.labels[index], index)
 
     return collect()
 

@@ -15,6 +15,7 @@ from training.evaluate import MODES
 from training.loop import Settings
 from training.predictions import SIDES
 from training.sources import DataSettings
+from training.sync import MENDABLE
 
 
 def add_data(parser, fold=int, about="official split, 1 to 3 (default: the model's, else 1)"):
@@ -247,7 +248,7 @@ def main(argv=None):
     except MemoryError as error:
         print(f"snippets: out of memory ({error}); try a smaller --size, --frames or --batch", file=sys.stderr)
         return 1
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except MENDABLE as error:
         print(f"snippets: {in_words(error)}", file=sys.stderr)
         return 1
 

@@ -37,6 +37,7 @@ from training.predictions import SIDES, Predictions, load_predictions, save_pred
 from training.render import render
 from training.sgd import multiplier
 from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, open_source, settings_for
+from training.sync import ALONE, ranks
 
 GPU_CHUNK = 64  # frames that go through a tower together on a GPU: enough to fill it
 
@@ -78,22 +79,29 @@ def lr_groups(factors, frozen):
 def run_train(args):
     out = Path(args.out or f"runs/{args.head}")
     if args.fold != "all":
-        print(train_fold(args, args.fold, out, args.resume))
+        with ranks() as team:
+            print(train_fold(args, args.fold, out, args.resume, team))
         print(f"{out / 'checkpoint.npz'}")
     elif has_folds(args.data):
+        with ranks() as team:
+            if team.size > 1:
+                raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
         all_folds(lambda fold, folder, resume: train_fold(args, fold, folder, resume), out, args.resume)
     else:
         raise ValueError(f"{args.data} has one split and no folds: leave out --fold all")
 
 
-def train_fold(args, fold, out, resume):
+def train_fold(args, fold, out, resume, team=ALONE):
     """Train one network, or go on with it, and test it; the `Result`, which is also written to out/predictions.npz."""
     data, fold = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), fold_for(args.data, fold)
     features = is_features(args.data)
     frames = args.frames if args.frames else (None if features else 30)
-    train_set, test_set = open_data(
-        args.data, frames, args.size, data, fold, cache_of(args), args.skip, available=args.available
-    )
+    for turn in range(min(2, team.size)):  # the first rank fills the cache, then the others find it full
+        if turn == (team.rank > 0):
+            train_set, test_set = open_data(
+                args.data, frames, args.size, data, fold, cache_of(args), args.skip, available=args.available
+            )
+        team.same(None)
     if len(test_set) == 0:
         raise ValueError(f"{args.data}: no test videos; expected some, for every run ends with a test")
     net_options = chosen(args, NetConfig) | {"frames": train_set.frames, "classes": len(train_set.classes)}
@@ -111,20 +119,23 @@ def train_fold(args, fold, out, resume):
             params = {key: a for key, a in params.items() if not key.startswith("scores/")}
         copied, new = warm_start(net, params)
         print(f"{len(copied)} arrays from {init}; new: {', '.join(new) or 'none'}")
-    shape = input_shape(config, min(settings.batch, len(train_set)))
+    shape = input_shape(config, -(-min(settings.batch, len(train_set)) // team.size))
     fit_memory(net, shape, settings, args.workers, args.memory)
     history = train(
         net, train_set, settings, test=test_set, evaluate_every=args.evaluate_every, folder=out, resume=resume,
-        config=asdict(config), fold=fold, data=asdict(data), workers=args.workers,
+        config=asdict(config), fold=fold, data=asdict(data), workers=args.workers, ranks=team,
     )  # fmt: skip
     about = {"mode": settings.inference, "views": args.views, "steps": history[-1]["steps"] if history else 0}
     file = out / "predictions.npz"
-    if resume and file.exists():
+    if resume and file.exists() and team.size == 1:
         old = load_predictions(file)
         if {name: getattr(old, name) for name in about} == about and old.result.names == test_set.names:
             return old.result
-    result = evaluate(net, test_set, views=args.views, batch=args.batch, mode=settings.inference, progress=True)
-    save_predictions(file, Predictions(result, fold, **about))
+    result = evaluate(
+        net, test_set, views=args.views, batch=args.batch, mode=settings.inference, progress=True, ranks=team
+    )
+    if team.rank == 0:
+        save_predictions(file, Predictions(result, fold, **about))
     return result
 
 

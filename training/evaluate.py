@@ -17,6 +17,7 @@ from layers.loss import softmax
 from nets.stream import stream, streams
 from training.checkpoint import to_numpy
 from training.objective import gain, on_device
+from training.sync import ALONE
 
 MODES = ("weighted", "last", "max", "sum")
 
@@ -116,11 +117,12 @@ class Result:
         return f"{video}); {clip} ({self.clips} clips)"
 
 
-def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=False):
+def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=False, ranks=ALONE):
     """Runs `net` over `views` clips of every video of `dataset` and returns a `Result`.
 
     Clip by clip, so that 240 views need no more memory than `batch` of them. Random views of video i come from the
-    generator of (seed, i): the same in every epoch, and for any order, batch or subset of views.
+    generator of (seed, i): the same in every epoch, and for any order, batch or subset of views. `ranks`: processes
+    that share the videos, see `training.sync`.
     """
     V, K = len(dataset), len(dataset.classes)
     if V == 0:
@@ -132,7 +134,8 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=
     count = np.zeros(V, np.int64)
 
     def clips():
-        for i in tqdm(range(V), desc="evaluate", unit="video", disable=not progress):
+        mine = range(ranks.rank, V, ranks.size)
+        for i in tqdm(mine, desc="evaluate", unit="video", disable=ranks.rank > 0 or not progress):
             for x in dataset.test_clips(i, views, np.random.default_rng([seed, i])):
                 yield i, x
 
@@ -143,6 +146,7 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=
         np.add.at(total, index, p)
         np.add.at(hits, index, np.stack([hit_at_k(p, labels[index], k) for k in (1, top)], axis=1))
         np.add.at(count, index, 1)
+    ranks.sum(total, hits, count)
     if not count.all():
         raise ValueError(f"video {dataset.names[int(np.argmin(count))]} gave no test clip")
     clip_hits = (hits / count[:, None]).mean(axis=0)

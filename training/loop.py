@@ -2,7 +2,7 @@ r"""The training loop: batches in, parameters changed, one log line a step, one 
 
 Every random draw of step s of epoch e comes from a generator of (seed, e, s). Stopped anywhere, even by Ctrl-C in the
 middle of an epoch, and resumed, a run ends with the same bits as one that was never stopped, on the same machine with
-the same number of BLAS threads.
+the same number of BLAS threads. Many ranks (training/sync.py) run this same loop, each on its part of every batch.
 """
 
 import importlib
@@ -26,8 +26,10 @@ from training.evaluate import MODES, clip_probabilities, evaluate, hit_at_k
 from training.log import Log
 from training.objective import GAINS, loss_and_gradient, on_device, split_frozen
 from training.sgd import SGD, exponential, gradient_norm
+from training.sync import ALONE
 
-DROPOUT = 1  # keeps the net's generators (seed, epoch, step, DROPOUT) apart from the loader's
+DROPOUT = 1  # keeps the net's generators (seed, epoch, step, DROPOUT + rank) apart from the loader's
+POSITION = ("epoch", "step", "steps", "partial", "history")  # of a run: fields of its checkpoint
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def undisturbed():
 
 def train(
     net, dataset, settings=None, *, test=None, evaluate_every=1, folder=None, resume=False,
-    config=None, fold=None, data=None, workers=0, progress=True,
+    config=None, fold=None, data=None, workers=0, progress=True, ranks=ALONE,
 ):  # fmt: skip
     """Trains `net` in place; returns the history, a list with one dict per epoch.
 
@@ -82,6 +84,7 @@ def train(
     folder    gets checkpoint.npz and log.jsonl; None keeps nothing
     resume    go on from folder's checkpoint; settings, fold, classes, config and data must equal its own, epochs apart
     config, fold, data    net, split and data settings, kept in the checkpoint
+    ranks     processes that share every batch, see `training.sync`; the first of them keeps checkpoint and log
     FloatingPointError if the loss or a parameter is no longer a number; the last good checkpoint stays.
     """
     s = settings or Settings()
@@ -94,23 +97,30 @@ def train(
     state = Checkpoint(
         net.params, opt.velocity, config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset)
     )
-    path = Path(folder) / "checkpoint.npz" if folder is not None else None
-    run_epoch = train_epoch if opt.vector is None else on_a_gpu().train_epoch
-    if resume:
-        opt.steps = restore(state, path)
+    path = Path(folder) / "checkpoint.npz" if folder is not None and ranks.rank == 0 else None
+    if resume and ranks.rank == 0:
+        restore(state, path)
     elif path is not None and path.exists():
         raise FileExistsError(f"{path} exists: resume that run, or choose another folder")
+    share(state, ranks)
+    opt.steps = state.steps
+    backward = ranks.backward(opt.params)
 
-    source = batches(dataset, s.batch, s.seed, state.epoch, state.step, workers, epochs=s.epochs - state.epoch)
+    part, left = (ranks.rank, ranks.size), s.epochs - state.epoch
+    source = batches(dataset, s.batch, s.seed, state.epoch, state.step, workers, epochs=left, part=part)
     with Log(path and path.with_name("log.jsonl"), keep=state.steps) as log, closing(source):  # ends its threads
         try:
             while state.epoch < s.epochs:
-                run_epoch(trained, frozen, dataset, source, opt, s, state, log, progress)
+                if opt.vector is None or ranks.size > 1:
+                    train_epoch(trained, frozen, dataset, source, opt, s, state, log, progress, ranks, backward)
+                else:
+                    on_a_gpu().train_epoch(trained, frozen, dataset, source, opt, s, state, log, progress)
                 check_finite(state, opt.lr)
+                ranks.check_same(state.params)
                 last = state.epoch + 1 == s.epochs
                 tested = None
                 if test is not None and (last or (state.epoch + 1) % evaluate_every == 0):
-                    tested = evaluate(net, test, batch=s.batch, mode=s.inference, seed=s.seed).summary()
+                    tested = evaluate(net, test, batch=s.batch, mode=s.inference, seed=s.seed, ranks=ranks).summary()
                 with undisturbed():
                     finish_epoch(state, opt, log, tested)
                 if path is not None:
@@ -130,26 +140,25 @@ def on_a_gpu():
     return importlib.import_module("training.steady")
 
 
-def train_epoch(net, frozen, dataset, source, opt, s, state, log, progress=True):
+def train_epoch(net, frozen, dataset, source, opt, s, state, log, progress, ranks, backward):
     """Runs what `source` has of epoch `state.epoch`, from `state.step` on; `state` is right after every step."""
-    per_epoch, K = math.ceil(len(dataset) / s.batch), len(dataset.classes)
-    bar = tqdm(total=per_epoch, initial=state.step, desc=f"epoch {state.epoch + 1}/{s.epochs}", disable=not progress)
+    per_epoch, quiet = math.ceil(len(dataset) / s.batch), ranks.rank > 0 or not progress
+    bar = tqdm(total=per_epoch, initial=state.step, desc=f"epoch {state.epoch + 1}/{s.epochs}", disable=quiet)
     with bar:
         started = time.perf_counter()
         for x, labels, _ in islice(source, per_epoch - state.step):
             loaded = time.perf_counter()
-            rng = np.random.default_rng([s.seed, state.epoch, state.step, DROPOUT])
+            rng = np.random.default_rng([s.seed, state.epoch, state.step, DROPOUT + ranks.rank])
+            clips = min(s.batch, len(dataset) - state.step * s.batch)  # of all ranks
             with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-                x = x if frozen is None else frozen.predict(on_device(frozen, x))
-                loss, scores, weight, grads = loss_and_gradient(net, x, labels, rng, s.loss, s.gain)
+                done, grads = gradient(net, frozen, x, labels, rng, s, clips, backward, len(dataset.classes))
+                sums = np.array([*done.values(), ranks.stop], np.float64)
+                ranks.sum(sums)
+                done, stop = dict(zip(done, sums.tolist(), strict=False)), sums[-1] > 0
                 grads = opt.trained(grads)
                 norm = gradient_norm(grads)
-            if not math.isfinite(loss + norm):
-                raise diverged(f"loss {loss}, gradient norm {norm}", state, opt.lr)
-            if scores.shape[-1] != K:
-                raise ValueError(f"the net tells {scores.shape[-1]} classes apart, the data set has {K}")
-            hits = hit_at_k(clip_probabilities(scores, s.inference), labels, 1)
-            done = {"loss": loss, "weight": float(weight.sum()), "hits": int(hits.sum()), "clips": len(hits)}
+            if not math.isfinite(done["loss"] + float(norm)):
+                raise diverged(f"loss {done['loss']}, gradient norm {norm}", state, opt.lr)
             with undisturbed(), np.errstate(over="ignore", invalid="ignore"):
                 lr = opt.lr
                 opt.step(grads, norm)
@@ -157,10 +166,30 @@ def train_epoch(net, frozen, dataset, source, opt, s, state, log, progress=True)
                 times = {"data": loaded - started, "compute": time.perf_counter() - loaded}
                 for key, value in (done | times).items():
                     state.partial[key] = state.partial.get(key, 0) + value
-                log.write({"event": "step", **where(state), "lr": lr, "grad_norm": norm, **measures(done | times)})
+                log.write(
+                    {"event": "step", **where(state), "lr": lr, "grad_norm": float(norm), **measures(done | times)}
+                )
+            if stop:
+                raise KeyboardInterrupt
             bar.update()
             bar.set_postfix(measures(state.partial, digits=3), refresh=False)
             started = time.perf_counter()
+
+
+def gradient(net, frozen, x, labels, rng, s, clips, backward, K):
+    """Sums over this rank's clips (loss, weight, hits, clips) and the gradients as `backward` gives them.
+
+    clips: of the whole batch, of which x (N, T, ...) may be a part, or None for no clip at all.
+    """
+    if x is None:
+        return {"loss": 0.0, "weight": 0.0, "hits": 0, "clips": 0}, backward(net, None, None)
+    x = x if frozen is None else frozen.predict(on_device(frozen, x))
+    share = len(x) / clips if s.loss == "mean" else 1.0
+    loss, scores, weight, grads = loss_and_gradient(net, x, labels, rng, s.loss, s.gain, share, backward)
+    if scores.shape[-1] != K:
+        raise ValueError(f"the net tells {scores.shape[-1]} classes apart, the data set has {K}")
+    hits = hit_at_k(clip_probabilities(scores, s.inference), labels, 1) if math.isfinite(loss) else np.zeros(len(x))
+    return {"loss": float(loss), "weight": float(weight.sum()), "hits": int(hits.sum()), "clips": len(hits)}, grads
 
 
 def finish_epoch(state, opt, log, tested=None):
@@ -174,7 +203,7 @@ def finish_epoch(state, opt, log, tested=None):
 
 
 def restore(state, path):
-    """Fills a fresh `state` from the checkpoint at `path`; returns the number of updates done."""
+    """Fills a fresh `state` from the checkpoint at `path`."""
     if path is None:
         raise ValueError("resume needs the folder of the run")
     old = load(path)
@@ -183,9 +212,16 @@ def restore(state, path):
     check_fits(old, str(path), settings=settings, **known)
     load_into(state.params, old.params)
     load_into(state.velocity, old.velocity, "velocity in the checkpoint")
-    for name in ("epoch", "step", "steps", "partial", "history"):
+    for name in POSITION:
         setattr(state, name, getattr(old, name))
-    return old.steps
+
+
+def share(state, ranks):
+    """Every rank goes on from the bits and the position of the first."""
+    ranks.same(state.params)
+    ranks.same(state.velocity)
+    for name, value in ranks.same({name: getattr(state, name) for name in POSITION}).items():
+        setattr(state, name, value)
 
 
 def check_finite(state, lr):

@@ -50,16 +50,18 @@ def loss_weight(shape, loss="mean", gain_mode="linear"):
     return weight / weight.size if loss == "mean" else weight
 
 
-def loss_and_gradient(net, x, labels, rng=None, loss="mean", gain_mode="linear"):
+def loss_and_gradient(net, x, labels, rng=None, loss="mean", gain_mode="linear", share=1.0, backward=None):
     """One forward and one backward pass: the loss, scores, all weights and gradients (a dict like net.params).
 
     The loss is a float, on a GPU an array, for to look at it would hold everything up.
     x (N, T, ...); labels as `softmax_loss` takes them; rng a Generator while training, None without dropout.
+    share: factor on all weights, for clips that are a part of a batch. backward: (net, dscores, cache) -> gradients,
+    in place of the net's own.
     """
     scores, cache = net.forward(on_device(net, x), rng)
     scores, sides = scores if isinstance(scores, tuple) else (scores, None)  # of auxiliary heads: (N, T, sides, K)
-    weight = loss_weight(scores.shape, loss, gain_mode)
-    value, dscores = softmax_loss(scores, labels, weight_like(scores, loss, gain_mode))
+    weight = share * loss_weight(scores.shape, loss, gain_mode)
+    value, dscores = softmax_loss(scores, labels, weight_like(scores, loss, gain_mode, share))
     if sides is not None:
         T = sides.shape[1]
         of_frames = weight if weight.ndim == 2 else np.repeat(weight[:, None] / T, T, axis=1)
@@ -67,22 +69,22 @@ def loss_and_gradient(net, x, labels, rng=None, loss="mean", gain_mode="linear")
         side_value, dsides = softmax_loss(sides, labels, on_device(net, side_weight))
         value, dscores = value + side_value, (dscores, dsides)
         weight = np.concatenate([weight.ravel(), side_weight.ravel()])
-    _, grads = net.backward(dscores, cache)
+    grads = net.backward(dscores, cache)[1] if backward is None else backward(net, dscores, cache)
     return value if on_gpu(value) else float(value), scores, weight, grads
 
 
-def weight_like(scores, loss, gain_mode):
+def weight_like(scores, loss, gain_mode, share=1.0):
     """`loss_weight` for scores, where they are: a GPU keeps it, so that no step needs to wait for a copy."""
     if not on_gpu(scores):
-        return loss_weight(scores.shape, loss, gain_mode)
-    return _weight_on(scores.device.id, scores.dtype.char, scores.shape, loss, gain_mode)
+        return share * loss_weight(scores.shape, loss, gain_mode)
+    return _weight_on(scores.device.id, scores.dtype.char, scores.shape, loss, gain_mode, share)
 
 
 @functools.lru_cache(maxsize=32)
-def _weight_on(device, dtype, shape, loss, gain_mode):
+def _weight_on(device, dtype, shape, loss, gain_mode, share):
     cupy = sys.modules["cupy"]
     with cupy.cuda.Device(device):
-        return cupy.asarray(loss_weight(shape, loss, gain_mode), dtype)
+        return cupy.asarray(share * loss_weight(shape, loss, gain_mode), dtype)
 
 
 def split_frozen(net, groups):

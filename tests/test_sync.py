@@ -1,0 +1,141 @@
+"""Synchronous data parallel under a real mpiexec: equal gradients, one checkpoint, a clean stop, a clear complaint."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.features import load_features, save_features
+from data.loader import batches
+from training.checkpoint import load
+from training.cli import main
+from training.flat import flatten
+
+HERE = Path(__file__).resolve().parent
+MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+ENV = {**os.environ, "PYTHONPATH": str(HERE.parent), "PYTHONWARNINGS": "error", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def mpiexec(R, *args, wait=True):
+    """`mpiexec -n R python args`: the finished process, or the running one."""
+    command = [MPIEXEC, "-n", str(R), sys.executable, *map(str, args)]
+    options = dict(env=ENV, stdin=subprocess.DEVNULL, text=True)
+    if wait:
+        return subprocess.run(command, capture_output=True, timeout=60, **options)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    """A file of features: 3 classes, 46 training videos (three batches of 16, the last uneven) and 9 for testing."""
+    rng, label = np.random.default_rng(0), np.arange(55) % 3
+    feat = rng.standard_normal((3, 6, 16))[label] + rng.standard_normal((55, 6, 16))
+    path = tmp_path_factory.mktemp("features") / "f.npz"
+    save_features(path, feat.astype(np.float32), label + 1, np.arange(55) >= 46)
+    return path
+
+
+def arguments(features, out, epochs=2):
+    net = "--head conv --fc 12 --dropout 0 --batch 16 --clip-norm 5".split()
+    return ["train", str(features), "--out", str(out), *net, "--epochs", str(epochs)]
+
+
+@pytest.fixture(scope="module")
+def alone(features, tmp_path_factory):
+    """The same run in one process: parameters as one vector, history."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    assert main(arguments(features, out, epochs=4)) == 0
+    checkpoint = load(out / "checkpoint.npz")
+    return flatten(checkpoint.params), checkpoint.history
+
+
+@pytest.mark.parametrize("R", [1, 2, 3, 4])
+def test_synchronous_data_parallel_is_the_large_batch(R):
+    """Synchronous data parallel = large batch (float64, exact to 1e-12)."""
+    done = mpiexec(R, HERE / "sync_ranks.py", R)
+    assert done.returncode == 0 and done.stdout == "equal\n", done.stderr
+
+
+def test_ranks_read_disjoint_parts_of_every_batch(features):
+    train_set, _ = load_features(features)
+    for R in (1, 2, 5):
+        parts = [list(batches(train_set, 16, 7, 1, start=1, part=(r, R), workers=r)) for r in range(R)]
+        for whole, *mine in zip(batches(train_set, 16, 7, 1, start=1), *parts, strict=True):
+            for r, part in enumerate(mine):
+                np.testing.assert_array_equal(part.index, whole.index[r::R])
+                np.testing.assert_array_equal(part.x, whole.x[r::R])  # the same crops and noise, too
+    nothing = list(batches(train_set, 45, 7, 0, part=(1, 2)))[-1]  # one clip is left for two ranks
+    assert nothing.x is None and len(nothing.labels) == 0
+
+
+def test_one_checkpoint_that_another_number_of_ranks_resumes(features, alone, tmp_path):
+    """Three ranks, then two, then one: the run of one process; float32, so sums differ in their last bits."""
+    out = tmp_path / "run"
+    for R, epochs in ((3, 1), (2, 3)):
+        args = arguments(features, out, epochs) + (["--resume"] if R == 2 else [])
+        done = mpiexec(R, "-m", "training.cli", *args)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("video Hit@1") == 1  # rank 0 speaks for all
+    assert main([*arguments(features, out, 4), "--resume"]) == 0
+    vector, history = alone
+    checkpoint = load(out / "checkpoint.npz")
+    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.npz", "log.jsonl", "predictions.npz"]
+    np.testing.assert_allclose(flatten(checkpoint.params), vector, rtol=0, atol=2e-5)
+    for ours, theirs in zip(checkpoint.history, history, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+        assert ours["accuracy"] == theirs["accuracy"] and ours["test"] == theirs["test"]
+    steps = [json.loads(line)["event"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert steps == ["step", "step", "step", "epoch"] * 4
+
+
+def test_ctrl_c_stops_all_ranks_after_the_same_step(features, tmp_path):
+    out = tmp_path / "run"
+    process = mpiexec(2, "-m", "training.cli", *arguments(features, out, 5000), wait=False)
+    log = out / "log.jsonl"
+    for _ in range(300):
+        if log.exists() and log.stat().st_size > 2000:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert "saved" in err and "run again with resume" in err, err
+    checkpoint = load(out / "checkpoint.npz")
+    steps = [r for line in log.read_text().splitlines() if (r := json.loads(line))["event"] == "step"]
+    assert steps[-1]["steps"] == checkpoint.steps == 3 * checkpoint.epoch + checkpoint.step
+    again = arguments(features, out, checkpoint.epoch + 1)
+    assert mpiexec(3, "-m", "training.cli", *again, "--resume").returncode == 0
+
+
+def test_an_error_on_one_rank_ends_all(features, tmp_path):
+    script = tmp_path / "fails.py"
+    script.write_text(
+        "from training.sync import ranks\n"
+        "with ranks() as team:\n"
+        "    if team.rank == 1:\n        raise ValueError('clip 7 is broken')\n"
+        "    team.same(None)\n    team.sum(__import__('numpy').zeros(9))\n"
+    )
+    done = mpiexec(3, script)
+    assert done.returncode != 0 and done.stderr.count("snippets: rank 1: clip 7 is broken") == 1
+    found = mpiexec(2, "-m", "training.cli", *arguments(tmp_path / "none.npz", tmp_path))
+    assert found.returncode != 0 and found.stderr.count("snippets: ") == 1  # all ranks found it, one says it
+
+
+def test_what_is_missing_is_said_in_one_line(features, tmp_path, monkeypatch, capsys):
+    command = [sys.executable, "-m", "training.cli", *arguments(features, tmp_path)]
+    other = subprocess.run(
+        command, env={**ENV, "OMPI_COMM_WORLD_SIZE": "3"}, capture_output=True, text=True, timeout=60
+    )
+    assert other.returncode == 1 and other.stderr.count("\n") == 1
+    assert "3 processes, but mpi4py sees 1" in other.stderr
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    assert main(arguments(features, tmp_path)) == 1
+    _, err = capsys.readouterr()
+    assert 'pip install -e ".[mpi]"' in err and err.count("\n") == 1

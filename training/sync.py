@@ -1,0 +1,238 @@
+r"""Synchronous data parallel: every rank holds the whole net and takes its share of each batch; gradients are added.
+
+    mpiexec -n 4 snippets train DATA ...
+
+The loss is a sum over clips, so the large batch's gradient is the sum of the ranks' gradients, and all ranks make the
+same update from it; R ranks are one process with the same batch, only faster. What has to hold for that:
+
+    the same bits at the start      rank 0 sends its parameters, velocity and position in the run
+    disjoint data                   rank r takes rows r, r + R, r + 2R ... of each batch, which may be none
+    the same decision everywhere    losses are added before anyone looks at them, and so is "somebody pressed Ctrl-C"
+
+The gradient is one vector (training/flat.py), filled from its end because the backward pass begins with the last
+layer. Whatever part is complete travels in chunks while the layers before it are still computing. NumPy arrays go
+through MPI; CuPy arrays through NCCL, one device a rank.
+"""
+
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+import zlib
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from layers.base import Sequential
+from layers.xp import xp_of
+from nets.frames import usable_cores
+from training.flat import empty_like, slices, views
+
+CHUNK = 1 << 20  # bytes in one all-reduce
+MENDABLE = (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)  # by the user: one line tells how
+LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")  # set by mpiexec
+
+
+class Ranks:
+    """One process on its own: what the training loop asks of many, and the trivial answers."""
+
+    rank, size, stop = 0, 1, False
+
+    def backward(self, params):
+        """A function (net, dscores, cache) -> gradients of `params`, a dict, summed over ranks."""
+        return lambda net, dscores, cache: net.backward(dscores, cache)[1]
+
+    def sum(self, *arrays):
+        """Add up NumPy arrays over ranks, in place."""
+
+    def same(self, value):
+        """Rank 0's value, on every rank: any small Python object, or a dict of arrays, which is filled in place."""
+        return value
+
+    def check_same(self, arrays):
+        """RuntimeError if the ranks' arrays have drifted apart."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+ALONE = Ranks()
+
+
+def ranks():
+    """The ranks that mpiexec started, or this process alone. ModuleNotFoundError without mpi4py."""
+    started = max((int(os.environ.get(name, 1)) for name in LAUNCHERS), default=1)
+    return MPIRanks(started) if started > 1 else ALONE
+
+
+class MPIRanks(Ranks):
+    """The ranks of an MPI communicator. As a context: shares out cores, stops on Ctrl-C at one step, fails together."""
+
+    def __init__(self, started=None, comm=None):
+        try:
+            with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # said better below
+                from mpi4py import MPI
+        except ImportError as error:
+            raise ModuleNotFoundError(f'mpiexec needs mpi4py: pip install -e ".[mpi]" ({error})') from error
+        self.comm = comm or MPI.COMM_WORLD
+        self.rank, self.size, self.in_place = self.comm.rank, self.comm.size, MPI.IN_PLACE
+        if started not in (None, self.size):
+            raise OSError(
+                f"mpiexec started {started} processes, but mpi4py sees {self.size}: they belong to two different MPIs "
+                f"({MPI.Get_library_version().split(chr(10))[0]}); use the mpiexec that was installed with it"
+            )
+        self.host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks of this machine
+        self.crowded = self.host.size > usable_cores()
+        self.stop, self.nccl = False, None
+
+    def backward(self, params):
+        return Reducer(self, params)
+
+    def sum(self, *arrays):
+        self.finish([self.comm.Iallreduce(self.in_place, a) for a in arrays])
+
+    def same(self, value):
+        if not isinstance(value, dict) or not all(hasattr(a, "dtype") for a in value.values()):
+            return self.comm.bcast(value)
+        for a in value.values():
+            sent = np.ascontiguousarray(a.get() if hasattr(a, "get") else a)
+            self.comm.Bcast(sent)
+            a[...] = xp_of(a).asarray(sent)
+        return value
+
+    def check_same(self, arrays):
+        sums = [zlib.crc32(np.ascontiguousarray(a.get() if hasattr(a, "get") else a)) for a in arrays.values()]
+        if sums != self.comm.bcast(sums):
+            keys = [key for key, s, zero in zip(arrays, sums, self.comm.bcast(sums), strict=True) if s != zero]
+            raise RuntimeError(f"rank {self.rank} has other numbers than rank 0 in {', '.join(keys[:5])}")
+
+    def start(self, part):
+        """Begin to add a contiguous part of the gradient over ranks; returns what `finish` waits for."""
+        if xp_of(part) is np:
+            return self.comm.Iallreduce(self.in_place, part)
+        self.nccl = self.nccl or NCCL(self)
+        return self.nccl.start(part)
+
+    def finish(self, pending):
+        """Wait; ranks that outnumber the cores give theirs to each other, where MPI alone would wait in a busy loop."""
+        for request in pending:
+            while self.crowded and not request.Test():
+                time.sleep(0)
+            request.Wait()
+
+    def __enter__(self):
+        """Each rank gets its part of the cores of its machine, unless mpiexec has bound it already."""
+        if hasattr(os, "sched_setaffinity") and self.host.size > 1:
+            cores = sorted(os.sched_getaffinity(0))
+            if len(set(self.host.allgather(tuple(cores)))) == 1:
+                mine = cores[self.host.rank :: self.host.size] or [cores[self.host.rank % len(cores)]]
+                os.sched_setaffinity(0, mine)
+                threadpool_limits(len(mine), "blas")
+        if self.rank:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115: rank 0 speaks for all, to the end of the process
+        signal.signal(signal.SIGINT, lambda *_: setattr(self, "stop", True))
+        return self
+
+    def __exit__(self, kind, error, _):
+        """An error on one rank ends them all: the others would wait for it for ever."""
+        if kind is None or issubclass(kind, (KeyboardInterrupt, SystemExit)):
+            return
+        if self.rank:
+            time.sleep(2)  # what all ranks have found, rank 0 says once; its Abort ends this one here
+        if issubclass(kind, MENDABLE):
+            print(f"snippets: {f'rank {self.rank}: ' if self.rank else ''}{error}", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exception(error)
+        self.comm.Abort(1)
+        os._exit(1)  # in case Abort returns: nothing more is to be said here
+
+
+class Reducer:
+    """The backward pass whose gradients come out summed over ranks; call it once a step, on every rank.
+
+    `params`: the trained parameters. Chunks are cut from the end of the vector at the same places on all ranks.
+    """
+
+    def __init__(self, ranks, params, chunk=CHUNK):
+        self.ranks, self.where = ranks, slices(params)
+        self.flat = empty_like(params, 0)
+        self.grads = views(self.flat, params)
+        self.chunk = max(1, chunk // self.flat.itemsize)
+
+    def __call__(self, net, dscores, cache):
+        """dscores None: this rank had no clip in the batch and adds nothing."""
+        pending, sent = [], self.flat.size  # what stands at or after `sent` is on its way
+        if dscores is None:
+            self.flat.fill(0)
+        else:
+            for grads in backward_in_parts(net, dscores, cache):
+                keys = [key for key in grads if key in self.grads]  # the others are frozen
+                for key in keys:
+                    self.grads[key][...] = grads[key]
+                complete = min((self.where[key].start for key in keys), default=sent)
+                while sent - complete >= self.chunk:
+                    pending.append(self.ranks.start(self.flat[sent - self.chunk : sent]))
+                    sent -= self.chunk
+        while sent > 0:
+            first = max(0, sent - self.chunk)
+            pending.append(self.ranks.start(self.flat[first:sent]))
+            sent = first
+        self.ranks.finish(pending)
+        return self.grads
+
+
+def backward_in_parts(net, dy, cache):
+    """`net.backward`, handing out the gradients of a Sequential layer by layer, the last layer's first."""
+    if type(net) is not Sequential:
+        yield net.backward(dy, cache)[1]
+        return
+    for (name, layer), layer_cache in zip(reversed(net.layers.items()), reversed(cache), strict=True):
+        dy, grads = layer.backward(dy, layer_cache)
+        yield {f"{name}/{key}": g for key, g in grads.items()}
+
+
+class NCCL:
+    """All-reduce between GPUs, on a stream of its own beside the computation. OSError where NCCL is absent."""
+
+    def __init__(self, ranks):
+        import cupy
+        from cupy.cuda import nccl
+
+        if not getattr(nccl, "available", False):
+            raise OSError(
+                "summing gradients over GPUs needs NCCL, which this CuPy does not find: install it (for a wheel of "
+                "CuPy for CUDA 12, pip install nvidia-nccl-cu12), or train on the CPU, or with one rank"
+            )
+        self.cupy, self.lib = cupy, nccl
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+        self.comm = nccl.NcclCommunicator(ranks.size, ranks.same(nccl.get_unique_id()), ranks.rank)
+
+    def start(self, part):
+        kind = {"float32": self.lib.NCCL_FLOAT32, "float64": self.lib.NCCL_FLOAT64}[part.dtype.name]
+        here = self.cupy.cuda.get_current_stream()
+        self.stream.wait_event(here.record())  # not before this part is computed
+        pointer = part.data.ptr
+        self.comm.allReduce(pointer, pointer, part.size, kind, self.lib.NCCL_SUM, self.stream.ptr)
+        return self
+
+    def Test(self):
+        return True
+
+    def Wait(self):
+        """The computation goes on when the sums are there; the host does not wait."""
+        self.cupy.cuda.get_current_stream().wait_event(self.stream.record())
+
+
+def bind_device(ranks):
+    """Make this rank's GPU the current one: the ranks of a machine take its devices in turn, one each."""
+    import cupy
+
+    count, local = cupy.cuda.runtime.getDeviceCount(), ranks.host.rank
+    if ranks.host.size > count:
+        raise OSError(f"{ranks.host.size} ranks on a machine with {count} GPUs; start at most one a GPU")
+    cupy.cuda.Device(local).use()

@@ -103,6 +103,9 @@ class FrameCache(Decoder):
         self._checked = {}  # name -> (path, checksum) of sources seen by this process
         self._entries = self._read_manifest()
 
+    def __reduce__(self):
+        return FrameCache, (self.folder.parent, self.side, self.fps)  # another process opens the same folder
+
     def frames(self, video: Video) -> np.ndarray:
         """Frames of a video, uint8 RGB (frames, side, side, 3), read-only; decoded first if they are not there yet."""
         file, entry = self._file(video), self._entries.get(video.name)

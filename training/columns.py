@@ -3,11 +3,11 @@ r"""One layer over several machines: a fully connected layer whose columns are s
 The paper splits each model over four partitions (section 3.3). Rank r of R owns columns c_r of W and b:
 
     y_r = x W_r + b_r       y  = [y_1 ... y_R]                every rank has all of x; gather the M outputs
-    dx  = sum_r dy_r W_r^T  dW_r = x^T dy_r,  db_r = sum dy_r   add up dx; the gradients stay where their columns live
+    dx  = sum_r dy_r W_r^T  dW_r = x^T dy_r,  db_r = sum dy_r   add up dx; dW_r and db_r stay
 
-Nothing is computed twice and no weight ever travels. What travels, for B rows of D features and M units, is activations:
-B M numbers to gather and B D numbers to add. Data parallelism would send the gradient of W instead, D M numbers,
-whatever the batch. docs/scale-out.md works out when which is less.
+Nothing is computed twice and no weight ever travels. What travels, for B rows of D features and M units, is
+activations: B M numbers to gather and B D numbers to add. Data parallelism would send the gradient of W instead, D M
+numbers, whatever the batch. docs/scale-out.md works out when which is less.
 """
 
 import numpy as np

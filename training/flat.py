@@ -45,13 +45,13 @@ def flatten(arrays, out=None):
     return out
 
 
-def rehome(net):
-    """Move the net's parameters into one vector, which is returned; the layers' arrays become views of it.
+def rehome(net, keys=None):
+    """Move the net's parameters, or those with the keys given, into one vector, whose views the layers then hold.
 
-    Build the optimiser afterwards, for it keeps the arrays themselves.
+    Returns the vector. Build the optimiser afterwards, for it keeps the arrays themselves.
     """
-    params = net.params  # holds the old arrays, so that no id below is given away
+    params = {key: a for key, a in net.params.items() if keys is None or key in keys}
     vector = flatten(params)
     home = {id(a): view for a, view in zip(params.values(), views(vector, params).values(), strict=True)}
-    net.convert(lambda a: home[id(a)])
+    net.convert(lambda a: home.get(id(a), a))  # `params` keeps the old arrays, so that no id is given away
     return vector

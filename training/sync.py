@@ -134,7 +134,7 @@ class MPIRanks(Ranks):
                 os.sched_setaffinity(0, mine)
                 threadpool_limits(len(mine), "blas")
         if self.rank:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115: rank 0 speaks for all, to the end of the process
+            sys.stdout = open(os.devnull, "w")  # rank 0 speaks for all, to the end of the process
         signal.signal(signal.SIGINT, lambda *_: setattr(self, "stop", True))
         return self
 

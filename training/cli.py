@@ -11,6 +11,7 @@ from nets.options import add_options
 from nets.zoo import HEADS, TOWERS, NetConfig
 from training import commands, device, importing
 from training.bench import PEERS
+from training.downpour import Downpour
 from training.evaluate import MODES
 from training.loop import Settings
 from training.predictions import SIDES
@@ -95,6 +96,9 @@ def parser():
     add_options(p, DataSettings, "pixels")
     add_options(p, NetConfig, "network", frames=None)
     add_options(p, Settings, "training")
+    group = add_options(p, Downpour, "Downpour SGD (needs Ray; for synchronous ranks start with mpiexec instead)")
+    group.add_argument("--downpour", action="store_true", help="train with the replicas and shards below")
+    group.add_argument("--address", metavar="HEAD:PORT", help="of a Ray cluster (default: this machine alone)")
 
     p = command("expand", commands.run_expand, "copy a trained network into one that joins more frames")
     p.add_argument("model", help="checkpoint.npz")

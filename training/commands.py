@@ -27,6 +27,7 @@ from training.checkpoint import check_fits, load, save, to_numpy
 from training.demo import demo
 from training.device import move
 from training.doctor import doctor
+from training.downpour import Downpour
 from training.evaluate import evaluate, evaluate_whole
 from training.flow_picture import render_flow
 from training.folds import all_folds
@@ -34,6 +35,7 @@ from training.fusion import fuse
 from training.loop import Settings, train
 from training.model import check_kind, check_start, frame_features, load_model, predict_clips
 from training.predictions import SIDES, Predictions, load_predictions, save_predictions
+from training.ray_engine import downpour
 from training.render import render
 from training.sgd import multiplier
 from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, open_source, settings_for
@@ -121,10 +123,16 @@ def train_fold(args, fold, out, resume, team=ALONE):
         print(f"{len(copied)} arrays from {init}; new: {', '.join(new) or 'none'}")
     shape = input_shape(config, -(-min(settings.batch, len(train_set)) // team.size))
     fit_memory(net, shape, settings, args.workers, args.memory)
-    history = train(
-        net, train_set, settings, test=test_set, evaluate_every=args.evaluate_every, folder=out, resume=resume,
-        config=asdict(config), fold=fold, data=asdict(data), workers=args.workers, ranks=team,
-    )  # fmt: skip
+    how = dict(folder=out, resume=resume, config=asdict(config), fold=fold, data=asdict(data))
+    if args.downpour:
+        if team.size > 1:
+            raise ValueError("--downpour starts its replicas itself: leave out mpiexec, or leave out --downpour")
+        done = downpour(net, train_set, settings, Downpour(**chosen(args, Downpour)), address=args.address, **how)
+        print(f"staleness: {', '.join(f'{k}: {n}' for k, n in sorted(done['staleness'].items()))}")
+        history = done["history"]
+    else:
+        how |= dict(test=test_set, evaluate_every=args.evaluate_every, workers=args.workers, ranks=team)
+        history = train(net, train_set, settings, **how)
     about = {"mode": settings.inference, "views": args.views, "steps": history[-1]["steps"] if history else 0}
     file = out / "predictions.npz"
     if resume and file.exists() and team.size == 1:

@@ -1,0 +1,176 @@
+"""Downpour SGD on real Ray actors: bits, death of either kind by SIGKILL, a stop and a resumed run, complaints."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_downpour import CONFIG, SETTINGS, clips
+from threadpoolctl import threadpool_limits
+
+from data.features import save_features
+from nets.zoo import build
+from training.checkpoint import load
+from training.cli import main
+from training.downpour import Downpour
+from training.flat import flatten
+from training.log import read_log
+from training.loop import Settings, train
+from training.objective import loss_and_gradient
+from training.ray_engine import downpour, import_ray
+
+LONG = Settings(**{**vars(SETTINGS), "epochs": 60, "decay": 0.99})  # 360 batches
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray():
+    """Ray is started once for the module and leaves no process behind."""
+    ray = import_ray()
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    pids = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and is_ray(p)]
+    assert pids  # or the check below would prove nothing
+    ray.shutdown()
+    until = time.monotonic() + 10
+    while (left := [pid for pid in pids if is_ray(Path(f"/proc/{pid}"))]) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left
+
+
+def is_ray(process):
+    """Whether a process belongs to the Ray that this one started."""
+    try:
+        words = (process / "cmdline").read_bytes()
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    session = import_ray()._private.worker._global_node
+    return session is not None and session.get_session_dir_path().encode() in words and state != "Z"
+
+
+def quiet(net, settings, d, folder, **options):
+    return downpour(net, clips(), settings, d, folder=folder, progress=False, **options)
+
+
+def loss_of(net):
+    """Training loss per clip."""
+    data = clips()
+    x = np.stack([data.train_clip(i, np.random.default_rng(i)) for i in range(len(data))])
+    return loss_and_gradient(net, x, data.labels)[0]
+
+
+def test_downpour_with_one_replica_is_sgd_bit_for_bit(tmp_path):
+    """Downpour with one replica = SGD (bit for bit), in four processes; its checkpoint is an ordinary one."""
+    plain, net = build(CONFIG, 1), build(CONFIG, 1)
+    with threadpool_limits(1, "blas"):
+        history = train(plain, clips(), SETTINGS, folder=tmp_path / "plain", progress=False)
+    result = quiet(net, SETTINGS, Downpour(1, 3, fetch=1, push=1), tmp_path / "run")
+    assert flatten(net.params).tobytes() == flatten(plain.params).tobytes()
+    assert result["staleness"] == {0: 3 * 18}
+    assert [r["loss"] for r in result["history"]] == [r["loss"] for r in history]
+    ours, theirs = (load(tmp_path / name / "checkpoint.npz") for name in ("run", "plain"))
+    assert flatten(ours.velocity).tobytes() == flatten(theirs.velocity).tobytes()
+    assert (ours.steps, ours.epoch) == (theirs.steps, theirs.epoch) == (18, 3)
+
+
+class Killer(threading.Thread):
+    """Waits until the run's log holds `after` steps, then kills the newest process of the actor by SIGKILL."""
+
+    def __init__(self, log, kind, number, after):
+        super().__init__()
+        self.log, self.kind, self.number, self.after, self.killed = log, kind, number, after, None
+
+    def run(self):
+        for _ in range(600):
+            records = read_log(self.log) if self.log.exists() else []
+            if sum(r["event"] == "step" for r in records) >= self.after:
+                pids = [r["pid"] for r in records if r["event"] == "started" and r.get(self.kind) == self.number]
+                os.kill(pids[-1], signal.SIGKILL)
+                self.killed = pids[-1]
+                return
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("kind", ["replica", "shard"])
+def test_a_killed_process_comes_back_and_training_converges(kind, tmp_path):
+    """SIGKILL in mid-run: the actor is started again, the log says what was lost, the loss comes down all the same."""
+    net, log = build(CONFIG, 1), tmp_path / "run" / "log.jsonl"
+    start = loss_of(net)
+    killer = Killer(log, kind, 1, after=60)
+    killer.start()
+    d = Downpour(2, 2, fetch=2, push=2, keep=10)
+    result = quiet(net, LONG, d, tmp_path / "run", test=None)
+    killer.join()
+    assert killer.killed is not None
+    records = read_log(log)
+    assert loss_of(net) < 0.3 * start
+    steps = sum(r["event"] == "step" for r in records)
+    lost = [r for r in records if r["event"] == "lost"]
+    if kind == "replica":
+        assert [r["replica"] for r in records if r["event"] == "died"] == [1]
+        again = [r for r in records if r["event"] == "started" and r.get("replica") == 1]
+        assert len(again) == 2 and again[1]["pid"] != killer.killed and again[1]["step"] > 0
+        assert steps == 360  # steps that it had not pushed were made again
+    else:
+        (back,) = [r for r in records if r["event"] == "restored"]
+        assert back["shard"] == 1 and back["version"] % 10 == 0  # its last checkpoint: nothing before is lost
+        for r in lost:
+            assert r["shard"] == 1 and r["first"] >= back["done"][r["replica"]]
+        count = sum(r["end"] - r["first"] for r in lost)
+        assert 0 < count <= 2 * (d.keep + 8)  # since the checkpoint, and while the shard was away
+        updates = sum(result["staleness"].values())  # in both shards, of two steps each
+        assert updates == (360 + 360 - count) / 2
+
+
+def test_a_stopped_run_goes_on(tmp_path):
+    """Ctrl-C saves the shards; the resumed run does the rest, and another number of replicas is refused."""
+    net, folder = build(CONFIG, 1), tmp_path / "run"
+    log = folder / "log.jsonl"
+
+    def interrupt():
+        for _ in range(600):
+            if log.exists() and log.read_bytes().count(b'"step"') >= 40:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.05)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    d = Downpour(2, 2, fetch=2, push=2, keep=10)
+    with pytest.raises(KeyboardInterrupt, match="run again with resume"):
+        quiet(net, LONG, d, folder)
+    with pytest.raises(FileExistsError, match="resume that run"):
+        quiet(net, LONG, d, folder)
+    result = quiet(build(CONFIG, 1), LONG, d, folder, resume=True)
+    steps = [r for r in read_log(log) if r["event"] == "step"]
+    assert sum(result["staleness"].values()) >= 2 * 180 * 0.95 and len(steps) <= 360
+    assert load(folder / "checkpoint.npz").epoch == 60
+
+
+def test_an_error_in_a_replica_is_the_drivers_error(tmp_path):
+    settings = Settings(**{**vars(SETTINGS), "lr": 1e20, "clip_norm": None})
+    with pytest.raises(FloatingPointError, match="has diverged"):
+        quiet(build(CONFIG, 1), settings, Downpour(1, 1, 1, 1), tmp_path / "run")
+
+
+def test_the_command_line_trains_with_replicas(tmp_path, capsys):
+    data = clips(60)
+    save_features(tmp_path / "f.npz", data.feat, data.labels + 1, np.arange(60) >= 44)
+    args = ["train", str(tmp_path / "f.npz"), "--out", str(tmp_path / "run"), "--head", "conv", "--fc", "12"]
+    how = ["--downpour", "--replicas", "2", "--shards", "2", "--fetch", "1", "--push", "1", "--warm", "3"]
+    assert main([*args, *how, "--epochs", "5", "--batch", "8"]) == 0
+    out = capsys.readouterr().out
+    assert "staleness: 0:" in out and "video Hit@1" in out
+    assert main([*args, *how]) == 1
+    assert "exists: resume" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "run" / "checkpoint.npz"), str(tmp_path / "f.npz")]) == 0
+
+
+def test_without_ray_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install -e "\.\[ray\]"'):
+        quiet(build(CONFIG, 1), SETTINGS, Downpour(), tmp_path / "run")
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"

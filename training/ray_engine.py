@@ -1,0 +1,274 @@
+"""Downpour SGD on Ray: one actor a replica, one a shard; Ray starts them again when they die.
+
+    snippets train DATA --downpour --replicas 4 --shards 4 --fetch 5 --push 5 [--address HEAD:6379]
+
+A shard that comes back goes on from its last checkpoint in OUT/shards, which on several hosts must be a folder that
+all of them see; pushes since then are lost and the log says which. A replica that comes back asks the shards how far it
+had got; gradients that it had not pushed are lost. What crosses the network are the requests of training/downpour.py.
+"""
+
+import os
+import platform
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from nets.frames import usable_cores
+from training.checkpoint import Checkpoint, load_into, save
+from training.downpour import Ask, Downpour, Job, Push, Take, Wait, replica
+from training.evaluate import evaluate
+from training.flat import flatten, views
+from training.log import Log
+from training.loop import Settings
+from training.shard import Shard
+
+PATIENCE = 60  # seconds that a replica waits for a shard that is being started again
+IN_FLIGHT = 2  # pushes that may be on their way; a replica that is faster than the shards waits for the third
+
+
+class Located:
+    """An actor that says where it runs, for the log and for whoever wants to kill it."""
+
+    def where(self):
+        return {"host": platform.node(), "pid": os.getpid()}
+
+
+class ShardActor(Located):
+    """A `Shard` that restores itself from its checkpoint, if there is one, and writes the next every `keep` updates."""
+
+    def __init__(self, job, index, path):
+        job = import_ray().get(job[0])
+        self.shard, self.path = Shard(job, index), Path(path)
+        if self.path.exists():
+            self.shard.restore(self.path)
+        else:
+            self.shard.save(self.path)  # so that a shard that dies at once is missed, too
+        self.keep = job.downpour.keep
+
+    def push(self, *args):
+        before = self.shard.opt.steps
+        self.shard.push(*args)
+        if self.shard.opt.steps > before and self.shard.opt.steps % self.keep == 0:
+            self.shard.save(self.path)
+
+    def call(self, name, *args):
+        """fetch, join, leave, progress, report, finish: see `Shard`; state: below."""
+        return getattr(self if name == "state" else self.shard, name)(*args)
+
+    def state(self):
+        """Parameters, momenta, version and staleness, after a checkpoint of them."""
+        self.shard.save(self.path)
+        velocity = flatten(self.shard.opt.velocity, self.shard.vector.copy())
+        return self.shard.vector, velocity, self.shard.opt.steps, dict(self.shard.staleness)
+
+
+class ReplicaActor(Located):
+    """Carries out what a replica asks for."""
+
+    def __init__(self, job, me, shards):
+        self.job, self.me, self.shards = import_ray().get(job[0]), me, shards
+        job = self.job
+        self.ranges = [job.range(i) for i in range(job.downpour.shards)]
+        threadpool_limits(max(1, usable_cores() // job.downpour.replicas), "blas")
+
+    def run(self, stop=None):
+        """Steps up to `stop`, from where the shards say that this replica had got."""
+        ray = import_ray()
+        steps = replica(self.job, self.me, self.progress(), stop)
+        answer, asked, sent, step = None, [], [], 0
+        while True:
+            try:
+                request = steps.send(answer)
+            except StopIteration:
+                if sent:
+                    ray.wait(sent, num_returns=len(sent))
+                return
+            answer = None
+            if isinstance(request, Ask):
+                step = request.step
+                asked = [shard.call.remote("fetch", self.me, step) for shard in self.shards]
+            elif isinstance(request, Take):
+                waits = zip(self.shards, asked, strict=True)
+                answer = [patient(shard, "fetch", self.me, step, asked=ref) for shard, ref in waits]
+            elif isinstance(request, Push):
+                for i, (a, b) in enumerate(self.ranges):
+                    records = request.records if i == 0 else ()
+                    push = (self.me, request.first, request.end, request.gradient[a:b], request.norm)
+                    sent.append(self.shards[i].push.remote(*push, request.versions[i], records))
+                over = len(sent) - IN_FLIGHT * len(self.shards)
+                if over > 0:  # whether they arrived is not asked: a shard notices what is missing
+                    _, sent = ray.wait(sent, num_returns=over)
+            elif isinstance(request, Wait):
+                time.sleep(0.01)
+
+    def progress(self):
+        """Steps of this replica that some shard has seen."""
+        return max(patient(shard, "progress", self.me) for shard in self.shards)
+
+
+def import_ray():
+    """Ray with its usage reports off. ModuleNotFoundError says how to install it."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        import ray
+    except ImportError as error:
+        raise ModuleNotFoundError(f'Downpour SGD needs Ray: pip install -e ".[ray]" ({error})') from error
+    return ray
+
+
+def patient(shard, name, *args, asked=None):
+    """What a shard answers; while it is being started again, asks again."""
+    ray, until = import_ray(), time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ray.get(shard.call.remote(name, *args) if asked is None else asked)
+        except ray.exceptions.RayActorError as error:
+            if time.monotonic() > until:
+                raise OSError(f"a shard has not come back within {PATIENCE} s ({error})") from error
+        asked = None
+        time.sleep(0.1)
+
+
+def means(sums):
+    return {"loss": sums["loss"] / sums["weight"], "accuracy": sums["hits"] / sums["clips"]}
+
+
+class Run:
+    """The driver: starts the actors, waits, starts a replica's work again after its death, keeps the log."""
+
+    def __init__(self, job, folder, log, bar):
+        self.ray, self.job, self.log, self.bar = import_ray(), job, log, bar
+        self.sums = {}  # epoch -> sums of its steps
+        d, self.sent = job.downpour, [self.ray.put(job)]  # kept: an actor that is started again reads it again
+        actor = dict(num_cpus=0, max_restarts=-1, max_task_retries=0, scheduling_strategy="SPREAD")
+        shard, worker = (self.ray.remote(**actor)(kind) for kind in (ShardActor, ReplicaActor))
+        paths = [str((folder / "shards" / f"{i}.npz").absolute()) for i in range(d.shards)]
+        self.shards = [shard.remote(self.sent, i, path) for i, path in enumerate(paths)]
+        self.replicas = [worker.remote(self.sent, me, self.shards) for me in range(d.replicas)]
+        for kind in ("shard", "replica"):
+            for i, actor in enumerate(getattr(self, f"{kind}s")):
+                log.write({"event": "started", kind: i, **self.ray.get(actor.where.remote())})
+
+    def go(self, who, stop=None):
+        """Let these replicas work until each has done `stop` of its steps, or all of them."""
+        for me in who:
+            for shard in self.shards:
+                patient(shard, "join", me, max(patient(shard, "progress", me) for shard in self.shards))
+        running = {self.replicas[me].run.remote(stop): me for me in who}
+        while running:
+            ready, _ = self.ray.wait(list(running), timeout=0.2)
+            for ref in ready:
+                me = running.pop(ref)
+                try:
+                    self.ray.get(ref)
+                except self.ray.exceptions.RayActorError:
+                    self.log.write({"event": "died", "replica": me})
+                    running[self.again(me, stop)] = me
+                except self.ray.exceptions.RayTaskError as error:
+                    raise error.cause from None
+                else:
+                    for shard in self.shards:
+                        patient(shard, "leave", me)
+            self.report()
+
+    def again(self, me, stop):
+        """Set a replica to work that Ray has started again, or is about to."""
+        while True:
+            try:
+                where = self.ray.get(self.replicas[me].where.remote())
+            except self.ray.exceptions.RayActorError:
+                time.sleep(0.1)
+                continue
+            step = max(patient(shard, "progress", me) for shard in self.shards)
+            self.log.write({"event": "started", "replica": me, **where, "step": step})
+            return self.replicas[me].run.remote(stop)
+
+    def report(self):
+        """What the shards have to tell goes into the log; a shard that is down tells it later."""
+        for i, shard in enumerate(self.shards):
+            try:
+                told = self.ray.get(shard.call.remote("report"))
+            except self.ray.exceptions.RayActorError:
+                continue
+            for event in told["events"]:
+                self.log.write(event)
+            for record in told["records"]:
+                sums = self.sums.setdefault(record["epoch"], dict.fromkeys(("loss", "weight", "hits", "clips"), 0))
+                for key in sums:
+                    sums[key] += record[key]
+                here = {"replica": record["replica"], "epoch": record["epoch"] + 1}
+                self.log.write({"event": "step", **here, **means(record)})
+            if i == 0:
+                self.bar.update(sum(told["done"]) - self.bar.n)
+
+    def finish(self):
+        """All shards' states, each after its last checkpoint: vector, velocity, version, staleness."""
+        for shard in self.shards:
+            patient(shard, "finish")
+        self.report()
+        return [patient(shard, "state") for shard in self.shards]
+
+    def stop(self):
+        for actor in self.replicas + self.shards:
+            self.ray.kill(actor)
+
+
+def downpour(
+    net, dataset, settings=None, downpour=None, *, folder, resume=False, address=None,
+    test=None, config=None, fold=None, data=None, progress=True,
+):  # fmt: skip
+    """Trains `net` in place; returns a dict: history, staleness (Counter), test (a `Result` or None).
+
+    settings, downpour    `training.loop.Settings` and `training.downpour.Downpour`
+    folder                gets checkpoint.npz, log.jsonl and shards/; resume goes on from the shards' checkpoints there
+    address               of a Ray cluster, HEAD:6379; None: Ray on this machine, or the one already connected to
+    test, config, fold, data    as in `training.loop.train`
+    """
+    s, folder = settings or Settings(), Path(folder)
+    job = Job(net, dataset, s, downpour or Downpour())
+    d = job.downpour
+    old = [path for path in (folder / "checkpoint.npz", folder / "shards" / "0.npz") if path.exists()]
+    if old and not resume:
+        raise FileExistsError(f"{old[0]} exists: resume that run, or choose another folder")
+    if resume and not (folder / "shards" / "0.npz").exists():
+        raise FileNotFoundError(f"cannot resume: there is no {folder / 'shards' / '0.npz'}")
+    ray = import_ray()
+    ours = not ray.is_initialized()
+    if ours:
+        quiet = dict(log_to_driver=False, logging_level="ERROR")
+        local = {} if address else dict(include_dashboard=False)
+        ray.init(address=address or "local", **quiet, **local)
+    run, bar = None, tqdm(total=job.total, desc=f"{d.replicas} replicas, {d.shards} shards", disable=not progress)
+    try:
+        with bar, Log(folder / "log.jsonl", keep=float("inf") if resume else 0) as log:
+            run = Run(job, folder, log, bar)
+            try:
+                if d.warm:
+                    run.go([0], stop=d.warm)
+                run.go(range(d.replicas))
+            except KeyboardInterrupt:
+                for shard in run.shards:
+                    patient(shard, "state")  # which saves it
+                raise KeyboardInterrupt(f"stopped; the shards are saved in {folder}: run again with resume") from None
+            vectors, velocities, versions, staleness = zip(*run.finish(), strict=True)
+            history = [{"epoch": epoch + 1, **means(sums)} for epoch, sums in sorted(run.sums.items())]
+            stale = sum(map(Counter, staleness), Counter())
+            log.write({"event": "finished", "versions": list(versions), "staleness": dict(sorted(stale.items()))})
+    finally:
+        if run is not None:
+            run.stop()
+        if ours:
+            ray.shutdown()
+    load_into(job.trained(), views(np.concatenate(vectors), job.trained()))
+    velocity = views(np.concatenate(velocities), job.trained())
+    about = (config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset))
+    save(folder / "checkpoint.npz", Checkpoint(
+        net.params, velocity, *about, epoch=s.epochs, steps=job.total, history=history,
+    ))  # fmt: skip
+    result = evaluate(net, test, batch=s.batch, mode=s.inference, seed=s.seed) if test is not None else None
+    return {"history": history, "staleness": stale, "test": result}

@@ -33,6 +33,8 @@ from training.objective import split_frozen
 from training.sgd import gradient_norm, multiplier
 from training.shard import RULES, optimiser
 
+IN_FLIGHT = 2  # pushes of a replica that may be on their way; with a third it waits, lest they pile up at slow shards
+
 
 @dataclass(frozen=True)
 class Downpour:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from nets.frames import usable_cores
 from training.checkpoint import Checkpoint, load_into, save
-from training.downpour import Ask, Downpour, Job, Push, Take, Wait, replica
+from training.downpour import IN_FLIGHT, Ask, Downpour, Job, Push, Take, Wait, replica
 from training.evaluate import evaluate
 from training.flat import flatten, views
 from training.log import Log
@@ -28,7 +28,6 @@ from training.loop import Settings
 from training.shard import Shard
 
 PATIENCE = 60  # seconds that a replica waits for a shard that is being started again
-IN_FLIGHT = 2  # pushes that may be on their way; a replica that is faster than the shards waits for the third
 
 
 class Located:

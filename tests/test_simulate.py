@@ -1,0 +1,105 @@
+"""The simulated clock: the same training as everywhere else, and times that can be worked out by hand."""
+
+import numpy as np
+import pytest
+from test_downpour import CONFIG, SETTINGS, clips
+
+from nets.zoo import build
+from training.downpour import Downpour, Job
+from training.flat import flatten
+from training.loop import Settings, train
+from training.simulate import Cluster, Simulation, synchronous
+
+
+def job(d, **settings):
+    return Job(build(CONFIG, 1), clips(), Settings(**{**vars(SETTINGS), **settings}), d)
+
+
+STEADY = Cluster(compute=0.1, spread=0.0, latency=0.001, bandwidth=1e5, apply=1e-6)
+
+
+def trained(job):
+    return flatten(job.trained())
+
+
+def test_one_simulated_replica_is_sgd_bit_for_bit():
+    """Downpour with one replica = SGD (bit for bit), on simulated time; and its time is the sum of its parts."""
+    plain = build(CONFIG, 1)
+    train(plain, clips(), SETTINGS, progress=False)
+    one = job(Downpour(1, 1, 1, 1))
+    trace = Simulation(one, STEADY).run()
+    assert trained(one).tobytes() == flatten(plain.params).tobytes()
+    n = trained(one).size
+    fetch, push = 2 * 0.001 + 4 * n / 1e5, 0.001 + 4 * n / 1e5 + 1e-6 * n
+    # the next fetch reaches the shard before the push has been served and waits behind it
+    step = 0.1 + push + 4 * n / 1e5 + 0.001
+    assert trace.time[0] == pytest.approx(fetch + 0.1 + push)
+    assert trace.time[-1] == pytest.approx(trace.time[0] + 17 * step)
+    assert trace.staleness == {0: 18} and trace.samples[-1] == 3 * 44
+
+
+def test_one_synchronous_rank_is_sgd_bit_for_bit():
+    plain, one = build(CONFIG, 1), job(Downpour(1, 1))
+    train(plain, clips(), SETTINGS, progress=False)
+    trace = synchronous(one, STEADY)
+    assert trained(one).tobytes() == flatten(plain.params).tobytes()
+    assert trace.time[-1] == pytest.approx(18 * (0.1 + 1e-6 * trained(one).size))
+
+
+def test_one_seed_one_run_and_every_batch_arrives():
+    d, cluster = Downpour(5, 3, 2, 2), Cluster(spread=0.5, chance=1)
+    runs = [job(d) for _ in range(2)]
+    traces = [Simulation(run, cluster).run() for run in runs]
+    assert trained(runs[0]).tobytes() == trained(runs[1]).tobytes() and traces[0].time == traces[1].time
+    assert traces[0].samples[-1] == 3 * 44 and not traces[0].events
+    assert sorted(traces[0].time) == traces[0].time
+    other = Simulation(job(d), Cluster(spread=0.5, chance=2)).run()
+    assert other.time != traces[0].time
+
+
+def test_staleness_grows_with_the_replicas():
+    """With R equal replicas that fetch and push every step, R - 1 updates come between a fetch and its push."""
+    for R in (2, 6):
+        trace = Simulation(job(Downpour(R, 2, 1, 1), epochs=20), Cluster(spread=0.1)).run()
+        mean = sum(k * n for k, n in trace.staleness.items()) / sum(trace.staleness.values())
+        assert mean == pytest.approx(R - 1, rel=0.1)
+
+
+def test_cores_and_slow_shards_limit_the_throughput():
+    base = Cluster(compute=0.1, spread=0.0, latency=0.0, bandwidth=1e12, apply=0.0)
+    rate = {}
+    for name, cluster in {
+        "free": base,
+        "cores": Cluster(**{**vars(base), "cores": 2}),
+        "shards": Cluster(**{**vars(base), "bandwidth": 1e5}),
+    }.items():
+        rate[name] = Simulation(job(Downpour(6, 1, 1, 1), epochs=6, batch=4), cluster).run().throughput
+    assert rate["free"] == pytest.approx(6 * 4 / 0.1, rel=0.03)
+    assert rate["cores"] == pytest.approx(2 * 4 / 0.1, rel=0.03)
+    n = trained(job(Downpour())).size
+    assert rate["shards"] == pytest.approx(4 / (2 * 4 * n / 1e5), rel=0.1)  # a fetch and a push a step, one link
+
+
+def test_deaths_cost_time_and_are_told():
+    d = Downpour(4, 2, 2, 2, keep=5)
+    steady = Simulation(job(d, epochs=20, decay=0.97), Cluster()).run()
+    run = job(d, epochs=20, decay=0.97)
+    trace = Simulation(run, Cluster(mtbf=3.0, restart=1.0, chance=3)).run()
+    kinds = {event["event"] for event in trace.events}
+    assert kinds == {"died", "restored", "lost"}
+    assert trace.time[-1] > steady.time[-1] and np.isfinite(trained(run)).all()
+    assert np.mean(trace.loss[-20:]) < 0.5 * np.mean(trace.loss[:20])
+    stopped = synchronous(job(d, epochs=20, decay=0.97), Cluster(mtbf=30.0, restart=1.0, chance=3))
+    assert stopped.events and stopped.time[-1] > synchronous(job(d, epochs=20, decay=0.97), Cluster()).time[-1]
+
+
+def test_a_warm_start_delays_the_others():
+    trace = Simulation(job(Downpour(3, 2, 1, 1, warm=6)), STEADY).run()
+    assert trace.staleness[0] >= 2 * 6 and trace.samples[-1] == 3 * 44
+
+
+def test_the_synchronous_step_waits_for_the_slowest():
+    d = Downpour(9, 1)
+    slow = synchronous(job(d), Cluster(spread=0.5, latency=0.0, bandwidth=1e12, apply=0.0))
+    rate = slow.throughput / (9 * 8 / 0.1)
+    assert 0.3 < rate < 0.65  # the largest of nine draws at sigma 0.5 is about exp(0.74) times the median

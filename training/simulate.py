@@ -1,0 +1,298 @@
+r"""Downpour SGD and synchronous training on simulated time: the same replicas and shards, a clock that only counts.
+
+Every gradient is really computed, by the code of training/downpour.py; how long it would have taken, and how long what
+it sent was under way, is drawn from a `Cluster`. Events lie in a queue by their time. A shard serves one request after
+the other; a replica goes on when its answer is there; a process may die and come back. From one seed, one run.
+
+    fetch    latency, wait for the shard, bytes / bandwidth, latency
+    push     latency, wait for the shard, bytes / bandwidth + apply * numbers; the replica does not wait
+    compute  lognormal around `compute`, after a free core where replicas outnumber the cores
+
+The synchronous run takes R batches a step, adds their gradients and multiplies lr by `boost`; a step takes as long as
+the slowest of R draws and a ring all-reduce, 2 (R - 1) / R * bytes / bandwidth + 2 (R - 1) * latency.
+"""
+
+import heapq
+import math
+import tempfile
+from collections import Counter
+from copy import deepcopy
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from nets.options import option
+from training.downpour import IN_FLIGHT, Ask, Compute, Job, Push, Take, Wait, backward, replica
+from training.flat import views
+from training.loop import DROPOUT, gradient
+from training.objective import split_frozen
+from training.sgd import SGD, exponential
+from training.shard import Shard
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a simulated machine takes how long for; the defaults are made up, `training.measure` measures real ones."""
+
+    compute: float = option(0.1, "seconds a gradient, the median")
+    spread: float = option(0.1, "sigma of its logarithm")
+    cores: int = option(0, "gradients that can be computed at once; 0: each replica has a machine of its own")
+    latency: float = option(0.0005, "seconds that a message takes besides its bytes")
+    bandwidth: float = option(1e9, "bytes a second of a shard's link")
+    apply: float = option(2e-9, "seconds a parameter that an update takes")
+    grow: float = option(1.0, "factor on the bytes: as if the model had so many times the parameters")
+    mtbf: float = option(0.0, "seconds between two deaths of one process, on average; 0: none dies")
+    restart: float = option(2.0, "seconds until a dead process is back")
+    chance: int = option(0, "seed of all that is drawn")
+
+
+@dataclass
+class Trace:
+    """What a simulated run has done: seconds, loss a clip and staleness along the way."""
+
+    name: str
+    time: list = field(default_factory=list)  # when each step's gradient arrived
+    samples: list = field(default_factory=list)  # clips seen by then
+    loss: list = field(default_factory=list)  # of that step's batch
+    staleness: Counter = field(default_factory=Counter)
+    events: list = field(default_factory=list)
+
+    def add(self, now, record):
+        self.time.append(now)
+        self.samples.append(record["clips"] + (self.samples[-1] if self.samples else 0))
+        self.loss.append(record["loss"] / record["weight"])
+
+    @property
+    def throughput(self):
+        """Clips a second."""
+        return self.samples[-1] / self.time[-1]
+
+    def smooth(self, width):
+        """time, samples, loss, each averaged over `width` steps."""
+        n = max(1, len(self.loss) // width)
+        return [np.array([part.mean() for part in np.array_split(v, n)]) for v in (self.time, self.samples, self.loss)]
+
+    def reached(self, loss, width):
+        """Seconds and clips until the smoothed loss was first at or below `loss`; NaN if never."""
+        time, samples, value = self.smooth(width)
+        return next(((t, c) for t, c, v in zip(time, samples, value, strict=True) if v <= loss), (math.nan, math.nan))
+
+
+class Simulation:
+    """Downpour SGD on a `Cluster`; `run` returns a Trace and leaves the trained parameters in the job's net."""
+
+    def __init__(self, job, cluster):
+        self.job, self.cluster, d = job, cluster, job.downpour
+        self.rng, self.now, self.events, self.order = np.random.default_rng(cluster.chance), 0.0, [], count()
+        self.shards = [Shard(job, i) for i in range(d.shards)]
+        self.ranges = [job.range(i) for i in range(d.shards)]
+        self.free = [0.0] * d.shards  # when each shard has served what has reached it
+        self.back = [0.0] * d.shards  # when a dead shard is back
+        self.cores = [0.0] * min(cluster.cores or d.replicas, d.replicas)  # when each has done its work
+        self.workers = [Worker(self, me) for me in range(d.replicas)]
+        self.trace = Trace(f"{d.replicas} replicas")
+
+    def at(self, when, what, *args):
+        heapq.heappush(self.events, (when, next(self.order), what, args))
+
+    def run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.folder = Path(folder)
+            for shard in self.shards:
+                shard.save(self.folder / f"{shard.index}.npz")
+            self.workers[0].start(self.job.downpour.warm or None)
+            if not self.job.downpour.warm:
+                self.others()
+            if self.cluster.mtbf:
+                for process in (*self.workers, *self.shards):
+                    self.at(self.rng.exponential(self.cluster.mtbf), self.die, process)
+            while self.events and not all(worker.finished for worker in self.workers):
+                self.now, _, what, args = heapq.heappop(self.events)
+                what(*args)
+            while self.events:  # pushes on their way
+                self.now, _, what, args = heapq.heappop(self.events)
+                if what == self.serve:
+                    what(*args)
+        for shard in self.shards:
+            shard.finish()
+            self.trace.staleness += shard.staleness
+            self.trace.events += shard.report()["events"]
+        vector = np.concatenate([shard.vector for shard in self.shards])
+        for key, a in views(vector, self.job.trained()).items():
+            self.job.net.params[key][...] = a
+        return self.trace
+
+    def others(self):
+        for worker in self.workers:
+            if not worker.started:
+                worker.start()
+
+    def send(self, i, bytes, numbers, what, *args):
+        """A message to shard i, which does what(i, *args) when it has served all that came before."""
+        c = self.cluster
+        work = c.grow * (bytes / c.bandwidth + c.apply * numbers)
+        self.free[i] = max(self.free[i], self.now + c.latency) + work
+        self.at(self.free[i], self.serve, what, i, *args)
+
+    def serve(self, what, i, *args):
+        what(i, *args)
+
+    def compute(self, worker):
+        """When a gradient that the worker begins now is done."""
+        core = min(range(len(self.cores)), key=self.cores.__getitem__)
+        took = self.cluster.compute * math.exp(self.cluster.spread * self.rng.standard_normal())
+        self.cores[core] = max(self.now, self.cores[core]) + took
+        return self.cores[core]
+
+    def die(self, process):
+        """A worker loses what it has not pushed, a shard goes back to its checkpoint."""
+        if isinstance(process, Worker):
+            if not process.started or process.finished:
+                return
+            process.life += 1  # whatever is still under way to it belongs to the old one
+            self.trace.events.append({"event": "died", "replica": process.me, "time": self.now})
+            self.at(self.now + self.cluster.restart, process.start, process.stop)
+        else:
+            i = process.index
+            self.back[i] = self.now + self.cluster.restart
+            self.shards[i].restore(self.folder / f"{i}.npz")
+        self.at(self.now + self.rng.exponential(self.cluster.mtbf), self.die, process)
+
+    def pushed(self, i, worker, life, request):
+        """A push has been served by shard i, or was lost because the shard is dead."""
+        self.at(self.now + self.cluster.latency, worker.confirmed, life)
+        if self.now < self.back[i]:
+            return
+        (a, b), shard = self.ranges[i], self.shards[i]
+        before = shard.opt.steps
+        args = (worker.me, request.first, request.end, request.gradient[a:b], request.norm, request.versions[i])
+        shard.push(*args, request.records if i == 0 else ())
+        if shard.opt.steps > before and shard.opt.steps % self.job.downpour.keep == 0:
+            shard.save(self.folder / f"{i}.npz")
+        if i == 0:
+            told = shard.report()
+            self.trace.events += told["events"]
+            for record in told["records"]:
+                self.trace.add(self.now, record)
+
+    def fetched(self, i, worker, life, step):
+        if self.now < self.back[i]:  # asked again until the shard is back
+            self.at(self.back[i], self.serve, self.fetched, i, worker, life, step)
+            return
+        answer = self.shards[i].fetch(worker.me, step)
+        self.at(self.now + self.cluster.latency, worker.answered, life, i, answer)
+
+
+class Worker:
+    """One replica: its generator, what it waits for, and which life it is in."""
+
+    def __init__(self, world, me):
+        self.world, self.me, self.life, self.started, self.finished = world, me, 0, False, False
+        self.stop = None
+
+    def start(self, stop=None):
+        world, self.started = self.world, True
+        start = max(shard.progress(self.me) for shard in world.shards)
+        for shard in world.shards:
+            shard.join(self.me, start)
+        job = Job(deepcopy(world.job.net), world.job.dataset, world.job.settings, world.job.downpour)
+        self.steps, self.stop = replica(job, self.me, start, stop), stop
+        self.asked, self.answers, self.taking, self.in_flight, self.held = 0, [], False, 0, False
+        self.go(self.life)
+
+    def go(self, life, answer=None):
+        """Carry out requests until one has to be waited for."""
+        world, c = self.world, self.world.cluster
+        if life != self.life:
+            return
+        while True:
+            try:
+                request = self.steps.send(answer)
+            except StopIteration:
+                if self.stop is not None:
+                    self.start()
+                    world.others()
+                    return
+                self.finished = True
+                for shard in world.shards:
+                    shard.leave(self.me)
+                return
+            answer = None
+            if isinstance(request, Ask):
+                self.answers = [None] * len(world.shards)
+                for i, (a, b) in enumerate(world.ranges):
+                    size = (b - a) * world.shards[i].vector.itemsize
+                    world.send(i, size, 0, world.fetched, self, life, request.step)
+            elif isinstance(request, Take):
+                self.taking = True
+                if None in self.answers:
+                    return
+                answer, self.taking = self.answers, False
+            elif isinstance(request, Compute):
+                world.at(world.compute(self), self.go, life)
+                return
+            elif isinstance(request, Push):
+                for i, (a, b) in enumerate(world.ranges):
+                    size = (b - a) * world.shards[i].vector.itemsize
+                    world.send(i, size, b - a, world.pushed, self, life, request)
+                self.in_flight += len(world.ranges)
+                if self.in_flight > IN_FLIGHT * len(world.ranges):
+                    self.held = True
+                    return
+            elif isinstance(request, Wait):
+                world.at(world.now + max(0.01, c.latency), self.go, life)
+                return
+
+    def answered(self, life, i, answer):
+        if life == self.life:
+            self.answers[i] = answer
+            if self.taking and None not in self.answers:
+                self.taking = False
+                self.go(life, self.answers)
+
+    def confirmed(self, life):
+        if life == self.life:
+            self.in_flight -= 1
+            if self.held and self.in_flight <= IN_FLIGHT * len(self.world.ranges):
+                self.held = False
+                self.go(life)
+
+
+def synchronous(job, cluster, boost=1.0):
+    """The same number of batches, R a step and lr times `boost`: a Trace; the trained parameters stay in the job's net.
+
+    A death costs `restart` and all the work since the last of the checkpoints, one every `keep` steps.
+    """
+    s, c, d, R = job.settings, cluster, job.downpour, job.downpour.replicas
+    frozen, net = split_frozen(job.net, s.groups)
+    rate = exponential(s.lr * boost, s.decay, every=job.per_epoch / R)
+    opt = SGD(job.net.params, rate, s.momentum, s.weight_decay, s.clip_norm, s.groups, s.decay_biases)
+    rng, trace = np.random.default_rng(c.chance), Trace(f"{R} synchronous, lr x {boost:g}")
+    bytes = c.grow * sum(a.nbytes for a in opt.params.values())
+    talk = 2 * (R - 1) / R * bytes / c.bandwidth + 2 * (R - 1) * c.latency
+    turns = math.ceil(R / (c.cores or R))  # R gradients on so many cores
+    now = kept = 0.0
+    for step, first in enumerate(range(0, job.total, R)):
+        numbers, total, records = range(first, min(first + R, job.total)), None, []
+        for n in numbers:
+            epoch, at = divmod(n, job.per_epoch)
+            x, labels, _ = job.batch(n)
+            draw = np.random.default_rng([s.seed, epoch, at, DROPOUT])
+            record, grads = gradient(net, frozen, x, labels, draw, s, len(x), backward, len(job.dataset.classes))
+            grads = opt.trained(grads)
+            total = grads if total is None else {key: total[key] + g for key, g in grads.items()}
+            records.append(record)
+        opt.step({key: g / len(numbers) for key, g in total.items()})
+        took = turns * c.compute * math.exp(c.spread * rng.standard_normal(R).max()) + talk
+        took += c.apply * c.grow * sum(a.size for a in opt.params.values())
+        if c.mtbf and rng.random() < 1 - math.exp(-R * took / c.mtbf):
+            took += c.restart + now - kept
+            trace.events.append({"event": "died", "time": now})
+        now += took
+        if (step + 1) % d.keep == 0:
+            kept = now
+        for record in records:
+            trace.add(now, record)
+    return trace

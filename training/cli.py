@@ -9,12 +9,13 @@ from pathlib import Path
 from nets.googlenet import VARIANTS
 from nets.options import add_options
 from nets.zoo import HEADS, TOWERS, NetConfig
-from training import commands, device, importing
+from training import commands, device, importing, scale_commands
 from training.bench import PEERS
 from training.downpour import Downpour
 from training.evaluate import MODES
 from training.loop import Settings
 from training.predictions import SIDES
+from training.simulate import Cluster
 from training.sources import DataSettings
 from training.sync import MENDABLE
 
@@ -204,6 +205,27 @@ def parser():
     p.add_argument("--json", metavar="FILE", help="write the machine and all rows there")
     p.add_argument("--clips", metavar="FOLDER", help="real videos for the row decode-real (default: no such row)")
     p.add_argument("--quick", action="store_true", help="everything in tiny and once: whether it runs, not how fast")
+
+    p = command("scaling", scale_commands.run_scaling, "time a synchronous step; under mpiexec, on many ranks: a table's row")
+    p.add_argument("--batch", type=int, default=16, help="clips a step, of all ranks together")
+    p.add_argument("--classes", type=int, default=101, help="K")
+    p.add_argument("--seed", type=int, default=0, help="of weights and clips")
+    p.add_argument("--repeat", type=int, default=9, help="repetitions, of which the median is told")
+    add_options(p, NetConfig, "network", frames=1)
+
+    p = command("simulate", scale_commands.run_simulate, "Downpour SGD on simulated time, beside synchronous training")
+    p.add_argument("data", help="folder of videos, or features.npz")
+    p.add_argument("--out", default="runs/simulate", help="folder for simulate.json and simulate.png")
+    p.add_argument("--counts", type=int, nargs="+", default=[1, 10, 50], help="numbers of replicas, one run each")
+    p.add_argument("--momenta", type=float, nargs="*", default=[], help="values of momentum to try for each of them")
+    p.add_argument("--init", metavar="CHECKPOINT", help="start from the parameters that fit")
+    p.add_argument("--measure", action="store_true", help="take this machine's costs, with Ray, instead of those below")
+    p.add_argument("--real", action="store_true", help="run it on Ray, too, and compare (implies --measure)")
+    add_data(p)
+    for kind, title in ((DataSettings, "pixels"), (Cluster, "cluster"), (Downpour, "Downpour SGD")):
+        add_options(p, kind, title)
+    add_options(p, NetConfig, "network", frames=None)
+    add_options(p, Settings, "training")
 
     command("doctor", commands.run_doctor, "check the installation: versions, BLAS, cores, memory, codec")
     return top

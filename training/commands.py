@@ -78,6 +78,15 @@ def lr_groups(factors, frozen):
     return groups | dict.fromkeys(frozen, 0.0)
 
 
+def new_net(args, dataset):
+    """The network that the options and the data set ask for, and its config."""
+    options = chosen(args, NetConfig) | {"frames": dataset.frames, "classes": len(dataset.classes)}
+    if is_features(args.data):
+        options |= {"tower": "features", "features": dataset.feat.shape[2]}
+    config = NetConfig(**options)
+    return build(config, args.seed), config
+
+
 def run_train(args):
     out = Path(args.out or f"runs/{args.head}")
     if args.fold != "all":
@@ -106,12 +115,9 @@ def train_fold(args, fold, out, resume, team=ALONE):
         team.same(None)
     if len(test_set) == 0:
         raise ValueError(f"{args.data}: no test videos; expected some, for every run ends with a test")
-    net_options = chosen(args, NetConfig) | {"frames": train_set.frames, "classes": len(train_set.classes)}
-    if features:
-        net_options |= {"tower": "features", "features": train_set.feat.shape[2]}
-    config = NetConfig(**net_options)
+    net, config = new_net(args, train_set)
+    net = move(net, args.device)
     settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
-    net = move(build(config, args.seed), args.device)
     if args.init:
         init = args.init.replace("{fold}", str(fold))
         source = load(init)

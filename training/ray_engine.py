@@ -18,7 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from nets.frames import usable_cores
+from nets.frames import OverFrames, usable_cores
 from training.checkpoint import Checkpoint, load_into, save
 from training.downpour import IN_FLIGHT, Ask, Downpour, Job, Push, Take, Wait, replica
 from training.evaluate import evaluate
@@ -73,7 +73,11 @@ class ReplicaActor(Located):
         self.job, self.me, self.shards = import_ray().get(job[0]), me, shards
         job = self.job
         self.ranges = [job.range(i) for i in range(job.downpour.shards)]
-        threadpool_limits(max(1, usable_cores() // job.downpour.replicas), "blas")
+        threads = max(1, usable_cores() // job.downpour.replicas)
+        threadpool_limits(threads, "blas")
+        for layer in getattr(job.net, "layers", {}).values():
+            if isinstance(layer, OverFrames):
+                layer.threads = threads
 
     def run(self, stop=None):
         """Steps up to `stop`, from where the shards say that this replica had got."""
@@ -221,7 +225,7 @@ def downpour(
     net, dataset, settings=None, downpour=None, *, folder, resume=False, address=None,
     test=None, config=None, fold=None, data=None, progress=True,
 ):  # fmt: skip
-    """Trains `net` in place; returns a dict: history, staleness (Counter), test (a `Result` or None).
+    """Trains `net` in place; returns a dict: history, staleness (Counter), test (`Result` or None), seconds.
 
     settings, downpour    `training.loop.Settings` and `training.downpour.Downpour`
     folder                gets checkpoint.npz, log.jsonl and shards/; resume goes on from the shards' checkpoints there
@@ -246,6 +250,7 @@ def downpour(
     try:
         with bar, Log(folder / "log.jsonl", keep=float("inf") if resume else 0) as log:
             run = Run(job, folder, log, bar)
+            started = time.perf_counter()
             try:
                 if d.warm:
                     run.go([0], stop=d.warm)
@@ -254,6 +259,7 @@ def downpour(
                 for shard in run.shards:
                     patient(shard, "state")  # which saves it
                 raise KeyboardInterrupt(f"stopped; the shards are saved in {folder}: run again with resume") from None
+            seconds = time.perf_counter() - started
             vectors, velocities, versions, staleness = zip(*run.finish(), strict=True)
             history = [{"epoch": epoch + 1, **means(sums)} for epoch, sums in sorted(run.sums.items())]
             stale = sum(map(Counter, staleness), Counter())
@@ -270,4 +276,4 @@ def downpour(
         net.params, velocity, *about, epoch=s.epochs, steps=job.total, history=history,
     ))  # fmt: skip
     result = evaluate(net, test, batch=s.batch, mode=s.inference, seed=s.seed) if test is not None else None
-    return {"history": history, "staleness": stale, "test": result}
+    return {"history": history, "staleness": stale, "test": result, "seconds": seconds}

@@ -1,0 +1,54 @@
+"""The commands about many replicas: `snippets scaling` and `snippets simulate`; `training.cli` knows their options."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from nets.expand import warm_start
+from nets.options import chosen
+from nets.zoo import NetConfig, build, input_shape
+from training.checkpoint import load
+from training.commands import cache_of, new_net
+from training.downpour import Downpour, Job
+from training.loop import Settings
+from training.measure import measured, scaling
+from training.simulate import Cluster
+from training.simulation_report import compare, simulate_all
+from training.sources import DataSettings, fold_for, is_features, open_data, settings_for
+from training.sync import ranks
+
+
+def run_scaling(args):
+    config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
+    rng = np.random.default_rng(args.seed)
+    x = rng.standard_normal(input_shape(config, args.batch), dtype=np.float32)
+    with ranks() as team:
+        found = scaling(build(config, args.seed), x, rng.integers(0, args.classes, args.batch), team, args.repeat)
+    print("| ranks | cores a rank | step ms | alone ms | reduce ms | MB | memcpy ms | clips/s |")
+    step, alone, reduce, memcpy = (f"{1e3 * found[name]:.1f}" for name in ("step", "alone", "reduce", "memcpy"))
+    cells = [found["ranks"], found["cores"], step, alone, reduce, f"{found['bytes'] / 1e6:.1f}", memcpy]
+    print(f"| {' | '.join(map(str, cells))} | {args.batch / found['step']:.1f} |")
+
+
+def run_simulate(args):
+    data, features = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), is_features(args.data)
+    frames = args.frames if args.frames else (None if features else 30)
+    train_set, test_set = open_data(
+        args.data, frames, args.size, data, fold_for(args.data, args.fold), cache_of(args), args.skip,
+        available=args.available,
+    )  # fmt: skip
+    net, _ = new_net(args, train_set)
+    settings, cluster = Settings(**chosen(args, Settings)), Cluster(**chosen(args, Cluster))
+    d = Downpour(**chosen(args, Downpour))
+    if args.init:
+        warm_start(net, load(args.init).params)
+    if args.measure or args.real:
+        cluster = measured(Job(net, train_set, settings, d), mtbf=args.mtbf, grow=args.grow, chance=args.chance)
+        cluster = cluster if args.real else replace(cluster, cores=args.cores)  # there each replica has its own machine
+        print(", ".join(f"{key} {value:.3g}" for key, value in asdict(cluster).items()))
+    if args.real:
+        print(compare(net, train_set, settings, d, cluster, args.counts))
+    else:
+        print(simulate_all(net, train_set, test_set, settings, d, cluster, args.counts, args.out, args.momenta))
+        print(f"{Path(args.out) / 'simulate.png'}")

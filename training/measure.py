@@ -119,14 +119,13 @@ def scaling(net, x, labels, ranks, repeat=9):
         "reduce": lambda: sums(net, None, None) if isinstance(sums, Reducer) else None,
         "memcpy": lambda: np.copyto(copy, flat),
     }
-    found = {}
-    for name, work in jobs.items():
-        times = []
-        for t in range(repeat + 1):
+    times = {name: [] for name in jobs}
+    for turn in range(repeat + 1):
+        for name, work in jobs.items():  # in turn, so that what disturbs the machine disturbs all
             start = time.perf_counter()
             work()
             took = time.perf_counter() - start
             took = max(ranks.comm.allgather(took)) if ranks.size > 1 else took
-            times += [took] if t else []  # the first is not counted
-        found[name] = statistics.median(times)
+            times[name] += [took] if turn else []  # the first is not counted
+    found = {name: statistics.median(values) for name, values in times.items()}
     return found | {"bytes": flat.nbytes, "ranks": ranks.size, "cores": usable_cores()}

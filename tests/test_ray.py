@@ -103,7 +103,7 @@ def test_a_killed_process_comes_back_and_training_converges(kind, tmp_path):
     killer = Killer(log, kind, 1, after=60)
     killer.start()
     d = Downpour(2, 2, fetch=2, push=2, keep=10)
-    result = quiet(net, LONG, d, tmp_path / "run", test=None)
+    result = quiet(net, LONG, d, tmp_path / "run")
     killer.join()
     assert killer.killed is not None
     records = read_log(log)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from data.loader import batches
 from training.checkpoint import load
 from training.cli import main
 from training.flat import flatten
+from training.sync import ALONE, NCCL
 
 HERE = Path(__file__).resolve().parent
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -125,6 +127,15 @@ def test_an_error_on_one_rank_ends_all(features, tmp_path):
     assert done.returncode != 0 and done.stderr.count("snippets: rank 1: clip 7 is broken") == 1
     found = mpiexec(2, "-m", "training.cli", *arguments(tmp_path / "none.npz", tmp_path))
     assert found.returncode != 0 and found.stderr.count("snippets: ") == 1  # all ranks found it, one says it
+
+
+def test_gpus_without_nccl_are_told_what_to_install():
+    cupy = pytest.importorskip("cupy")
+    with warnings.catch_warnings(action="ignore"):  # CuPy says it, too
+        if cupy.cuda.nccl.available:
+            pytest.skip("NCCL is there")
+    with pytest.raises(OSError, match="pip install nvidia-nccl-cu13"):
+        NCCL(ALONE)
 
 
 def test_what_is_missing_is_said_in_one_line(features, tmp_path, monkeypatch, capsys):

@@ -206,7 +206,7 @@ def parser():
     p.add_argument("--clips", metavar="FOLDER", help="real videos for the row decode-real (default: no such row)")
     p.add_argument("--quick", action="store_true", help="everything in tiny and once: whether it runs, not how fast")
 
-    p = command("scaling", scale_commands.run_scaling, "time a synchronous step; under mpiexec, on many ranks: a table's row")
+    p = command("scaling", scale_commands.run_scaling, "time a synchronous step; under mpiexec, of many ranks")
     p.add_argument("--batch", type=int, default=16, help="clips a step, of all ranks together")
     p.add_argument("--classes", type=int, default=101, help="K")
     p.add_argument("--seed", type=int, default=0, help="of weights and clips")

@@ -6,6 +6,7 @@ import platform
 import shutil
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,15 @@ import threadpoolctl
 
 from data.video import read_frames, write_video
 from nets.frames import usable_cores
+from training.sync import ranks
 
-PACKAGES = ("numpy", "av", "matplotlib", "threadpoolctl", "tqdm", "cupy-cuda13x", "cupy-cuda12x")
+OPTIONAL = {  # package -> what it is for
+    "cupy-cuda13x": "for GPUs",
+    "cupy-cuda12x": "for GPUs",
+    "mpi4py": 'for many ranks, pip install -e ".[mpi]"',
+    "ray": 'for Downpour SGD, pip install -e ".[ray]"',
+}
+PACKAGES = ("numpy", "av", "matplotlib", "threadpoolctl", "tqdm", *OPTIONAL)
 
 
 def version(package):
@@ -22,7 +30,7 @@ def version(package):
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed (optional, for GPUs)" if package.startswith("cupy") else "MISSING: pip install -e ."
+        return f"not installed (optional, {OPTIONAL[package]})" if package in OPTIONAL else "MISSING: pip install -e ."
 
 
 def sgemm_rate():
@@ -50,6 +58,33 @@ def codec_works():
     return f"writes and reads MPEG-4, mean error {error:.1f} of 255", error < 16
 
 
+def ranks_here():
+    """The ranks that mpiexec started with this process, and the MPI library beneath; MPI is not started otherwise."""
+    try:
+        with ranks() as team:
+            if team.size == 1:
+                return "1; start more with mpiexec -n 4 snippets train …"
+            return f"{team.size}, {team.host.size} of them on this machine; {team.library}"
+    except (OSError, ModuleNotFoundError) as error:
+        return f"FAILED: {error}"
+
+
+def devices():
+    """The GPUs that CuPy sees, and whether NCCL is there to add up their gradients."""
+    try:
+        import cupy
+
+        with warnings.catch_warnings(action="ignore"):  # that NCCL is missing is said below
+            from cupy.cuda import nccl
+        runtime = cupy.cuda.runtime
+        names = [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]
+    except ImportError:
+        return "none (CuPy is not installed)"
+    except Exception as error:  # whatever a driver says
+        return f"none ({error})"
+    return f"{', '.join(names) or 'none'}; NCCL {'is there' if getattr(nccl, 'available', False) else 'is not there'}"
+
+
 def doctor():
     """Print what was found; returns 1 if something that is needed is missing or broken, else 0."""
     codec, codec_fine = codec_works()
@@ -69,6 +104,8 @@ def doctor():
         "memory": f"{memory:.0f} GiB",
         "disk": f"{shutil.disk_usage('.').free / 2**30:.0f} GiB free here",
         "video": codec,
+        "ranks": ranks_here(),
+        "devices": devices(),
     }
     for name, text in found.items():
         print(f"{name:14} {text}")

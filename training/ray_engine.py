@@ -21,7 +21,6 @@ from tqdm import tqdm
 from nets.frames import OverFrames, usable_cores
 from training.checkpoint import Checkpoint, load_into, save
 from training.downpour import IN_FLIGHT, Ask, Downpour, Job, Push, Take, Wait, replica
-from training.evaluate import evaluate
 from training.flat import flatten, views
 from training.log import Log
 from training.loop import Settings
@@ -223,14 +222,14 @@ class Run:
 
 def downpour(
     net, dataset, settings=None, downpour=None, *, folder, resume=False, address=None,
-    test=None, config=None, fold=None, data=None, progress=True,
+    config=None, fold=None, data=None, progress=True,
 ):  # fmt: skip
-    """Trains `net` in place; returns a dict: history, staleness (Counter), test (`Result` or None), seconds.
+    """Trains `net` in place; returns a dict: history, staleness (Counter), seconds.
 
     settings, downpour    `training.loop.Settings` and `training.downpour.Downpour`
     folder                gets checkpoint.npz, log.jsonl and shards/; resume goes on from the shards' checkpoints there
     address               of a Ray cluster, HEAD:6379; None: Ray on this machine, or the one already connected to
-    test, config, fold, data    as in `training.loop.train`
+    config, fold, data    as in `training.loop.train`
     """
     s, folder = settings or Settings(), Path(folder)
     job = Job(net, dataset, s, downpour or Downpour())
@@ -261,7 +260,10 @@ def downpour(
                 raise KeyboardInterrupt(f"stopped; the shards are saved in {folder}: run again with resume") from None
             seconds = time.perf_counter() - started
             vectors, velocities, versions, staleness = zip(*run.finish(), strict=True)
-            history = [{"epoch": epoch + 1, **means(sums)} for epoch, sums in sorted(run.sums.items())]
+            history = [
+                {"epoch": epoch + 1, "steps": (epoch + 1) * job.per_epoch, **means(sums)}
+                for epoch, sums in sorted(run.sums.items())
+            ]
             stale = sum(map(Counter, staleness), Counter())
             log.write({"event": "finished", "versions": list(versions), "staleness": dict(sorted(stale.items()))})
     finally:
@@ -275,5 +277,4 @@ def downpour(
     save(folder / "checkpoint.npz", Checkpoint(
         net.params, velocity, *about, epoch=s.epochs, steps=job.total, history=history,
     ))  # fmt: skip
-    result = evaluate(net, test, batch=s.batch, mode=s.inference, seed=s.seed) if test is not None else None
-    return {"history": history, "staleness": stale, "test": result, "seconds": seconds}
+    return {"history": history, "staleness": stale, "seconds": seconds}

@@ -81,10 +81,11 @@ class MPIRanks(Ranks):
             raise ModuleNotFoundError(f'mpiexec needs mpi4py: pip install -e ".[mpi]" ({error})') from error
         self.comm = comm or MPI.COMM_WORLD
         self.rank, self.size, self.in_place = self.comm.rank, self.comm.size, MPI.IN_PLACE
+        self.library = MPI.Get_library_version().split("\n")[0].strip()
         if started not in (None, self.size):
             raise OSError(
                 f"mpiexec started {started} processes, but mpi4py sees {self.size}: they belong to two different MPIs "
-                f"({MPI.Get_library_version().split(chr(10))[0]}); use the mpiexec that was installed with it"
+                f"({self.library}); use the mpiexec that was installed with it"
             )
         self.host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks of this machine
         self.crowded = self.host.size > usable_cores()
@@ -201,12 +202,13 @@ class NCCL:
 
     def __init__(self, ranks):
         import cupy
-        from cupy.cuda import nccl
 
+        with warnings.catch_warnings(action="ignore"):  # said better below
+            from cupy.cuda import nccl
         if not getattr(nccl, "available", False):
             raise OSError(
-                "summing gradients over GPUs needs NCCL, which this CuPy does not find: install it (for a wheel of "
-                "CuPy for CUDA 12, pip install nvidia-nccl-cu12), or train on the CPU, or with one rank"
+                "summing gradients over GPUs needs NCCL, which this CuPy does not find: pip install nvidia-nccl-cu13 "
+                "(cu12 for CUDA 12), or train on the CPU, or with one rank"
             )
         self.cupy, self.lib = cupy, nccl
         self.stream = cupy.cuda.Stream(non_blocking=True)

@@ -91,7 +91,8 @@ def measured(job, **changes):
     gradient_of = {key: a.copy() for key, a in shard.params.items()}
     update = statistics.median(seconds(lambda: shard.opt.step(gradient_of, 1.0)))
     latency, bandwidth, restart = ray_costs(max(shard.vector.size, 1 << 18))
-    spread = float(np.std(np.log(times)))
+    logs = np.log(times)
+    spread = float(1.4826 * np.median(np.abs(logs - np.median(logs))))  # sigma, unmoved by a few outliers
     found = dict(compute=statistics.median(times), spread=spread, cores=usable_cores(), latency=latency)
     found |= dict(bandwidth=bandwidth, apply=update / shard.vector.size, restart=restart)
     return Cluster(**(found | changes))

@@ -8,7 +8,6 @@ had got; gradients that it had not pushed are lost. What crosses the network are
 """
 
 import os
-import platform
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -33,7 +32,7 @@ class Located:
     """An actor that says where it runs, for the log and for whoever wants to kill it."""
 
     def where(self):
-        return {"host": platform.node(), "pid": os.getpid()}
+        return import_ray().get_runtime_context().get_node_id(), os.getpid()
 
 
 class ShardActor(Located):
@@ -147,14 +146,26 @@ class Run:
         self.ray, self.job, self.log, self.bar = import_ray(), job, log, bar
         self.sums = {}  # epoch -> sums of its steps
         d, self.sent = job.downpour, [self.ray.put(job)]  # kept: an actor that is started again reads it again
-        actor = dict(num_cpus=0, max_restarts=-1, max_task_retries=0, scheduling_strategy="SPREAD")
-        shard, worker = (self.ray.remote(**actor)(kind) for kind in (ShardActor, ReplicaActor))
         paths = [str((folder / "shards" / f"{i}.npz").absolute()) for i in range(d.shards)]
-        self.shards = [shard.remote(self.sent, i, path) for i, path in enumerate(paths)]
-        self.replicas = [worker.remote(self.sent, me, self.shards) for me in range(d.replicas)]
+        self.shards = [self.actor(ShardActor, i).remote(self.sent, i, path) for i, path in enumerate(paths)]
+        self.replicas = [self.actor(ReplicaActor, i).remote(self.sent, i, self.shards) for i in range(d.replicas)]
         for kind in ("shard", "replica"):
             for i, actor in enumerate(getattr(self, f"{kind}s")):
-                log.write({"event": "started", kind: i, **self.ray.get(actor.where.remote())})
+                log.write({"event": "started", kind: i, **self.located(actor)})
+
+    def located(self, actor):
+        """Address of the host and process id of an actor."""
+        node, pid = self.ray.get(actor.where.remote())
+        return {"host": {n["NodeID"]: n["NodeManagerAddress"] for n in self.ray.nodes()}[node], "pid": pid}
+
+    def actor(self, kind, i):
+        """An actor class for the i-th of its kind: hosts in turn, for Ray would put all that need no core on one."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        hosts = sorted(node["NodeID"] for node in self.ray.nodes() if node["Alive"])
+        where = NodeAffinitySchedulingStrategy(hosts[i % len(hosts)], soft=True)  # another one if that host is lost
+        how = dict(num_cpus=0, max_restarts=-1, max_task_retries=0, scheduling_strategy=where)
+        return self.ray.remote(**how)(kind)
 
     def go(self, who, stop=None):
         """Let these replicas work until each has done `stop` of its steps, or all of them."""
@@ -182,7 +193,7 @@ class Run:
         """Set a replica to work that Ray has started again, or is about to."""
         while True:
             try:
-                where = self.ray.get(self.replicas[me].where.remote())
+                where = self.located(self.replicas[me])
             except self.ray.exceptions.RayActorError:
                 time.sleep(0.1)
                 continue

@@ -90,6 +90,8 @@ def test_deaths_cost_time_and_are_told():
     assert trace.time[-1] > steady.time[-1] and np.isfinite(trained(run)).all()
     assert np.mean(trace.loss[-20:]) < 0.6 * np.mean(trace.loss[:20])
     assert np.mean(trace.loss[-20:]) == pytest.approx(np.mean(steady.loss[-20:]), rel=0.1)
+    often = Simulation(job(d, epochs=2), Cluster(mtbf=0.5, restart=1.0, chance=4)).run()  # the dead die again, too
+    assert often.samples and sum(event["event"] == "died" for event in often.events) > 4
     stopped = synchronous(job(d, epochs=20, decay=0.97, lr=0.02), Cluster(mtbf=5.0, restart=1.0, chance=3))
     assert stopped.events and stopped.time[-1] > synchronous(job(d, epochs=20, decay=0.97, lr=0.02), Cluster()).time[-1]
 

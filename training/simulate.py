@@ -149,11 +149,12 @@ class Simulation:
     def die(self, process):
         """A worker loses what it has not pushed, a shard goes back to its checkpoint."""
         if isinstance(process, Worker):
-            if not process.started or process.finished:
+            if process.finished:
                 return
-            process.life += 1  # whatever is still under way to it belongs to the old one
-            self.trace.events.append({"event": "died", "replica": process.me, "time": self.now})
-            self.at(self.now + self.cluster.restart, process.start, process.stop)
+            if process.at_work:  # else it is dead already, or has not begun
+                process.at_work, process.life = False, process.life + 1  # what is on its way to it meets nobody
+                self.trace.events.append({"event": "died", "replica": process.me, "time": self.now})
+                self.at(self.now + self.cluster.restart, process.start, process.stop)
         else:
             i = process.index
             self.back[i] = self.now + self.cluster.restart
@@ -190,10 +191,11 @@ class Worker:
 
     def __init__(self, world, me):
         self.world, self.me, self.life, self.started, self.finished = world, me, 0, False, False
+        self.at_work = False
         self.stop = None
 
     def start(self, stop=None):
-        world, self.started = self.world, True
+        world, self.started, self.at_work = self.world, True, True
         start = max(shard.progress(self.me) for shard in world.shards)
         for shard in world.shards:
             shard.join(self.me, start)
@@ -273,7 +275,7 @@ def synchronous(job, cluster, boost=1.0):
     bytes = c.grow * sum(a.nbytes for a in opt.params.values())
     talk = 2 * (R - 1) / R * bytes / c.bandwidth + 2 * (R - 1) * c.latency
     turns = math.ceil(R / (c.cores or R))  # R gradients on so many cores
-    now = kept = 0.0
+    now = work = 0.0  # work: seconds since the last checkpoint, which a death throws away
     for step, first in enumerate(range(0, job.total, R)):
         numbers, total, records = range(first, min(first + R, job.total)), None, []
         for n in numbers:
@@ -287,12 +289,13 @@ def synchronous(job, cluster, boost=1.0):
         opt.step({key: g / len(numbers) for key, g in total.items()})
         took = turns * c.compute * math.exp(c.spread * rng.standard_normal(R).max()) + talk
         took += c.apply * c.grow * sum(a.size for a in opt.params.values())
+        work += took
         if c.mtbf and rng.random() < 1 - math.exp(-R * took / c.mtbf):
-            took += c.restart + now - kept
+            took += c.restart + work
             trace.events.append({"event": "died", "time": now})
         now += took
         if (step + 1) % d.keep == 0:
-            kept = now
+            work = 0.0
         for record in records:
             trace.add(now, record)
     return trace

@@ -169,6 +169,25 @@ def test_the_command_line_trains_with_replicas(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "run" / "checkpoint.npz"), str(tmp_path / "f.npz")]) == 0
 
 
+@pytest.mark.slow
+def test_it_runs_in_a_notebook(tmp_path):
+    """A kernel of its own, which starts Ray and ends it."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    source = f"""import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_downpour import CONFIG, SETTINGS, clips
+from nets.zoo import build
+from training.downpour import Downpour
+from training.ray_engine import downpour
+downpour(build(CONFIG), clips(), SETTINGS, Downpour(2, 2, fetch=1, push=1), folder={str(tmp_path / "run")!r})"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    NotebookClient(notebook, kernel_name="python3", timeout=120).execute(env=environment)
+    assert load(tmp_path / "run" / "checkpoint.npz").epoch == 3
+
+
 def test_without_ray_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install -e "\.\[ray\]"'):

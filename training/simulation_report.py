@@ -89,18 +89,19 @@ def picture(traces, width):
     """Loss by time and by clips, staleness, throughput."""
     figure = Figure((11, 7))
     (by_time, by_clips), (stale, rate) = figure.subplots(2, 2)
-    for trace in traces:
-        style = "-" if trace.staleness else "--"
+    for i, trace in enumerate(traces):
+        style = f"C{i}{'-' if trace.staleness else '--'}"
         time, samples, loss = trace.smooth(width)
         by_time.plot(time, loss, style, label=trace.name)
         by_clips.plot(samples, loss, style, label=trace.name)
         if trace.staleness:
             k, n = zip(*sorted(trace.staleness.items()), strict=True)
-            stale.plot(k, np.array(n) / sum(n), "-", marker=".", label=trace.name)
+            stale.plot(k, np.array(n) / sum(n), style, marker=".")
     by_time.set(xlabel="simulated seconds", ylabel="training loss (nats)", xscale="log", ylim=(0, None))
     by_clips.set(xlabel="clips", ylabel="training loss (nats)", ylim=(0, None))
     stale.set(xlabel="staleness (updates between fetch and push)", ylabel="share of pushes")
-    rate.barh([trace.name for trace in traces], [trace.throughput for trace in traces])
+    colours = [f"C{i}" for i in range(len(traces))]
+    rate.barh([trace.name for trace in traces], [trace.throughput for trace in traces], color=colours)
     rate.invert_yaxis()
     rate.set(xlabel="clips a second")
     by_clips.legend(frameon=False, fontsize=8)

@@ -116,7 +116,8 @@ def train_fold(args, fold, out, resume, team=ALONE):
     if len(test_set) == 0:
         raise ValueError(f"{args.data}: no test videos; expected some, for every run ends with a test")
     net, config = new_net(args, train_set)
-    net = move(net, args.device)
+    device = f"cuda:{team.host.rank}" if team.size > 1 and args.device == "cuda" else args.device  # one a rank
+    net = move(net, device)
     settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
     if args.init:
         init = args.init.replace("{fold}", str(fold))
@@ -133,6 +134,8 @@ def train_fold(args, fold, out, resume, team=ALONE):
     if args.downpour:
         if team.size > 1:
             raise ValueError("--downpour starts its replicas itself: leave out mpiexec, or leave out --downpour")
+        if args.device != "cpu":
+            raise ValueError(f"--downpour computes on CPUs, --device is {args.device}: leave one of them out")
         done = downpour(net, train_set, settings, Downpour(**chosen(args, Downpour)), address=args.address, **how)
         print(f"staleness: {', '.join(f'{k}: {n}' for k, n in sorted(done['staleness'].items()))}")
         history = done["history"]

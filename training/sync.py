@@ -228,13 +228,3 @@ class NCCL:
     def Wait(self):
         """The computation goes on when the sums are there; the host does not wait."""
         self.cupy.cuda.get_current_stream().wait_event(self.stream.record())
-
-
-def bind_device(ranks):
-    """Make this rank's GPU the current one: the ranks of a machine take its devices in turn, one each."""
-    import cupy
-
-    count, local = cupy.cuda.runtime.getDeviceCount(), ranks.host.rank
-    if ranks.host.size > count:
-        raise OSError(f"{ranks.host.size} ranks on a machine with {count} GPUs; start at most one a GPU")
-    cupy.cuda.Device(local).use()

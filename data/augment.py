@@ -71,8 +71,9 @@ def cut(video, index, crop: Crop, mean, scale) -> np.ndarray:
         pixels = pixels[:, :, ::-1]
     if flip and flow:
         pixels = np.stack([255 - pixels[..., 0], pixels[..., 1]], axis=-1)
-    x = np.subtract(pixels, np.float32(mean), dtype=np.float32, order="C")
-    x /= np.float32(scale)
+    mean, scale = (np.resize(np.float32(number), pixels.shape[-1]) for number in (mean, scale))  # one for each channel
+    x = np.subtract(pixels, mean, dtype=np.float32, order="C")
+    x /= scale
     return np.pad(x, [(0, 0)] * 3 + [(0, 1)]) if flow else x
 
 

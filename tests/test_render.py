@@ -113,15 +113,15 @@ CLASSES = ["Archery", "Bowling", "Cricket", "Diving", "Eating and drinking at a 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Checkpoints of three small networks with random weights, by head."""
+    """Checkpoints of small networks with random weights, by head, and of one that sees optical flow."""
     folder, paths = tmp_path_factory.mktemp("models"), {}
-    for head in ("single", "conv", "lstm", "local"):
-        frames = {"single": 1, "local": 12}.get(head, 4)
-        config = NetConfig(**{**SMALL, "classes": 6, "tower": "alexnet", "head": head, "frames": frames, "size": 36})
+    for head in ("single", "conv", "lstm", "local", "flow"):
+        frames, kind = {"single": 1, "local": 12}.get(head, 4), "conv" if head == "flow" else head
+        config = NetConfig(**{**SMALL, "classes": 6, "tower": "alexnet", "head": kind, "frames": frames, "size": 36})
         net = build(config, seed=2)
         for key, a in net.params.items():
             a *= 4 if key == "scores/W" else 1  # opinions that differ
-        data = {"fps": 5.0} if head == "conv" else {}
+        data = {"conv": {"fps": 5.0}, "flow": {"stream": "flow", "flow_fps": 4.0}}.get(head, {})
         paths[head] = folder / f"{head}.npz"
         save(paths[head], Checkpoint(net.params, config=asdict(config), data=data, classes=CLASSES))
     return paths
@@ -135,7 +135,7 @@ def clip(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("head, suffix", [("lstm", ".mp4"), ("conv", ".avi"), ("single", ".mp4"), ("conv", ".mp4")])
+@pytest.mark.parametrize("head, suffix", [("lstm", ".mp4"), ("conv", ".avi"), ("single", ".mp4"), ("conv", ".mp4"), ("flow", ".avi")])
 def test_a_rendered_video_has_all_frames_and_its_picture(models, clip, head, suffix, tmp_path, capsys):
     out = tmp_path / "new folder" / f"out{suffix}"
     assert main(["predict", str(models[head]), str(clip), "--render", str(out), "--top", "2"]) == 0

@@ -289,6 +289,9 @@ def test_pixels_may_have_a_mean_for_each_channel(checkpoint, tmp_path, capsys):
     wanted = (image / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     np.testing.assert_allclose(x, wanted, rtol=1e-5, atol=1e-6)
     assert x.dtype == np.float32
+    flow = cut(image[..., :2], slice(None), centre_crop(6, 6, 6), data.mean, data.scale)  # has two channels
+    np.testing.assert_array_equal(flow[..., :2], x[..., :2])
+    assert not flow[..., 2].any()
     capsys.readouterr()
     for wrong in (["--mean", "1", "2"], ["--scale", "0"], ["--scale", "1", "nan", "1"], ["--variant", "paper"]):
         assert main([*args, *wrong]) == 1

@@ -41,7 +41,7 @@ def render(path, out, model, frames):
         timeline, answer = watch(model, bar)
     header = read_header(path)
     fps = header.fps or 25.0
-    rate = model.data.fps or fps
+    rate = clock(model.data) or fps
     images = draw(path, header, fps, rate, timeline, answer, model)
     total = round(timeline.frames * fps / rate)
     with replacing(out) as file, tqdm(images, desc=out.name, unit="frame", total=total) as bar:
@@ -81,7 +81,7 @@ def draw(path, header, fps, rate, timeline, answer, model):
     top, left = top + (height - size[0]) // 2, left + (width - size[1]) // 2
     still, chart = background(path, model, curves[:, shown], shown, answer, T, rate)
     # a network that sees every frame has a prediction for each of them, whatever the clock says
-    for n, picture in enumerate(read_frames(path, model.data.fps and fps, size)):
+    for n, picture in enumerate(read_frames(path, clock(model.data) and fps, size)):
         t = min(int(n * rate / fps + 1e-6), T - 1)  # the latest prediction
         image = still.copy()
         image[top : top + size[0], left : left + size[1]] = picture
@@ -124,8 +124,13 @@ def about(model):
     """One line on what the curves are."""
     head, pool = model.config.head, parts_in_time(model.net)[1]
     what = "of each frame alone" if head == "single" else "at each frame" if pool is None else "from the frames so far"
-    rate = "" if model.data.fps is None else f", {model.data.fps:g} frames a second"
-    return f"{model.config.tower} + {head}: what it says {what}{rate}"
+    rate, of = clock(model.data), " of flow" if model.data.stream == "flow" else ""
+    return f"{model.config.tower} + {head}: what it says {what}" + (f", {rate:g} a second{of}" if rate else "")
+
+
+def clock(data):
+    """Frames a second that the network sees, None where it sees every frame of the video."""
+    return data.fps or (data.flow_fps if data.stream == "flow" else None)
 
 
 def class_row(i):

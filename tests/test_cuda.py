@@ -65,7 +65,10 @@ def test_promises(cp, case):
         promise(on_device(case, cp))
 
 
-@pytest.mark.parametrize("name", [name for name in CHECKS if name.startswith("layers.") and name != "layers.check"])
+NUMPY_ONLY = ("layers.check", "layers.fft_conv")  # the checker, and a way to convolve that only pays on a CPU
+
+
+@pytest.mark.parametrize("name", [name for name in CHECKS if name.startswith("layers.") and name not in NUMPY_ONLY])
 def test_oracles(cp, name):
     for check in CHECKS[name]:
         check(module(name, cp))
@@ -151,11 +154,23 @@ def step_of(net, x, xp, dtype):
     return {"loss": np.asarray(to_host(loss)), "scores": to_host(scores), **to_host(grads)}
 
 
+def far_from_ties(config, shape):
+    """Clips that bring no ReLU or maximum so close to changing its mind that float32's rounding decides: those for
+    which NumPy's gradients in float32 and in float64 agree."""
+    for seed in range(40):
+        x = spaced(shape, seed)
+        rough, fine = (step_of(net_and_clips(T=3, **config)[0], x, np, dtype) for dtype in (np.float32, np.float64))
+        if all(np.abs(rough[key] - value).max() <= 4e-6 * np.abs(value).max() for key, value in fine.items()):
+            return x
+    raise AssertionError(f"none of 40 clips suits {config}")
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("config", NETS, ids=name)
 def test_whole_nets_agree_with_numpy(cp, config, dtype):
     (net, x), (there, _) = (net_and_clips(T=3, **config) for _ in range(2))
-    x = spaced(x.shape, 8)  # no ReLU or maximum so close to changing its mind that float32's rounding decides
+    if dtype == np.float32:
+        x = far_from_ties(config, x.shape)
     wanted, got = step_of(net, x, np, dtype), step_of(there, x, cp, dtype)
     for key, value in wanted.items():
         assert key == "loss" or got[key].dtype == value.dtype

@@ -135,7 +135,9 @@ def clip(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("head, suffix", [("lstm", ".mp4"), ("conv", ".avi"), ("single", ".mp4"), ("conv", ".mp4"), ("flow", ".avi")])
+@pytest.mark.parametrize(
+    "head, suffix", [("lstm", ".mp4"), ("conv", ".avi"), ("single", ".mp4"), ("conv", ".mp4"), ("flow", ".avi")]
+)
 def test_a_rendered_video_has_all_frames_and_its_picture(models, clip, head, suffix, tmp_path, capsys):
     out = tmp_path / "new folder" / f"out{suffix}"
     assert main(["predict", str(models[head]), str(clip), "--render", str(out), "--top", "2"]) == 0

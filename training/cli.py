@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from nets.googlenet import VARIANTS
@@ -171,6 +172,35 @@ def parser():
     p.add_argument("--mean", type=float, nargs="+", help="pixel that is 0 to the network (default: as it was trained)")
     p.add_argument("--scale", type=float, nargs="+", help="pixels that are 1 (default: as it was trained)")
     p.add_argument("--size", type=int, default=224, help="input side in pixels")
+
+    p = command("tables", commands.run_tables, "run the rows of the paper's Tables 1 to 7, on the mini or real data")
+    p.add_argument("--data", default="mini", help="'mini': rendered, in minutes; or a folder, UCF-101 or Sports-1M")
+    p.add_argument("--table", nargs="+", default=["all"], metavar="N", help="1 to 7, or all")
+    p.add_argument("--seeds", type=int, default=3, help="networks a row, which differ in their seed")
+    p.add_argument("--first-seed", type=int, default=0, help="of these seeds, which are in a row")
+    p.add_argument("--out", help="folder of the networks and the tables (default: runs/tables, runs/tables-DATA)")
+    p.add_argument("--cache", help="folder for decoded frames (default: in --out)")
+    p.add_argument(
+        "--pretrained", metavar="FOLDER", help="networks of the same names to start from: another run's seed0"
+    )
+    p.add_argument("--dry-run", action="store_true", help="print the commands of every row and run none")
+
+    p = command("claims", commands.run_claims, "try the paper's claims on rendered video, judge them by one rule")
+    p.add_argument("--claims", nargs="+", default=[], metavar="NAME", help="only those with one of these in their name")
+    p.add_argument("--seeds", type=int, default=3, help="networks a side, from seed 0 on")
+    p.add_argument("--out", default="runs/tables", help="folder; networks that snippets tables left there are used")
+
+    p = command("compare", commands.run_compare, "train several heads on one file of features, over several seeds")
+    p.add_argument("features", metavar="FEATURES.npz", help="see docs/data.md")
+    p.add_argument(
+        "--heads", nargs="+", choices=tuple(HEADS), default=["average", "conv", "lstm"],
+        help="the others are compared with the first",
+    )  # fmt: skip
+    p.add_argument("--seeds", type=int, default=5, help="runs a head, from seed 0 on")
+    p.add_argument("--out", default="runs/compare", help="folder for the runs and the table")
+    network = ("fc", "dropout", "units", "depth", "activation", "width")
+    add_options(p, NetConfig, "network", only=network)
+    add_options(p, Settings, "training", only=[f.name for f in fields(Settings) if f.name != "seed"])
 
     p = command(
         "flow", commands.run_flow, "compute optical flow: into the cache for a folder, or a picture of one video"

@@ -24,6 +24,8 @@ from nets.summary import table
 from nets.zoo import NetConfig, build, build_tower, input_shape
 from training.bench import bench
 from training.checkpoint import check_fits, load, save, to_numpy
+from training.claims import claims
+from training.compare import compare
 from training.demo import demo
 from training.device import move
 from training.doctor import doctor
@@ -40,6 +42,7 @@ from training.render import render
 from training.sgd import multiplier
 from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, open_source, settings_for
 from training.sync import ALONE, ranks
+from training.tables import parse_numbers, tables
 
 GPU_CHUNK = 64  # frames that go through a tower together on a GPU: enough to fill it
 
@@ -354,6 +357,24 @@ def run_make_data(args):
 
 def run_demo(args):
     demo(args.out, args.seed, args.quick)
+
+
+def run_tables(args):
+    out = args.out or ("runs/tables" if args.data == "mini" else f"runs/tables-{Path(args.data).name}")
+    tables(
+        args.data, out, parse_numbers(args.table), args.seeds, args.first_seed, args.cache, args.dry_run,
+        args.pretrained,
+    )  # fmt: skip
+
+
+def run_claims(args):
+    claims(args.out, args.claims, args.seeds)
+
+
+def run_compare(args):
+    options = [f"--{key.replace('_', '-')}={value}" for cls in (NetConfig, Settings)
+               for key, value in chosen(args, cls).items() if value is not None]  # fmt: skip
+    compare(args.features, args.heads, args.seeds, args.out, options)
 
 
 def run_bench(args):

@@ -1,0 +1,112 @@
+"""What `snippets tables` has found, as text, CSV, Markdown, JSON and a picture."""
+
+import csv
+import json
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from training.paper_rows import MEASURES
+from training.spread import mean_and_spread
+
+TITLES = {
+    1: "Feature pooling on Sports-1M, AlexNet, 120 frames",
+    2: "Towers and temporal networks on Sports-1M, 30 frames",
+    3: "Number of frames on Sports-1M, GoogLeNet",
+    4: "Optical flow on Sports-1M, GoogLeNet",
+    5: "Best networks and prior work on Sports-1M",
+    6: "Frame rates on UCF-101, GoogLeNet",
+    7: "Best networks and prior work on UCF-101",
+}
+
+
+def shown(values, digits=1):
+    """Mean and spread of per cents over seeds as text."""
+    if not values:
+        return "–"
+    mean, spread = mean_and_spread(values)
+    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if len(values) > 1 else "")
+
+
+def paper_shown(record, measure):
+    return f"{record['paper'][measure]:.1f}" if measure in record["paper"] else "–"
+
+
+def markdown(records, about):
+    """All tables in Markdown."""
+    seeds = about["seeds"]
+    lines = [
+        f"Data: {about['data']}; seeds {', '.join(map(str, seeds))}. Paper / ours in %, mean ± standard deviation over "
+        f"{len(seeds)} seeds; “–”: not in the paper, or not measured.",
+    ]
+    for number in dict.fromkeys(r["table"] for r in records):
+        heads = [f"{name} paper | ours" for name in MEASURES.values()]
+        lines += ["", f"## Table {number}. {TITLES[number]}", "", f"| | {' | '.join(heads)} | what differs |"]
+        lines += ["|---" * (2 + 2 * len(MEASURES)) + "|"]
+        for r in (r for r in records if r["table"] == number):
+            cells = [cell for m in MEASURES for cell in (paper_shown(r, m), shown(r["ours"].get(m)))]
+            lines.append(f"| {r['row']} | {' | '.join(cells)} | {r['differs']} |")
+    return "\n".join(lines) + "\n"
+
+
+def text(records):
+    """All tables for the terminal."""
+    lines, width = [], max(len(r["row"]) for r in records)
+    for number in dict.fromkeys(r["table"] for r in records):
+        lines += ["", f"Table {number}. {TITLES[number]}", " " * width]
+        lines[-1] += "".join(f"  {name + ' paper':>16}{'ours':>13}" for name in MEASURES.values())
+        for r in (r for r in records if r["table"] == number):
+            cells = "".join(f"  {paper_shown(r, m):>16}{shown(r['ours'].get(m)):>13}" for m in MEASURES)
+            lines += [f"{r['row']:{width}}{cells}  {r['differs']}"]
+    return "\n".join(lines[1:])
+
+
+def write_csv(path, records):
+    """One line a row, measure and seed."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["table", "row", "measure", "paper", "ours_mean", "ours_spread", "ours_by_seed", "differs"])
+        for r in records:
+            for m, name in MEASURES.items():
+                if m in r["paper"] or m in r["ours"]:
+                    mine = r["ours"].get(m, [])
+                    numbers = [round(x, 3) for x in mean_and_spread(mine)] if mine else ["", ""]
+                    each = " ".join(map(str, mine))
+                    out.writerow([r["table"], r["row"], name, r["paper"].get(m, ""), *numbers, each, r["differs"]])
+
+
+def picture(path, records):
+    """Bars with error bars for ours, diamonds for the paper: Hit@1 of every row."""
+    numbers = list(dict.fromkeys(r["table"] for r in records))
+    heights = [sum(r["table"] == n for r in records) + 1.4 for n in numbers]
+    figure = Figure((9, 0.34 * sum(heights)), layout="constrained")
+    axes = figure.subplots(len(numbers), 1, squeeze=False, height_ratios=heights, sharex=True)[:, 0]
+    for axis, number in zip(axes, numbers, strict=True):
+        rows = [r for r in records if r["table"] == number]
+        for y, r in enumerate(rows):
+            if r["ours"]:
+                mean, spread = mean_and_spread(r["ours"]["hit1"])
+                error = spread if len(r["ours"]["hit1"]) > 1 else None
+                axis.barh(y, mean, xerr=error, color="0.75", ecolor="0.3", capsize=2, label="ours" if y == 0 else None)
+            axis.plot(r["paper"]["hit1"], y, "D", color="tab:red", ms=5, label="paper" if y == 0 else None)
+        axis.set(yticks=range(len(rows)), yticklabels=[r["row"] for r in rows], xlim=(0, 100))
+        axis.set_title(f"Table {number}. {TITLES[number]}", fontsize=9, loc="left")
+        axis.tick_params(labelsize=8)
+        axis.invert_yaxis()
+    axes[-1].set_xlabel("video Hit@1 (%): other data and other classes, so compare the order of rows, not their height")
+    axes[0].plot([], [], "D", color="tab:red", ms=5)
+    figure.savefig(path, dpi=100)
+
+
+def write_tables(out, records, about):
+    """Everything into the folder `out`; prints the text."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    lines = text(records)
+    print(lines)
+    (out / "tables.json").write_text(json.dumps({**about, "rows": records}, indent=1), encoding="utf-8")
+    (out / "tables.md").write_text(markdown(records, about), encoding="utf-8")
+    (out / "tables.txt").write_text(lines + "\n", encoding="utf-8")
+    write_csv(out / "tables.csv", records)
+    picture(out / "tables.png", records)
+    print(f"{out / 'tables.md'} (.txt, .csv, .json, .png)")

@@ -103,13 +103,16 @@ class Plan:
         before += self.steps(start) if start else []
         kind = "flow" if net.kind == "single" and net.stream == "flow" else net.kind
         own = source == self.data  # pixels, and not features
+        read = (
+            "--features unit" if net.kind == "recurrent" else "--features raw"
+        )  # raw, for what starts from a tower's FC
         init = self.checkpoint(start) if start else self.pretrained and f"{self.pretrained}/{name}/checkpoint.npz"
         training = step(
             "train", source, "--head", net.head, "--frames", scale.frames[net.frames],
             scale.tower[net.tower] if own else None, scale.head or None, scale.training[kind],
             f"--stream flow {scale.flow}" if own and net.stream == "flow" else None,
             f"--fps {net.fps:g}" if own and net.fps else None,
-            "--freeze tower/" if own and net.frozen else None, None if own else "--features raw",
+            "--freeze tower/" if own and net.frozen else None, None if own else read,
             *(["--init", init] if init else []), scale.everywhere or None, net.options or None,
             *(["--fold", scale.fold] if own else []), "--cache", self.cache, "--seed", self.seed, "--out", folder,
             product=folder / ("fold3/predictions.npz" if scale.fold == "all" else "predictions.npz"), folder=folder,
@@ -170,7 +173,7 @@ def differs(row, scale, nets=NETS):
     told = [row.note] if row.note else []
     if scale.frozen:
         T = [scale.frames[nets[name].frames] for name in row.nets]
-        joins = scale.frozen and any(nets[name].kind in ("pooling", "recurrent") for name in row.nets)
+        joins = any(nets[name].kind in ("pooling", "recurrent") for name in row.nets)
         told.append(f"mini data set; thin {nets[row.nets[0]].tower}" + (f", T = {max(T)}" if max(T) > 1 else ""))
         told += ["tower as trained on single frames"] if joins else []
         told += ["one layer of 128 cells"] if any(nets[name].kind == "recurrent" for name in row.nets) else []
@@ -206,9 +209,18 @@ def tables(
     for plan in plans:
         run([s for row in rows for s in plan.row_steps(row)], log=out / "output.txt" if mini else None)
     records = [record(row, [plan.measure(row) for plan in plans] if row.nets else [], scale) for row in rows]
-    about = {"data": "mini" if mini else data, "seeds": [plan.seed for plan in plans]}
+    command = f"snippets tables --data {'mini' if mini else data} --table {' '.join(map(str, numbers))} --seeds {seeds}"
+    about = {"command": command, "data": data_told(mini, mini_data, data), "seeds": [plan.seed for plan in plans]}
     write_tables(out, records, about)
     return records
+
+
+def data_told(mini, mini_data, data):
+    """What the numbers were measured on, in words."""
+    if not mini:
+        return data
+    given = ", ".join(f"{key} {value}" for key, value in mini_data.items())
+    return f"the rendered mini data set ({given}), fold 1: trained on two thirds of the groups, tested on the others"
 
 
 def record(row, found, scale):

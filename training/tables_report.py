@@ -36,8 +36,14 @@ def markdown(records, about):
     """All tables in Markdown."""
     seeds = about["seeds"]
     lines = [
-        f"Data: {about['data']}; seeds {', '.join(map(str, seeds))}. Paper / ours in %, mean ± standard deviation over "
-        f"{len(seeds)} seeds; “–”: not in the paper, or not measured.",
+        "# The paper's tables, paper against ours",
+        "",
+        f"Written by `{about['command']}`. Data: {about['data']}. Seeds of the networks: {', '.join(map(str, seeds))}.",
+        "",
+        f"All numbers in %; ours: mean ± standard deviation over {len(seeds)} seeds; “–”: not in the paper, or not "
+        "measured.",
+        "",
+        "![Hit@1 of every row beside the paper's](tables.png)",
     ]
     for number in dict.fromkeys(r["table"] for r in records):
         heads = [f"{name} paper | ours" for name in MEASURES.values()]

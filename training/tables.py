@@ -28,7 +28,7 @@ class Scale:
     frames: dict  # the paper's T: T here
     tower: dict  # tower: its options
     head: str  # options of what stands behind it
-    training: dict  # kind of network (`Net.kind`, or "flow" for a single frame of flow): options
+    training: dict  # kind of network (`Net.kind`, or "flow" for a single frame of flow), also with its tower: options
     frozen: bool  # heads read features of towers that were trained on single frames
     everywhere: str = ""
     flow: str = ""  # options of optical flow
@@ -41,6 +41,7 @@ PAPER = Scale(
     tower={"alexnet": "--tower alexnet", "googlenet": "--tower googlenet"},
     head="",
     training={  # rates of the paper; epochs, batch and decay, of which it says nothing, are ours
+        "googlenet single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240 --auxiliary 0.3",
         "single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240",
         "flow": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240",
         "slowfusion": "--epochs 10 --batch 16 --loss sum --lr 1e-5 --decay 0.8 --views 240",
@@ -58,8 +59,9 @@ MINI = Scale(
     },
     head="--fc 128 --dropout 0.3 --units 128 --depth 1",
     training={
+        "googlenet single": "--epochs 80 --batch 16 --lr 0.05 --decay 0.98 --views 8 --dropout 0.1 --auxiliary 0.3",
         "single": "--epochs 60 --batch 16 --lr 0.02 --decay 0.97 --views 8",
-        "flow": "--epochs 30 --batch 16 --lr 0.02 --decay 0.94 --views 8",
+        "flow": "--epochs 30 --batch 16 --lr 0.03 --decay 0.95 --views 8 --dropout 0.1",
         "slowfusion": "--epochs 20 --batch 16 --lr 0.02 --decay 0.9 --views 4",
         "pooling": "--epochs 20 --batch 16 --lr 0.02 --decay 0.88 --views 4",
         "recurrent": "--epochs 40 --batch 16 --lr 0.05 --decay 0.95 --views 4",
@@ -109,7 +111,8 @@ class Plan:
         init = self.checkpoint(start) if start else self.pretrained and f"{self.pretrained}/{name}/checkpoint.npz"
         training = step(
             "train", source, "--head", net.head, "--frames", scale.frames[net.frames],
-            scale.tower[net.tower] if own else None, scale.head or None, scale.training[kind],
+            scale.tower[net.tower] if own else None, scale.head or None,
+            scale.training.get(f"{net.tower} {kind}", scale.training[kind]),
             f"--stream flow {scale.flow}" if own and net.stream == "flow" else None,
             f"--fps {net.fps:g}" if own and net.fps else None,
             "--freeze tower/" if own and net.frozen else None, None if own else read,

@@ -16,12 +16,14 @@ from data.features import save_features
 from nets.zoo import build
 from training.checkpoint import load
 from training.cli import main
-from training.downpour import Downpour
+from training.downpour import Downpour, Job
 from training.flat import flatten
 from training.log import read_log
 from training.loop import Settings, train
+from training.measure import measured
 from training.objective import loss_and_gradient
 from training.ray_engine import downpour, import_ray
+from training.simulation_report import compare
 
 LONG = Settings(**{**vars(SETTINGS), "epochs": 60, "decay": 0.99})  # 360 batches
 
@@ -167,6 +169,19 @@ def test_the_command_line_trains_with_replicas(tmp_path, capsys):
     assert main([*args, *how]) == 1
     assert "exists: resume" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "run" / "checkpoint.npz"), str(tmp_path / "f.npz")]) == 0
+
+
+@pytest.mark.slow
+def test_measured_costs_foretell_a_real_run():
+    """Costs measured here, a simulated and a real run beside each other: the same staleness, times that are times."""
+    job = Job(build(CONFIG, 1), clips(), SETTINGS, Downpour(2, 2, fetch=1, push=1))
+    cluster = measured(job)
+    assert 0 < cluster.compute < 1 and 0 < cluster.latency < 0.1 and cluster.bandwidth > 1e6
+    assert 0 < cluster.apply < 1e-6 and cluster.restart > 0
+    rows = compare(job.net, job.dataset, job.settings, job.downpour, cluster, [1, 2]).splitlines()[2:]
+    cells = [row.strip("| ").split(" | ") for row in rows]
+    assert [row[:2] for row in cells] == [["simulated", "1"], ["real", "1"], ["simulated", "2"], ["real", "2"]]
+    assert all(float(row[2]) > 0 for row in cells) and cells[0][4] == cells[1][4] == "0"
 
 
 @pytest.mark.slow

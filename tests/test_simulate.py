@@ -1,10 +1,14 @@
 """The simulated clock: the same training as everywhere else, and times that can be worked out by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from test_downpour import CONFIG, SETTINGS, clips
 
+from data.features import save_features
 from nets.zoo import build
+from training.cli import main
 from training.downpour import Downpour, Job
 from training.flat import flatten
 from training.loop import Settings, train
@@ -106,3 +110,25 @@ def test_the_synchronous_step_waits_for_the_slowest():
     slow = synchronous(job(d), Cluster(spread=0.5, latency=0.0, bandwidth=1e12, apply=0.0))
     rate = slow.throughput / (9 * 8 / 0.1)
     assert 0.3 < rate < 0.65  # the largest of nine draws at sigma 0.5 is about exp(0.74) times the median
+
+
+def test_the_command_line_simulates_and_draws(tmp_path, capsys):
+    data = clips(60)
+    save_features(tmp_path / "f.npz", data.feat, data.labels + 1, np.arange(60) >= 44)
+    args = ["simulate", str(tmp_path / "f.npz"), "--head", "conv", "--fc", "12", "--epochs", "1", "--batch", "8"]
+    for _ in range(2):  # the second run finds its folder
+        assert main([*args, "--out", str(tmp_path / "out"), "--counts", "1", "3", "--mtbf", "2"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows[:5]] == ["| run", "| Downpour", "| Downpour", "| sync x1", "| sync x3"]
+    about = json.loads((tmp_path / "out" / "simulate.json").read_text())
+    assert about["cluster"]["mtbf"] == 2.0 and len(about["rows"]) == 4
+    assert (tmp_path / "out" / "simulate.png").stat().st_size > 5000
+    assert main([*args, "--out", str(tmp_path / "m"), "--counts", "2", "--momenta", "0", "0.9"]) == 0
+    assert "| 0.9 |" in capsys.readouterr().out
+
+
+def test_the_command_line_times_a_synchronous_step(capsys):
+    net = "--head conv --size 36 --width 0.1 --fc 8 --frames 2 --batch 3 --repeat 2".split()
+    assert main(["scaling", *net]) == 0
+    cells = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+    assert cells[0] == "1" and float(cells[2]) > 0 and float(cells[-1]) > 0

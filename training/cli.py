@@ -267,6 +267,7 @@ LEAST = {  # numbers that would else be missed only after much work, or without 
 }
 
 
+FOLDERS = (commands.run_train, commands.run_demo, scale_commands.run_simulate)  # whose --out is one
 OUTPUTS = ("out", "save", "render", "draw", "write_skip", "json")
 
 
@@ -274,7 +275,7 @@ def check_options(args):
     """Raises ValueError for an option below what it can be, and for a file to write where a folder stands."""
     for name in OUTPUTS:
         path = getattr(args, name, None)
-        folder = name == "out" and args.run in (commands.run_train, commands.run_demo)  # theirs is one
+        folder = name == "out" and args.run in FOLDERS
         if path is not None and not folder and Path(path).is_dir():
             raise ValueError(f"--{name.replace('_', '-')} {path} is a folder, expected the name of a file to write")
     for name, least in LEAST.items():

@@ -65,19 +65,19 @@ class Trace:
         self.loss.append(record["loss"] / record["weight"])
 
     @property
+    def seconds(self):
+        """Until the last gradient arrived; NaN if none ever did."""
+        return self.time[-1] if self.time else math.nan
+
+    @property
     def throughput(self):
         """Clips a second."""
-        return self.samples[-1] / self.time[-1]
+        return self.samples[-1] / self.time[-1] if self.time else math.nan
 
     def smooth(self, width):
         """time, samples, loss, each averaged over `width` steps."""
         n = max(1, len(self.loss) // width)
         return [np.array([part.mean() for part in np.array_split(v, n)]) for v in (self.time, self.samples, self.loss)]
-
-    def reached(self, loss, width):
-        """Seconds and clips until the smoothed loss was first at or below `loss`; NaN if never."""
-        time, samples, value = self.smooth(width)
-        return next(((t, c) for t, c, v in zip(time, samples, value, strict=True) if v <= loss), (math.nan, math.nan))
 
 
 class Simulation:

@@ -39,16 +39,16 @@ def simulate_all(net, train_set, test_set, settings, downpour, cluster, counts, 
                 finite = all(np.isfinite(a).all() for a in job.net.params.values())
                 stale, total = trace.staleness, max(1, sum(trace.staleness.values()))
                 rows.append(row | {
-                    "seconds": trace.time[-1],
+                    "seconds": trace.seconds,
                     "clips/s": trace.throughput,
                     "staleness": sum(k * n for k, n in stale.items()) / total,
                     "largest": max(stale, default=0),
                     "deaths": sum(e["event"] in ("died", "restored") for e in trace.events),
                     "steps lost": sum(e["end"] - e["first"] for e in trace.events if e["event"] == "lost"),
-                    "loss": float(np.mean(trace.loss[-width:])),
+                    "loss": float(np.mean(trace.loss[-width:])) if trace.loss else float("nan"),
                     "hit1": 100 * evaluate(job.net, test_set, mode=s.inference).hit1 if finite else float("nan"),
                 })  # fmt: skip
-                traces.append(trace)
+                traces += [trace] if trace.time else []
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     about = {"settings": asdict(settings), "downpour": asdict(downpour), "cluster": asdict(cluster), "rows": rows}
@@ -66,7 +66,7 @@ def compare(net, train_set, settings, downpour, cluster, counts):
         with tempfile.TemporaryDirectory() as folder:
             real = run_on_ray(deepcopy(net), train_set, settings, d, folder=folder, progress=False)
         for name, stale, seconds in (
-            ("simulated", trace.staleness, trace.time[-1]),
+            ("simulated", trace.staleness, trace.seconds),
             ("real", real["staleness"], real["seconds"]),
         ):
             mean = sum(k * n for k, n in stale.items()) / sum(stale.values())

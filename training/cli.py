@@ -184,6 +184,7 @@ def parser():
         "--pretrained", metavar="FOLDER", help="networks of the same names to start from: another run's seed0"
     )
     p.add_argument("--dry-run", action="store_true", help="print the commands of every row and run none")
+    p.add_argument("--measured", action="store_true", help="run nothing, write what has been measured so far")
 
     p = command("claims", commands.run_claims, "try the paper's claims on rendered video, judge them by one rule")
     p.add_argument("--claims", nargs="+", default=[], metavar="NAME", help="only those with one of these in their name")

@@ -363,7 +363,7 @@ def run_tables(args):
     out = args.out or ("runs/tables" if args.data == "mini" else f"runs/tables-{Path(args.data).name}")
     tables(
         args.data, out, parse_numbers(args.table), args.seeds, args.first_seed, args.cache, args.dry_run,
-        args.pretrained,
+        args.pretrained, measured=args.measured,
     )  # fmt: skip
 
 

@@ -150,6 +150,10 @@ class Plan:
             "--save", folder / "train.npz", product=folder / "train.npz",
         )  # fmt: skip
 
+    def done(self, row):
+        """Whether all that a row needs is there."""
+        return bool(row.nets) and all(s.product.exists() for s in self.row_steps(row))
+
     def measure(self, row):
         """{measure: accuracy} of a row that has been run, the mean over folds."""
         found = [self.measure_fold(row, fold) for fold in self.folds()]
@@ -186,9 +190,12 @@ def differs(row, scale, nets=NETS):
 
 def tables(
     data, out, numbers, seeds=3, first_seed=0, cache=None, dry_run=False, pretrained=None, scale=None,
-    mini_data=MINI_DATA,
+    mini_data=MINI_DATA, measured=False,
 ):  # fmt: skip
-    """Run the rows of the tables `numbers` for each seed, then write tables.json, .csv, .md and .png to `out`."""
+    """Run the rows of the tables `numbers` for each seed, then write tables.json, .csv, .md and .png to `out`.
+
+    measured: run nothing, and write what has been measured so far.
+    """
     from training.tables_report import write_tables
 
     out, mini = Path(out), data == "mini"
@@ -207,11 +214,11 @@ def tables(
                 for fold in plan.folds():
                     print("snippets fuse", *(plan.folder(name) / fold / "predictions.npz" for name in row.nets))
         return []
-    if mini:
+    if mini and not measured:
         make_mini(data, **mini_data)
-    for plan in plans:
+    for plan in [] if measured else plans:
         run([s for row in rows for s in plan.row_steps(row)], log=out / "output.txt" if mini else None)
-    records = [record(row, [plan.measure(row) for plan in plans] if row.nets else [], scale) for row in rows]
+    records = [record(row, [plan.measure(row) for plan in plans if plan.done(row)], len(plans), scale) for row in rows]
     command = f"snippets tables --data {'mini' if mini else data} --table {' '.join(map(str, numbers))} --seeds {seeds}"
     about = {"command": command, "data": data_told(mini, mini_data, data), "seeds": [plan.seed for plan in plans]}
     write_tables(out, records, about)
@@ -226,12 +233,13 @@ def data_told(mini, mini_data, data):
     return f"the rendered mini data set ({given}), fold 1: trained on two thirds of the groups, tested on the others"
 
 
-def record(row, found, scale):
+def record(row, found, seeds, scale):
     """A row of the result: the paper's numbers, ours for each seed, and what differs; all in per cent."""
+    missing = f"{len(found)} of {seeds} seeds measured; " if row.nets and len(found) < seeds else ""
     ours = {m: [round(100 * f[m], 3) for f in found] for m in MEASURES if found and m in found[0]}
     return {
         "table": row.table, "row": row.title, "nets": list(row.nets), "paper": row.paper, "ours": ours,
-        "differs": differs(row, scale),
+        "differs": missing + differs(row, scale),
     }  # fmt: skip
 
 

@@ -27,6 +27,10 @@ from training.spread import bootstrap, mean_and_spread
 from training.steps import run
 from training.tables import MINI, MINI_DATA, Plan
 
+RULE = (
+    "The rule of every verdict: supported if the interval of A − B lies above zero, contradicted if below, undecided "
+    "if it holds zero."
+)
 ALL = ("appearance", "motion", "order", "moment")
 
 
@@ -152,7 +156,14 @@ def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA):
     lines = table(records, seeds)
     print(lines)
     (out / "claims.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
-    (out / "claims.md").write_text(lines + "\n", encoding="utf-8")
+    untried = [c.name for c in CLAIMS if c not in chosen]
+    told = f"\n\nNot tried in this run: {', '.join(untried)}." if untried else ""
+    names = "".join(f' "{name}"' for name in names)
+    command = f"snippets claims{' --claims' + names if names else ''} --seeds {seeds}"
+    head = (
+        f"# The paper's claims, tried on rendered video\n\nWritten by `{command}`; seeds 0 to {seeds - 1}. {RULE}\n\n"
+    )
+    (out / "claims.md").write_text(f"{head}{lines}{told}\n", encoding="utf-8")
     return records
 
 

@@ -268,7 +268,10 @@ LEAST = {  # numbers that would else be missed only after much work, or without 
 }
 
 
-FOLDERS = (commands.run_train, commands.run_demo, scale_commands.run_simulate)  # whose --out is one
+FOLDERS = (  # whose --out is one
+    commands.run_train, commands.run_demo, scale_commands.run_simulate,
+    commands.run_tables, commands.run_claims, commands.run_compare,
+)  # fmt: skip
 OUTPUTS = ("out", "save", "render", "draw", "write_skip", "json")
 
 

@@ -154,13 +154,25 @@ def step_of(net, x, xp, dtype):
     return {"loss": np.asarray(to_host(loss)), "scores": to_host(scores), **to_host(grads)}
 
 
+def net_of(config):
+    """A small net and clips; features of order one, for gates fed with tens saturate and multiply rounding errors."""
+    net, x = net_and_clips(T=3, **config)
+    if "tower/linear/W" in net.params:
+        net.params["tower/linear/W"] *= 0.03
+    return net, x
+
+
 def far_from_ties(config, shape):
     """Clips that bring no ReLU or maximum so close to changing its mind that float32's rounding decides: those for
-    which NumPy's gradients in float32 and in float64 agree."""
+    which NumPy's gradients in float32 are those in float64, and stay so when all pixels change by a millionth."""
     for seed in range(40):
         x = spaced(shape, seed)
-        rough, fine = (step_of(net_and_clips(T=3, **config)[0], x, np, dtype) for dtype in (np.float32, np.float64))
-        if all(np.abs(rough[key] - value).max() <= 4e-6 * np.abs(value).max() for key, value in fine.items()):
+        fine = step_of(net_of(config)[0], x, np, np.float64)
+        for factor in (1, 1 + 1e-6, 1 - 1e-6, 1 + 2e-6):
+            rough = step_of(net_of(config)[0], factor * x, np, np.float32)
+            if any(np.abs(rough[key] - value).max() > 4e-6 * np.abs(value).max() for key, value in fine.items()):
+                break
+        else:
             return x
     raise AssertionError(f"none of 40 clips suits {config}")
 
@@ -168,7 +180,7 @@ def far_from_ties(config, shape):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("config", NETS, ids=name)
 def test_whole_nets_agree_with_numpy(cp, config, dtype):
-    (net, x), (there, _) = (net_and_clips(T=3, **config) for _ in range(2))
+    (net, x), (there, _) = net_of(config), net_of(config)
     if dtype == np.float32:
         x = far_from_ties(config, x.shape)
     wanted, got = step_of(net, x, np, dtype), step_of(there, x, cp, dtype)

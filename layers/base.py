@@ -72,6 +72,18 @@ class Layer:
             raise ValueError(f"{name}: x has shape {x.shape}, expected {last} on the last axis")
 
 
+class Recurrent(Layer):
+    """A layer over time, (N, T, ...) -> (N, T, ...), whose state can be carried on: a stream has no end."""
+
+    def scan(self, x, state=None):
+        """Return `y, state, cache`: the state after the last frame of x, from the one given, None for zeros."""
+        raise NotImplementedError
+
+    def forward(self, x, rng=None):
+        y, _, cache = self.scan(x)
+        return y, cache
+
+
 class Container(Layer):
     """Named layers; subclasses say how data flows through them."""
 

@@ -20,9 +20,9 @@ Stored: x (N, T, H, W, C), h and c (N, T, H, W, F), W_x (k, k, C, 4F), W_h (k, k
 
 import numpy as np
 
-from layers.base import Layer, glorot_uniform
+from layers.base import glorot_uniform
 from layers.conv import check_window, conv_backward, conv_filter_grad, conv_forward, conv_input_grad, pad2d, padding
-from layers.lstm import GATES, gates_backward, gates_forward, peephole_grads, split
+from layers.lstm import GATES, Cells, gates_backward, gates_forward, peephole_grads, split
 from layers.xp import xp_of
 
 
@@ -79,8 +79,10 @@ def conv_lstm_backward(dh, cache, dhT=None, dcT=None):
     return dx.reshape(N, T, *dx.shape[1:]), dh_next, dc_next.reshape(N, H, W, F), grads
 
 
-class ConvLSTM(Layer):
+class ConvLSTM(Cells):
     """F maps of cells over a sequence of maps, (N, T, H, W, C) -> (N, T, H, W, F); kernel x kernel pixels."""
+
+    sequence, sequence_backward = staticmethod(conv_lstm_forward), staticmethod(conv_lstm_backward)
 
     def __init__(self, C, F, kernel=3, *, rng, forget_bias=1.0, dtype=np.float32):
         check_window(kernel, 1, "same")
@@ -94,27 +96,7 @@ class ConvLSTM(Layer):
 
         super().__init__(W_x=filters(C), W_h=filters(F), W_c=np.zeros((3, F), dtype), b=b)
 
-    def scan(self, x, state=None):
-        """x (N, T, H, W, C), state (h, c) or None for zeros -> h, the state after the last frame, cache."""
+    def state_shape(self, x):
         C, F = self.params["W_x"].shape[2], self.params["W_h"].shape[2]
         self.expect(x, ndim=5, last=C)
-        shape = (len(x), *x.shape[2:4], F)
-        if state is None:
-            state = (xp_of(x).zeros(shape, x.dtype),) * 2
-        for name, part in zip("hc", state, strict=True):
-            if part.shape != shape:
-                raise ValueError(f"ConvLSTM: state {name} has shape {part.shape}, expected {shape}")
-        return conv_lstm_forward(x, *state, **self.params)
-
-    def scan_backward(self, dy, cache, dstate=None):
-        """dy (N, T, H, W, F), dstate (dh_T, dc_T) or None -> dx, (dh_0, dc_0), grads."""
-        dx, dh0, dc0, grads = conv_lstm_backward(dy, cache, *(dstate or (None, None)))
-        return dx, (dh0, dc0), grads
-
-    def forward(self, x, rng=None):
-        y, _, cache = self.scan(x)
-        return y, cache
-
-    def backward(self, dy, cache):
-        dx, _, grads = self.scan_backward(dy, cache)
-        return dx, grads
+        return len(x), *x.shape[2:4], F

@@ -27,7 +27,7 @@ one bias per gate (cuDNN has two), no projection, and a forget bias of 1 at the 
 import numpy as np
 
 from layers import gpu
-from layers.base import Layer, glorot_uniform
+from layers.base import Recurrent, glorot_uniform
 from layers.rnn import logistic
 from layers.xp import on_gpu, xp_of
 
@@ -130,11 +130,40 @@ def lstm_backward(dh, cache, dhT=None, dcT=None):
     return (rows @ W_x.T).reshape(x.shape), dh_next, dc_next, grads
 
 
-class PeepholeLSTM(Layer):
+class Cells(Recurrent):
+    """A layer with a state (h, c). A subclass has the two functions of a sequence, and says what shape h and c have."""
+
+    def state_shape(self, x):
+        """Of h and of c, for an input x, which it refuses if it is of the wrong kind."""
+        raise NotImplementedError
+
+    def scan(self, x, state=None):
+        """x (N, T, ...), state (h, c) or None for zeros -> h of every frame, the state after the last frame, cache."""
+        shape = self.state_shape(x)
+        if state is None:
+            state = (xp_of(x).zeros(shape, x.dtype),) * 2
+        for name, part in zip("hc", state, strict=True):
+            if part.shape != shape:
+                raise ValueError(f"{type(self).__name__}: state {name} has shape {part.shape}, expected {shape}")
+        return self.sequence(x, *state, **self.params)
+
+    def scan_backward(self, dy, cache, dstate=None):
+        """dy like h of every frame, dstate (dh_T, dc_T) or None -> dx, (dh_0, dc_0), grads."""
+        dx, dh0, dc0, grads = self.sequence_backward(dy, cache, *(dstate or (None, None)))
+        return dx, (dh0, dc0), grads
+
+    def backward(self, dy, cache):
+        dx, _, grads = self.scan_backward(dy, cache)
+        return dx, grads
+
+
+class PeepholeLSTM(Cells):
     """M cells over a sequence, (N, T, D) -> (N, T, M). `scan` carries the state, so that a stream has no end.
 
     forget_bias: initial b_f; 1 lets a new network remember (Gers et al. 2000), the paper does not say.
     """
+
+    sequence, sequence_backward = staticmethod(lstm_forward), staticmethod(lstm_backward)
 
     def __init__(self, D, M, rng, forget_bias=1.0, dtype=np.float32):
         b = np.zeros(4 * M, dtype)
@@ -146,26 +175,7 @@ class PeepholeLSTM(Layer):
             b=b,
         )
 
-    def scan(self, x, state=None):
-        """x (N, T, D), state (h, c) or None for zeros -> h (N, T, M), the state after the last frame, cache."""
+    def state_shape(self, x):
         D, M = self.params["W_x"].shape[0], self.params["W_h"].shape[0]
         self.expect(x, ndim=3, last=D)
-        if state is None:
-            state = (xp_of(x).zeros((len(x), M), x.dtype),) * 2
-        for name, part in zip("hc", state, strict=True):
-            if part.shape != (len(x), M):
-                raise ValueError(f"PeepholeLSTM: state {name} has shape {part.shape}, expected {(len(x), M)}")
-        return lstm_forward(x, *state, **self.params)
-
-    def scan_backward(self, dy, cache, dstate=None):
-        """dy (N, T, M), dstate (dh_T, dc_T) or None -> dx, (dh_0, dc_0), grads."""
-        dx, dh0, dc0, grads = lstm_backward(dy, cache, *(dstate or (None, None)))
-        return dx, (dh0, dc0), grads
-
-    def forward(self, x, rng=None):
-        y, _, cache = self.scan(x)
-        return y, cache
-
-    def backward(self, dy, cache):
-        dx, _, grads = self.scan_backward(dy, cache)
-        return dx, grads
+        return len(x), M

@@ -15,7 +15,7 @@ so it is one matrix product for all frames.
 
 import numpy as np
 
-from layers.base import Layer, glorot_uniform
+from layers.base import Recurrent, glorot_uniform
 from layers.xp import xp_of
 
 
@@ -65,7 +65,7 @@ def rnn_backward(dh, cache):
     return dx, dh_next, x.reshape(N * T, D).T @ rows, h_prev.T @ rows, rows.sum(axis=0)
 
 
-class RNN(Layer):
+class RNN(Recurrent):
     """M recurrent units over a sequence, (N, T, D) -> (N, T, M). `scan` carries the state into the next block."""
 
     def __init__(self, D, M, rng, activation="logistic", dtype=np.float32):
@@ -87,10 +87,6 @@ class RNN(Layer):
             raise ValueError(f"RNN: the state has shape {h0.shape}, expected {(len(x), M)}")
         h, cache = rnn_forward(x, h0, **self.params, activation=self.activation)
         return h, h[:, -1], cache
-
-    def forward(self, x, rng=None):
-        y, _, cache = self.scan(x)
-        return y, cache
 
     def backward(self, dy, cache):
         dx, _, dW_x, dW_h, db = rnn_backward(dy, cache)

@@ -20,14 +20,11 @@ from itertools import islice
 
 import numpy as np
 
-from layers.base import Sequential
-from layers.conv_lstm import ConvLSTM
+from layers.base import Recurrent, Sequential
 from layers.dropout import Dropout
 from layers.linear import AsMap, Flatten, Linear
 from layers.loss import softmax
-from layers.lstm import PeepholeLSTM
 from layers.relu import ReLU
-from layers.rnn import RNN
 from layers.temporal import TemporalAvgPool, TemporalMaxPool
 from layers.time_conv import TimeConv
 from layers.xp import xp_of
@@ -35,7 +32,6 @@ from nets.frames import OverFrames, usable_cores
 
 MODES = ("weighted", "last", "max", "sum")
 FRAME_BY_FRAME = (OverFrames, Linear, ReLU, Dropout, AsMap)
-RECURRENT = (PeepholeLSTM, RNN, ConvLSTM)
 BLOCK = 32  # frames at a time where there is no tower
 
 
@@ -101,7 +97,7 @@ def can_stream(layer):
         return layer.window is not None
     if isinstance(layer, TimeConv):
         return layer.stride <= layer.params["W"].shape[0]  # no frame is skipped
-    return isinstance(layer, (*FRAME_BY_FRAME, *RECURRENT))
+    return isinstance(layer, (*FRAME_BY_FRAME, Recurrent))
 
 
 def chain(layers, blocks):
@@ -113,7 +109,7 @@ def generator(layer, blocks):
     """Blocks (1, t, ...) through one layer."""
     if isinstance(layer, Sequential):
         return chain(layer.layers, blocks)
-    if isinstance(layer, RECURRENT):
+    if isinstance(layer, Recurrent):
         return carried(layer, blocks)
     if isinstance(layer, TimeConv):
         return windowed(layer, blocks, layer.params["W"].shape[0], layer.stride, clipped=False)

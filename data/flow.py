@@ -16,7 +16,6 @@ TV-L1 parameters, and a cache of other ones is refused.
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,6 +23,7 @@ import numpy as np
 from data.cache import Decoder, FrameCache
 from data.tvl1 import CHUNK, TVL1, tvl1
 from data.video import VideoError, read_frames
+from layers.xp import usable_cores
 
 GREY = np.float32([0.299, 0.587, 0.114])  # shares of red, green and blue in the brightness that the eye sees
 
@@ -76,7 +76,7 @@ class FlowDecoder(Decoder):
     def flows(self, path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each frame (side, side, 3) uint8 RGB that has an image, and its flow (side, side, 2) in pixels, float32."""
         pairs, found = itertools.islice(self._pairs(path), self.limit), False
-        while batch := list(itertools.islice(pairs, CHUNK * (os.cpu_count() or 1))):
+        while batch := list(itertools.islice(pairs, CHUNK * usable_cores())):
             found, grey = True, np.stack([[frame @ GREY for frame in pair] for pair in batch])  # (N, 2, side, side)
             for (frame, _), u in zip(batch, tvl1(grey[:, 0], grey[:, 1], self.settings), strict=True):
                 yield frame, u

@@ -46,6 +46,7 @@ from tqdm import tqdm
 
 from data.scenes import ball, card, count, dance, lamp
 from data.sprites import BLUE, GREEN, PAPER, RED, YELLOW, Canvas, draw_look
+from layers.xp import usable_cores
 
 FPS = 25
 VERSION = 1  # of the pictures: a folder that another version rendered is refused, not mixed
@@ -180,7 +181,7 @@ def make_mini(root, seed=0, groups=12, clips=2, frames=24, side=64, workers=None
     for name in CLASSES:
         (root / name).mkdir(exist_ok=True)
     missing = [job for job in every_clip(groups, clips) if not (root / clip_path(*job)).exists()]
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
         for _ in tqdm(pool.map(render, missing), desc="mini data set", total=len(missing), unit="clip", disable=None):
             pass
     if not (root / "ucfTrainTestlist" / "testlist03.txt").exists():  # the last one written

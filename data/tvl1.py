@@ -27,13 +27,12 @@ stands "left" of a first column, or "above" a first row, is a 0 as well: all dif
 """
 
 import dataclasses
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from data.warp import median, resize, smooth, warp
-from layers.xp import scratch, xp_of
+from layers.xp import scratch, usable_cores, xp_of
 
 CHUNK = 4  # pairs that one thread computes at a time: long vectors, for threads that take turns at short calls wait
 CHECK = 20  # iterations between two looks at how much u still changes
@@ -90,7 +89,7 @@ def tvl1(I0, I1, settings=None, threads=None):
     dtype = np.float64 if I0.dtype == np.float64 else np.float32
     if xp is not np:
         return _pyramid(I0.astype(dtype), I1.astype(dtype), settings)
-    u, threads = np.empty((*I0.shape, 2), dtype), threads or os.cpu_count()
+    u, threads = np.empty((*I0.shape, 2), dtype), threads or usable_cores()
     chunk = max(1, min(CHUNK, -(-len(I0) // threads)))
 
     def work(first):

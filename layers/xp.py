@@ -4,6 +4,7 @@ The same code runs on NumPy and on CuPy arrays. A function asks once, at its top
 switch, and CuPy is imported only when one of its arrays shows up.
 """
 
+import os
 import sys
 import threading
 
@@ -18,6 +19,11 @@ def xp_of(x):
 def on_gpu(x):
     """Whether the kernels beside a layer serve this array: a function that has some asks at its top."""
     return xp_of(x) is not np
+
+
+def usable_cores():
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _buffers = threading.local()

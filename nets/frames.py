@@ -9,13 +9,12 @@ result is the same to the last bit for any number of threads.
 
 import copy
 import functools
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl
 
 from layers.base import Container
-from layers.xp import xp_of
+from layers.xp import usable_cores, xp_of
 
 
 def fold(x):
@@ -26,11 +25,6 @@ def fold(x):
 def unfold(y, T):
     """(N T, ...) -> (N, T, ...)."""
     return y.reshape(-1, T, *y.shape[1:])
-
-
-def usable_cores():
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from layers.base import Sequential
+from layers.xp import usable_cores
 from nets.auxiliary import Auxiliary
 from nets.cost import Cost, measure
-from nets.frames import OverFrames, usable_cores
+from nets.frames import OverFrames
 
 GIB = 2**30
 

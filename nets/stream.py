@@ -27,8 +27,8 @@ from layers.loss import softmax
 from layers.relu import ReLU
 from layers.temporal import TemporalAvgPool, TemporalMaxPool
 from layers.time_conv import TimeConv
-from layers.xp import xp_of
-from nets.frames import OverFrames, usable_cores
+from layers.xp import usable_cores, xp_of
+from nets.frames import OverFrames
 
 MODES = ("weighted", "last", "max", "sum")
 FRAME_BY_FRAME = (OverFrames, Linear, ReLU, Dropout, AsMap)

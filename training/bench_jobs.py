@@ -17,8 +17,9 @@ from data.splits import Video
 from data.tvl1 import energy, tvl1
 from layers.base import Layer
 from layers.loss import softmax_loss
+from layers.xp import usable_cores
 from nets import summary
-from nets.frames import OverFrames, usable_cores
+from nets.frames import OverFrames
 from nets.stream import stream
 from training.objective import loss_and_gradient
 from training.sgd import SGD

@@ -13,7 +13,7 @@ import numpy as np
 import threadpoolctl
 
 from data.video import read_frames, write_video
-from nets.frames import usable_cores
+from layers.xp import usable_cores
 from training.sync import ranks
 
 OPTIONAL = {  # package -> what it is for

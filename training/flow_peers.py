@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from data.tvl1 import TVL1
-from nets.frames import usable_cores
+from layers.xp import usable_cores
 from training.bench_jobs import Job
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
-from nets.frames import usable_cores
+from layers.xp import usable_cores
 
 
 def together(work, arguments):

@@ -8,7 +8,7 @@ from copy import deepcopy
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nets.frames import usable_cores
+from layers.xp import usable_cores
 from training.downpour import backward
 from training.loop import gradient
 from training.objective import loss_and_gradient, split_frozen

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from nets.frames import usable_cores
+from layers.xp import usable_cores
 from training.bench_jobs import LR, Job, gives_dx
 from training.objective import loss_weight
 from training.torch_twins import shared, twin

@@ -17,7 +17,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from nets.frames import OverFrames, usable_cores
+from layers.xp import usable_cores
+from nets.frames import OverFrames
 from training.checkpoint import Checkpoint, load_into, save
 from training.downpour import IN_FLIGHT, Ask, Downpour, Job, Push, Take, Wait, replica
 from training.flat import flatten, views

@@ -26,8 +26,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from layers.base import Sequential
-from layers.xp import xp_of
-from nets.frames import usable_cores
+from layers.xp import usable_cores, xp_of
 from training.flat import empty_like, slices, views
 
 CHUNK = 1 << 20  # bytes in one all-reduce

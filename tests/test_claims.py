@@ -41,6 +41,7 @@ def test_spread_and_groups():
     assert mean_and_spread([1.0, 2.0, 3.0]) == (2.0, 1.0) and np.isnan(mean_and_spread([1.0])[1])
     assert group_of("v_Archery_g07_c01") == group_of("v_Archery_g07_c12.avi") != group_of("v_Archery_g08_c01")
     assert group_of("holiday_cats") == "holiday_cats"
+    assert group_of("7") == "7"  # what a feature file without names calls its eighth video
     assert cluster("v_BallRising_g01_c02") == cluster("v_BallSinking_g01_c01") != cluster("v_CardSun_g01_c01")
 
 

@@ -47,4 +47,4 @@ def bootstrap(difference, groups, draws=4000, seed=0):
 def group_of(name):
     """The group of a video of UCF-101, or of what is named like it: v_Class_g07_c01 -> v_Class_g07; else itself."""
     stem, _, clip = name.rpartition("_c")
-    return stem if clip.split(".")[0].isdigit() else name
+    return stem if stem and clip.split(".")[0].isdigit() else name

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simulator import mend
 
 ROOT = Path(__file__).resolve().parent.parent
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to Ctrl-C
@@ -36,12 +37,11 @@ def cp():
     simulator = os.environ.get("CUDASIM_HOME")
     if simulator:
         sys.path.insert(0, simulator)
-        simulated = importlib.import_module("cudasim").activate_if_no_gpu()
+        cudasim = importlib.import_module("cudasim")
+        simulated = cudasim.activate_if_no_gpu()
     cupy = importlib.import_module("cupy")
-    if simulator and simulated:  # it clears the pages of a freed large array to their ends, where the next may begin
-        memory = cupy.cuda.Memory
-        whole_pages = lambda size: size if size < 2**20 else -(-size // 4096) * 4096  # noqa: E731
-        cupy.cuda.set_allocator(lambda size: cupy.cuda.MemoryPointer(memory(whole_pages(size)), 0))
+    if simulator and simulated:
+        mend(cupy, cudasim)
     try:
         cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:

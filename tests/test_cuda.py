@@ -5,6 +5,7 @@ pytest -m cuda
 
 import dataclasses
 import importlib
+import os
 import re
 import shutil
 import subprocess
@@ -188,3 +189,21 @@ def test_whole_nets_agree_with_numpy(cp, config, dtype):
         assert key == "loss" or got[key].dtype == value.dtype
         assert_close(got[key], value, key, rtol=TOLERANCE[dtype])
     assert_close(to_host(there.predict(cp.asarray(x, dtype))), net.predict(x.astype(dtype)), "p", TOLERANCE[dtype])
+
+
+@pytest.mark.skipif("CUDASIM_RACECHECK" not in os.environ, reason="asks what a simulated GPU's race checker says")
+def test_a_race_is_told_from_an_access_of_16384_launches_ago(cp, tmp_path):
+    """It counts launches modulo that, and kept its records for longer (tests/simulator.py)."""
+    y, before = cp.zeros(513), cp.zeros(1)
+
+    def add(first):
+        kernels.launch("layers/relu.cu", "bias_forward", 512, y[first : first + 512], cp.ones(1), 0, 1, 512)
+
+    add(0)
+    for _ in range(16384 - 2):
+        before += 1  # a launch; cp.ones was one, too
+    add(1)  # every thread at what its neighbour wrote then
+    assert to_host(y).tolist() == [1] + 511 * [2] + [1]
+    (tmp_path / "race.cu").write_text("""extern "C" __global__ void race(REAL *y) { y[0] = threadIdx.x; }""")
+    with pytest.raises(cp.cuda.driver.CUDADriverError, match="data race in kernel race"):
+        kernels.launch(tmp_path / "race.cu", "race", 64, y)

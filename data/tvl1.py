@@ -32,7 +32,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from data.warp import median, resize, smooth, warp
-from layers.xp import scratch, usable_cores, xp_of
+from layers.kernels import launch
+from layers.xp import on_gpu, scratch, usable_cores, xp_of
 
 CHUNK = 4  # pairs that one thread computes at a time: long vectors, for threads that take turns at short calls wait
 CHECK = 20  # iterations between two looks at how much u still changes
@@ -86,10 +87,10 @@ def tvl1(I0, I1, settings=None, threads=None):
     if I0.shape != I1.shape or I0.ndim != 3 or min(I0.shape[1:]) < 4:
         raise ValueError(f"flow from frames {I0.shape} to {I1.shape}: expected the same (N, H, W), grey, 4x4 at least")
     xp, settings = xp_of(I0), settings or TVL1()
-    dtype = np.float64 if I0.dtype == np.float64 else np.float32
-    if xp is not np:
+    u = xp.empty((*I0.shape, 2), np.float64 if I0.dtype == np.float64 else np.float32)
+    dtype, threads = u.dtype, threads or usable_cores()
+    if xp is not np and len(I0):
         return _pyramid(I0.astype(dtype), I1.astype(dtype), settings)
-    u, threads = np.empty((*I0.shape, 2), dtype), threads or usable_cores()
     chunk = max(1, min(CHUNK, -(-len(I0) // threads)))
 
     def work(first):
@@ -154,6 +155,12 @@ def iterate(w, p, J, c, r, tau, limit, look=False):
     if not all(z.flags.c_contiguous for z in (w, p)):
         raise ValueError("iterate: w and p must be C-contiguous; a copy would be changed in their place")
     xp, (_, N, H, W) = xp_of(w), w.shape
+    if on_gpu(w):
+        change = xp.empty((N, H * W), w.dtype)
+        n = change.size
+        launch("data/tvl1.cu", "tvl1_primal", n, w, p, J, c, r, change, look, tau, limit, W, n)
+        launch("data/tvl1.cu", "tvl1_dual", n, w, p, H, W, n)
+        return change.sum(axis=1) if look else None
     buffers = scratch("tvl1", (5, N, H, W), w.dtype, xp)
     t, a, b = buffers[0], buffers[1:3], buffers[3:]
     xp.multiply(J, w, out=a)

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from layers.kernels import declaration
 
 KERNEL = re.compile(r"__global__ void (\w+)")
 HEADER = Path(__file__).with_name("on_host.h")
+ONE_AT_A_TIME = threading.Lock()  # threadIdx and the like are one set of variables for the whole process
 
 
 def folder():
@@ -73,7 +75,8 @@ def run(text, function, blocks, threads, dtype, parameters, args):
         for a, p in zip(args, parameters, strict=True)
     ]
     pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
-    getattr(lib, f"grid_{function}")(blocks, threads, int("__syncthreads" in text), pointers)
+    with ONE_AT_A_TIME:
+        getattr(lib, f"grid_{function}")(blocks, threads, int("__syncthreads" in text), pointers)
     for a, p in zip(args, parameters, strict=True):
         if p.pointer and not guarded[a.ctypes.data].unharmed():
             raise IndexError(f"{function} writes outside of {p.name} (or of an array that lies before it)")

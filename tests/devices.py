@@ -14,6 +14,7 @@ from layer_cases import CASES, generator, spaced
 from planted import HERE, read_bugs, source
 from test_oracles import CHECKS
 
+from data import tvl1
 from layers import gpu, kernels
 from layers.base import Layer, Sequential
 from layers.conv import Conv2D
@@ -26,10 +27,12 @@ from layers.lstm import PeepholeLSTM
 from layers.pool import MaxPool2D
 from layers.relu import ReLU
 from layers.temporal import TemporalMaxPool
+from training.flat import flatten, views
+from training.sgd import SGD
 
 WITH_KERNELS = [
-    name for name in CHECKS if name.startswith("layers.") and hasattr(importlib.import_module(name), "on_gpu")
-]  # modules that hand over to layers.gpu
+    name for name in CHECKS if hasattr(importlib.import_module(name), "on_gpu") and name != "layers.xp"
+]  # modules that hand over to kernels
 USERS = ("layers.inception", "nets.frames")  # and modules that are made of those
 
 
@@ -124,6 +127,50 @@ def long_rows(dtype, loss=softmax_loss, right=softmax_loss):
             assert_close(a, b, name, rtol=TOLERANCE[dtype])
 
 
+def iterations(dtype, iterate=tvl1.iterate):
+    """w, p and the change after three iterations of TV-L1 on images of several blocks and odd sizes."""
+    rng, (N, H, W) = np.random.default_rng(4), (3, 37, 61)
+    w, p = rng.standard_normal((2, N, H, W)).astype(dtype), rng.uniform(-0.7, 0.7, (2, 2, N, H, W)).astype(dtype)
+    p[0, ..., -1] = p[1, ..., -1, :] = 0
+    J, c = rng.standard_normal((2, N, H, W)).astype(dtype), rng.standard_normal((N, H, W)).astype(dtype)
+    for _ in range(3):
+        change = iterate(w, p, J, c, 1 / (J * J).sum(axis=0), 0.2, 0.06, True)
+    return {"w": w, "p": p, "change": change}
+
+
+def flow_like_numpys(dtype, iterate=tvl1.iterate, wanted=None):
+    """`iterations` by `iterate`, held against NumPy's."""
+    wanted = wanted or iterations(dtype)
+    for name, got in iterations(dtype, iterate).items():
+        assert got.dtype == dtype, f"{name} is {got.dtype}"
+        assert_close(got, wanted[name], name, rtol=TOLERANCE[dtype])
+
+
+SIZES = {"tower/W": (30, 50), "tower/b": (7,), "fc1/W": (20, 30), "fc1/b": (3,), "fc2/W": (11, 13), "fc2/b": (13,)}
+
+
+def updates(params, clip, there=np.asarray):
+    """Three updates in place: momentum, decay, groups, frozen parameters, the clip; and the norms."""
+    options = dict(momentum=0.8, weight_decay=0.1, clip_norm=clip, groups={"tower/": 0.3, "fc1/": 0.0})
+    opt, rng, norms = SGD(params, lambda step: 0.1 / (1 + step), **options), np.random.default_rng(0), {}
+    for n in range(3):
+        norms[f"norm {n}"] = opt.step({key: there(rng.normal(size=a.shape)) for key, a in params.items()})
+    return to_host({**params, **{f"velocity/{key}": v for key, v in opt.velocity.items()}, **norms})
+
+
+def updates_like_numpys(there=np.asarray):
+    """`updates` by kernels on one vector, of more numbers than the norm has threads, held against NumPy's."""
+    for clip in (None, 10, 1e4):
+        rng = np.random.default_rng(1)
+        params = {key: rng.normal(size=size) for key, size in SIZES.items()}
+        vector = there(flatten(params))  # a copy
+        wanted = updates(params, clip)
+        with mock.patch("training.sgd.on_gpu", lambda a: True), mock.patch("training.sgd_gpu.TILES", 5):
+            got = updates(views(vector, params), clip, there)
+        for key, value in wanted.items():
+            assert_close(got[key], value, key, rtol=1e-12)
+
+
 def to_device(a, cp):
     """An array on the device, in the memory layout that it has; anything else as it is."""
     if not isinstance(a, np.ndarray):
@@ -204,6 +251,9 @@ class DeviceModule:
             if name == "softmax_loss":
                 there[1] = args[1]  # labels are looked at on the host
             result = value(*there, **{k: to_device(a, self.cp) for k, a in options.items()})
+            for a, changed in zip(args, there, strict=True):
+                if isinstance(a, np.ndarray) and isinstance(changed, self.cp.ndarray) and a.flags.writeable:
+                    a[...] = changed.get()  # what it wrote into its arguments, if anything
             if name.endswith("_forward") or name == "lstm_step":  # the cache goes back as it came
                 return (*to_host(result[:-1]), result[-1])
             return to_host(result)

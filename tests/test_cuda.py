@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 
+import flow_checks as flow
 import numpy as np
 import pytest
 from contract import PROMISES, assert_close
@@ -21,11 +22,13 @@ from devices import (
     DeviceLayer,
     DeviceModule,
     checks_of,
+    flow_like_numpys,
     larger,
     long_rows,
     planted,
     small_blocks,
     to_host,
+    updates_like_numpys,
 )
 from layer_cases import CASES, Case, spaced
 from oracle_checks import conv
@@ -67,12 +70,21 @@ def test_promises(cp, case):
 
 
 NUMPY_ONLY = ("layers.check", "layers.fft_conv")  # the checker, and a way to convolve that only pays on a CPU
+ON_DEVICE = [name for name in CHECKS if name.startswith("layers.") and name not in NUMPY_ONLY]
+INSIDE = (flow.stopping, flow.between_sizes)  # replace functions inside of the module, which then get its own arrays
 
 
-@pytest.mark.parametrize("name", [name for name in CHECKS if name.startswith("layers.") and name not in NUMPY_ONLY])
+@pytest.mark.parametrize("name", ON_DEVICE)
 def test_oracles(cp, name):
     for check in CHECKS[name]:
         check(module(name, cp))
+
+
+@pytest.mark.parametrize("name", ["data.warp", "data.tvl1"])
+def test_optical_flow(cp, name):
+    for check in CHECKS[name]:
+        if check not in INSIDE:
+            check(module(name, cp))
 
 
 def test_convolution_image_by_image(cp):
@@ -91,6 +103,11 @@ def test_softmax_over_many_classes(cp, dtype):
     long_rows(dtype, module("layers.loss", cp).softmax_loss)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_iterations_of_optical_flow(cp, dtype):
+    flow_like_numpys(dtype, module("data.tvl1", cp).iterate)
+
+
 def killer(bug, cp):
     """Whether a check fails with this bug in its kernels; a fault of the device is a failure too."""
     with planted(bug):
@@ -98,6 +115,10 @@ def killer(bug, cp):
             for number, (about, *_) in enumerate(LARGER):
                 if about == bug.file:
                     larger(number, np.float64, lambda layer: DeviceLayer(layer, cp))
+            if bug.file == "data/tvl1.cu":
+                flow_like_numpys(np.float64, module("data.tvl1", cp).iterate)
+            if bug.file == "training/sgd.cu":
+                updates_like_numpys(cp.asarray)
             if bug.file == "layers/loss.cu":
                 long_rows(np.float64, module("layers.loss", cp).softmax_loss)
                 assert not np.isfinite(float(gpu.softmax_loss(cp.zeros((1, 5)), cp.array([5]), cp.ones(1))[0]))

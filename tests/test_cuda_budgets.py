@@ -5,8 +5,10 @@ import sys
 
 import gpu_budget
 import pytest
+from flow_checks import moved
 from test_cuda_training import NETS, clips_for
 
+from data.tvl1 import CHECK, TVL1, tvl1
 from nets.zoo import NetConfig, build
 from training import steady
 from training.device import move
@@ -24,6 +26,8 @@ REREAD = {  # kernels that fetch more than 1.5 times what they must, by a count 
     "peephole_grads": "c is read by the gates that look at it",
     "gates_forward": "each clip reads biases and peepholes",
     "gates_backward": "each clip reads the peepholes",
+    "tvl1_primal": "p is read by the pixel to the right and the one below, too, from the cache",
+    "tvl1_dual": "so is w by the pixel to the left and the one above",
 }
 
 
@@ -105,3 +109,16 @@ def test_memory_traffic_and_modelled_floor_of_googlenet(cp, simulator):
     assert ours <= 1.4 * own, table
     fused = own - table["bias and ReLU"][1]  # if the products did this in passing, as cuDNN's do
     assert ours <= 1.4 * fused, table
+
+
+def test_an_iteration_of_optical_flow_is_two_launches(cp, simulator):
+    """And between two looks at how much changes the host waits for nothing."""
+    cudasim, _ = simulator
+    I0, I1 = (cp.asarray(frame) for frame in moved(2, 1))
+    with cudasim.profile(memory=True) as p:
+        tvl1(I0, I1, TVL1(scales=1, warps=1, iterations=2 * CHECK, epsilon=0))
+    for name in ("tvl1_primal", "tvl1_dual"):
+        kernel = p.kernels[name]
+        assert kernel.launches == 2 * CHECK and kernel.efficiency >= 0.9, f"{name}\n{p.table()}"
+        assert kernel.rereads <= 1.5 or name in REREAD, f"{name}: {kernel.rereads}"
+    assert p.copies["D2H"].count == 2, p.table()

@@ -12,11 +12,14 @@ from devices import (
     WITH_KERNELS,
     by_numpy,
     checks_of,
+    flow_like_numpys,
+    iterations,
     kernels_on_host,
     larger,
     long_rows,
     planted,
     small_blocks,
+    updates_like_numpys,
 )
 from layer_cases import CASES
 from oracle_checks import conv
@@ -79,6 +82,21 @@ def test_softmax_over_many_classes(dtype):
     losses(dtype)
 
 
+def flow(dtype):
+    wanted = iterations(dtype)
+    with kernels_on_host():
+        flow_like_numpys(dtype, wanted=wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_iterations_of_optical_flow(dtype):
+    flow(dtype)
+
+
+def test_sgd_on_one_vector():
+    updates_like_numpys()
+
+
 def a_label_that_is_no_class(labels):
     """Nobody looks at labels that are on a GPU already; the loss then says that something is wrong."""
     scores = np.zeros((2, 5))
@@ -95,6 +113,10 @@ def own_checks(file):
     for number, (about, *_) in enumerate(LARGER):
         if about == file:
             yield lambda n=number: on_host(n, np.float64)
+    if file == "data/tvl1.cu":
+        yield lambda: flow(np.float64)
+    if file == "training/sgd.cu":
+        yield updates_like_numpys
     if file == "layers/loss.cu":
         yield lambda: losses(np.float64)
         yield test_a_label_that_is_no_class_makes_the_loss_nan
@@ -121,8 +143,8 @@ def test_planted_bug_is_killed(bug, record_property):
 
 
 def test_there_is_a_bug_for_every_kernel():
-    files = {path.relative_to(kernels.ROOT).as_posix() for path in kernels.ROOT.glob("layers/*.cu")}
-    assert {bug.file for bug in BUGS if bug.file.startswith("layers/")} == files
+    files = {path.relative_to(kernels.ROOT).as_posix() for path in kernels.ROOT.glob("[ldt]*/*.cu")}
+    assert {bug.file for bug in BUGS} == files
 
 
 def relu_backward(dy, y, dx, n):

@@ -11,6 +11,7 @@ before their line in the manifest, so building may be interrupted anywhere and g
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import threading
@@ -97,6 +98,7 @@ class FrameCache(Decoder):
 
     def __init__(self, root, *parameters, **more):
         super().__init__(*parameters, **more)
+        self._opened = functools.partial(type(self), root, *parameters, **more)
         self.folder = Path(root) / self.name
         self.manifest = self.folder / "manifest.jsonl"
         self._lock = threading.Lock()
@@ -104,7 +106,7 @@ class FrameCache(Decoder):
         self._entries = self._read_manifest()
 
     def __reduce__(self):
-        return FrameCache, (self.folder.parent, self.side, self.fps)  # another process opens the same folder
+        return self._opened, ()  # another process opens the same folder
 
     def frames(self, video: Video) -> np.ndarray:
         """Frames of a video, uint8 RGB (frames, side, side, 3), read-only; decoded first if they are not there yet."""

@@ -46,6 +46,7 @@ class FlowDecoder(Decoder):
     """
 
     channels = 2
+    xp = np  # library of the arrays on which flow is computed; cupy: on the current GPU
 
     def __init__(
         self, side=256, fps: float | None = None, limit: int | None = None, flow_fps=15.0, bound=40.0,
@@ -78,8 +79,8 @@ class FlowDecoder(Decoder):
         pairs, found = itertools.islice(self._pairs(path), self.limit), False
         while batch := list(itertools.islice(pairs, CHUNK * usable_cores())):
             found, grey = True, np.stack([[frame @ GREY for frame in pair] for pair in batch])  # (N, 2, side, side)
-            for (frame, _), u in zip(batch, tvl1(grey[:, 0], grey[:, 1], self.settings), strict=True):
-                yield frame, u
+            u = tvl1(*(self.xp.asarray(grey[:, k]) for k in (0, 1)), self.settings)
+            yield from zip((frame for frame, _ in batch), u if self.xp is np else u.get(), strict=True)
         if not found:
             raise VideoError(f"{path}: only one frame at {self.flow_fps:g} a second, and flow is between two; skip it")
 

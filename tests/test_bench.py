@@ -20,7 +20,8 @@ from training.bench_rows import ROWS, Row, Setup, choose
 from training.cli import main
 
 RATES = {"sgemm_gflops": 100.0, "copy_gbs": 10.0}
-NUMBERS = {"ours_ms", "ours_min_ms", "floor_ms", "fraction", "peak_mb", "peer_ms", "peer_min_ms", "ratio"}
+TIMES = {"ours_ms", "ours_min_ms", "peer_ms", "peer_min_ms", "products_ms", "memory_ms", "floor_ms"}
+NUMBERS = TIMES | {"ratio", "fraction", "peak_mb"}
 WORDS = {"name", "unit", "bound", "peer", "note"}
 WITHOUT_FLOOR = "decode", "tvl1"  # nor is PyTorch a peer
 
@@ -85,10 +86,12 @@ def test_the_ratio_is_the_median_over_pairs():
     assert all(text in bench.line(r) for text in ("row", "rival", "0.50", "750.000", "products", "1%", "note"))
 
 
-def test_the_floor_is_the_longer_of_the_two():
-    assert bench.floor(Job(None, None, madds=10**9, bytes=10**8), RATES) == (pytest.approx(0.02), "products")
-    assert bench.floor(Job(None, None, madds=10**9, bytes=10**9), RATES) == (pytest.approx(0.1), "memory")
-    assert bench.floor(Job(None, None), RATES) == (None, None)
+@pytest.mark.parametrize("nbytes, memory, floor, bound", [(10**8, 10, 20, "products"), (10**9, 100, 100, "memory")])
+def test_the_floor_is_the_longer_of_the_two(nbytes, memory, floor, bound):
+    row, job = Row("row", "call", None, None), Job(None, None, madds=10**9, bytes=nbytes)
+    r = bench.record(row, job, np.array([[1.0]]), RATES)
+    assert (r["products_ms"], r["memory_ms"], r["floor_ms"]) == pytest.approx((20, memory, floor))
+    assert r["bound"] == bound
 
 
 def test_sides_take_turns():

@@ -3,6 +3,8 @@
 The formulas are held to plain loops and to known motion in flow_checks.py, which test_oracles.py runs.
 """
 
+import pickle
+
 import numpy as np
 import pytest
 from flow_checks import moved
@@ -65,7 +67,8 @@ def test_the_cache_keeps_the_images_and_knows_their_parameters(tmp_path, video, 
     expected = FlowDecoder(*settings).frames(video)
     np.testing.assert_array_equal(FlowCache(tmp_path / "cache", *settings).frames(video), expected)
     monkeypatch.setattr(data.flow, "tvl1", None)  # from here on nothing is computed
-    again = FlowCache(tmp_path / "cache", *settings)
+    again = pickle.loads(pickle.dumps(FlowCache(tmp_path / "cache", *settings)))  # as another process gets it
+    assert type(again) is FlowCache and again.parameters == FlowDecoder(*settings).parameters
     np.testing.assert_array_equal(again.frames(video), expected)
     assert again.manifest.read_text().startswith(
         '{"format": "snippets flow 1", "side": 32, "fps": null, "flow_fps": 15.0'

@@ -10,6 +10,8 @@ bytes take at the measured rate of copying, whichever is longer; both rates are 
 Memory is measured apart, in a process of its own that makes the row's arguments and runs our side once: by how much
 the largest resident set exceeds that of the process before. That counts everything, arguments, parameters and BLAS's
 own buffers too, to within a few megabytes.
+
+On a GPU all of this is measured there (`training.bench_gpu`).
 """
 
 import contextlib
@@ -25,7 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
+from training import bench_gpu
+from training.bench_jobs import decode
 from training.bench_rows import ROWS, Setup, choose
+from training.checkpoint import to_numpy
 from training.machine import largest_resident, machine
 
 PEERS = {  # name: the package that it needs, the module with its side, and options for that
@@ -44,7 +49,7 @@ def sample(run, calls):
     return (time.perf_counter() - start) / calls
 
 
-def alternate(runs, repeat=9, least=0.05, budget=30.0):
+def alternate(runs, repeat=9, least=0.05, budget=30.0, sample=sample):
     """Times each of `runs` in turn, `repeat` times over: seconds a call, (repetitions, runs).
 
     least: seconds that one repetition of one side lasts at least; budget: seconds after which three are enough.
@@ -84,19 +89,18 @@ def peak_memory(name, setup):
         return pool.submit(peak_of, name, setup).result()
 
 
-def floor(job, rates):
-    """(seconds that the work takes at least, "products" or "memory": what bounds it); (None, None) if unknown."""
+def floors(job, rates):
+    """Seconds that the work takes at least: {"products": at the rate of matrix products, "memory": of copying}."""
     products = job.madds / (rates["sgemm_gflops"] * 1e9 / 2)  # a multiply-add is two operations
-    memory = job.bytes / (rates["copy_gbs"] * 1e9)
-    if products == memory == 0:
-        return None, None
-    return max(products, memory), "products" if products > memory else "memory"
+    return {"products": products, "memory": job.bytes / (rates["copy_gbs"] * 1e9)}
 
 
 def record(row, job, times, rates, peak=None, peer=None, column=1):
     """A row of the result. times: seconds a run (repetitions, sides), ours in column 0, the peer's in `column`."""
     milliseconds = 1000 / (1 if row.unit == "call" else job.count)  # from seconds a run to milliseconds a unit
-    least, bound = floor(job, rates)
+    parts = floors(job, rates)
+    bound = max(parts, key=parts.get)
+    least = parts[bound]
     ours, theirs = milliseconds * times[:, 0], milliseconds * times[:, column] if peer else None
     return {
         "name": row.name,
@@ -107,8 +111,10 @@ def record(row, job, times, rates, peak=None, peer=None, column=1):
         "peer_ms": float(np.median(theirs)) if peer else None,
         "peer_min_ms": float(theirs.min()) if peer else None,
         "ratio": float(np.median(ours / theirs)) if peer else None,
+        "products_ms": milliseconds * parts["products"] if least else None,
+        "memory_ms": milliseconds * parts["memory"] if least else None,
         "floor_ms": milliseconds * least if least else None,
-        "bound": bound,
+        "bound": bound if least else None,
         "fraction": milliseconds * least / float(np.median(ours)) if least else None,
         "peak_mb": None if peak is None else peak / 1e6,
         "repetitions": len(times),
@@ -118,23 +124,34 @@ def record(row, job, times, rates, peak=None, peer=None, column=1):
 
 def measure(row, setup, rates, peers, repeat):
     """The records of a row: one a peer that has this job, or one without a peer."""
-    arguments = row.make(setup)
-    peak = peak_memory(row.name, setup)  # before this process grows
+    device = "cpu" if row.job is decode else setup.device
+    if device == "cpu":
+        clock, peak, arguments = sample, peak_memory(row.name, setup), row.make(setup)  # before this process grows
+    else:
+        clock, arguments = bench_gpu.sample, [bench_gpu.there(a, device) for a in row.make(setup)]
+        peak = bench_gpu.peak_memory(row.job, arguments)
     job, sides = row.job(*arguments), {}
+    on_host = arguments if device == "cpu" else row.make(setup)
     for peer in peers:
         _, module, options = PEERS[peer]
-        side = importlib.import_module(module).side(row.job.__name__, arguments, **options)
+        side = importlib.import_module(module).side(row.job.__name__, on_host, **options, device=device)
         if side is not None:
             sides[peer] = side
     runs = [job.run, *(side.run for side in sides.values())]
-    times = alternate(runs, 1, least=0.0) if setup.quick else alternate(runs, repeat)
+    times = alternate(runs, 1, least=0.0, sample=clock) if setup.quick else alternate(runs, repeat, sample=clock)
     records = [record(row, job, times, rates, peak, peer, n) for n, peer in enumerate(sides or [None], start=1)]
     if row.compare is not None:
-        ours = job.results()
+        ours = {key: to_numpy(a) for key, a in job.results().items()}
         for found in records:
             theirs = sides[found["peer"]].results() if sides else None
-            found["note"] = row.compare(arguments, ours, theirs)
+            found["note"] = row.compare(on_host, ours, theirs)
     return records
+
+
+def available(peer, device):
+    """Whether a peer is installed, and can compute there."""
+    package, module, _ = PEERS[peer]
+    return importlib.util.find_spec(package) is not None and importlib.import_module(module).reaches(device)
 
 
 HEAD = (
@@ -156,27 +173,29 @@ def line(r):
     ).rstrip()
 
 
-def bench(names=(), against=(), repeat=9, json_file=None, clips=None, quick=False):
+def bench(names=(), against=(), repeat=9, json_file=None, clips=None, quick=False, device="cpu"):
     """Measure the rows that `names` choose, print each as it comes, write all as JSON; returns what is written.
 
     against: names in PEERS; those that are not installed are told and left out. clips: a folder of real videos.
+    device: as `training.device` has it.
     """
     if repeat < 1:
         raise ValueError(f"repeat is {repeat}, expected at least 1")
     rows = choose(names, clips)
     if json_file is not None:
         Path(json_file).parent.mkdir(parents=True, exist_ok=True)
-    absent = [peer for peer in against if importlib.util.find_spec(PEERS[peer][0]) is None]
+    absent = [peer for peer in against if not available(peer, device)]
     peers = [peer for peer in against if peer not in absent]
-    found = {"machine": machine(quick), "absent": absent, "rows": []}
+    rates = machine(quick) | ({} if device == "cpu" else bench_gpu.gpu(device, quick))
+    found = {"machine": rates, "absent": absent, "rows": []}
     for name, value in found["machine"].items():
         print(f"{name:14} {value:.0f}" if isinstance(value, float) else f"{name:14} {value}")
     if absent:
-        print(f"left out, not installed: {', '.join(absent)}")
+        print(f"left out, not installed{'' if device == 'cpu' else ' for CUDA'}: {', '.join(absent)}")
     print(HEAD)
     with tempfile.TemporaryDirectory() as folder:
         for row in rows:
-            for result in measure(row, Setup(quick, clips, folder), found["machine"], peers, repeat):
+            for result in measure(row, Setup(quick, clips, folder, device), found["machine"], peers, repeat):
                 found["rows"].append(result)
                 print(line(result), flush=True)
     if json_file is not None:

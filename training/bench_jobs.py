@@ -17,7 +17,7 @@ from data.splits import Video
 from data.tvl1 import energy, tvl1
 from layers.base import Layer
 from layers.loss import softmax_loss
-from layers.xp import usable_cores
+from layers.xp import on_gpu, usable_cores, xp_of
 from nets import summary
 from nets.frames import OverFrames
 from nets.stream import stream
@@ -56,8 +56,8 @@ def multiply_adds(layer, shape, backward):
     if len(shape) in (3, 5) and shape[1] > 2:
         one, two = (multiply_adds(layer, (shape[0], T, *shape[2:]), backward) for T in (1, 2))
         return one + (shape[1] - 1) * (two - one)
-    dtype = next((a.dtype for a in layer.params.values()), np.float32)
-    found = [row.madds for row in summary.walk(layer, np.zeros(shape, dtype))]
+    like = next(iter(layer.params.values()), np.zeros(0, np.float32))
+    found = [row.madds for row in summary.walk(layer, xp_of(like).zeros(shape, like.dtype))]
     return 3 * sum(found) - (0 if gives_dx(layer) else found[0]) if backward else sum(found)
 
 
@@ -88,12 +88,12 @@ class Alone(Layer):
 
     def predict(self, x):
         passes(self.layer, x, self.dy[: len(x)])
-        return np.zeros((len(x), 1), x.dtype)
+        return xp_of(x).zeros((len(x), 1), x.dtype)
 
 
 def frames(layer, x, dy):
-    """A layer inside a tower, forward and backward: x (B, ...) in chunks of frames, on all cores."""
-    tower, clip = OverFrames(Alone(layer, dy)), x[None]
+    """A layer inside a tower, forward and backward: x (B, ...) in chunks of frames on all cores; on a GPU at once."""
+    tower, clip = OverFrames(Alone(layer, dy), len(x) if on_gpu(x) else 4), x[None]
     return Job(lambda: tower.predict(clip), lambda: passes(layer, x, dy), *work(layer, x, dy), len(x))
 
 
@@ -144,7 +144,7 @@ def step(net, x, labels):
     def run():
         value, _, _, grads = loss_and_gradient(net, x, labels)
         opt.step(grads)
-        return {"loss": np.asarray(value), **{f"velocity/{key}": v for key, v in opt.velocity.items()}}
+        return {"loss": value, **{f"velocity/{key}": v for key, v in opt.velocity.items()}}
 
     return Job(run, run, multiply_adds(net, x.shape, True))
 

@@ -40,6 +40,7 @@ class Setup(NamedTuple):
     quick: bool = False  # all rows in tiny, to test the benchmark
     clips: str | None = None  # folder of real clips
     folder: str = "."  # for files that a row writes
+    device: str = "cpu"
 
     def __call__(self, full, quick):
         return quick if self.quick else full

@@ -137,7 +137,7 @@ def judge(claim, plans):
     }  # fmt: skip
 
 
-def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA):
+def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu"):
     """Run the experiments, print and write the verdicts (claims.json, claims.md); returns the records."""
     out = Path(out)
     chosen = [c for c in CLAIMS if not names or any(name in c.name for name in names)]
@@ -149,7 +149,9 @@ def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA):
         if shaky:
             root, folder = make_shaky(out / "shaky" / "data", root), out / "shaky"
         cache = str(folder / "cache")
-        plans[shaky] = [Plan(str(root), scale, seed, folder, cache, NETS | EXTRA) for seed in range(seeds)]
+        plans[shaky] = [
+            Plan(str(root), scale, seed, folder, cache, NETS | EXTRA, device=device) for seed in range(seeds)
+        ]
         wanted = [net for c in chosen if c.shaky == shaky for net in dict.fromkeys(c.a + c.b)]
         run([s for plan in plans[shaky] for net in wanted for s in plan.steps(net)], log=out / "output.txt")
     records = [judge(claim, plans[claim.shaky]) for claim in chosen]

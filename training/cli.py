@@ -215,9 +215,6 @@ def parser():
     p.add_argument("--skip", metavar="FILE", help="list of videos to leave out, one a line")
     add_options(p, DataSettings, "flow", only=("fps", "flow_fps", "bound", "tvl1"))
 
-    for name in ("train", "evaluate", "predict", "features"):
-        subparsers.choices[name].add_argument("--device", default="cpu", help=device.HELP)
-
     p = command(
         "summary", commands.run_summary, "print a network: layer, output shape, parameters, multiply-adds, memory"
     )
@@ -236,6 +233,10 @@ def parser():
     p.add_argument("--json", metavar="FILE", help="write the machine and all rows there")
     p.add_argument("--clips", metavar="FOLDER", help="real videos for the row decode-real (default: no such row)")
     p.add_argument("--quick", action="store_true", help="everything in tiny and once: whether it runs, not how fast")
+
+    on_a_device = ("demo", "train", "evaluate", "predict", "features", "flow", "tables", "claims", "compare", "bench")
+    for name in on_a_device:
+        subparsers.choices[name].add_argument("--device", default="cpu", help=device.HELP)
 
     p = command("scaling", scale_commands.run_scaling, "time a synchronous step; under mpiexec, of many ranks")
     p.add_argument("--batch", type=int, default=16, help="clips a step, of all ranks together")

@@ -27,7 +27,7 @@ from training.checkpoint import check_fits, load, save, to_numpy
 from training.claims import claims
 from training.compare import compare
 from training.demo import demo
-from training.device import move
+from training.device import CHUNK, move, use
 from training.doctor import doctor
 from training.downpour import Downpour
 from training.evaluate import evaluate, evaluate_whole
@@ -44,8 +44,6 @@ from training.sources import DataSettings, fold_for, has_folds, is_features, ope
 from training.sync import ALONE, ranks
 from training.tables import parse_numbers, tables
 
-GPU_CHUNK = 64  # frames that go through a tower together on a GPU: enough to fill it
-
 
 def cache_of(args):
     return None if args.cache == "none" else args.cache
@@ -56,9 +54,7 @@ def fit_memory(net, shape, settings, workers, gib=None):
     if gib is not None and not gib > 0:
         raise ValueError(f"--memory is {gib:g}, expected a positive number of GiB")
     if on_gpu(next(iter(net.params.values()))):
-        if isinstance(net.layers.get("tower"), OverFrames):
-            net.layers["tower"].chunk = GPU_CHUNK
-        print(f"on a GPU: {GPU_CHUNK} frames at a time; how much memory that takes is not foretold, see docs/gpu.md")
+        print(f"on a GPU: {CHUNK} frames at a time; how much memory that takes is not foretold, see docs/gpu.md")
         return
     available = available_memory()
     allowed = gib * GIB if gib is not None else available and 0.8 * available
@@ -326,10 +322,10 @@ def run_flow(args):
     if Path(args.data).is_dir():
         if args.render:
             raise ValueError(f"{args.data} is a folder, but --render shows the flow of one video")
-        sides = open_data(args.data, 1, args.size, data, fold_for(args.data), args.cache, args.skip)
-        print(sides[0].source.folder)
+        xp, fold = use(args.device), fold_for(args.data)
+        print(open_data(args.data, 1, args.size, data, fold, args.cache, args.skip, xp=xp)[0].source.folder)
     elif args.render:
-        print(render_flow(args.data, open_source(Path("."), args.size, data), args.render))
+        print(render_flow(args.data, open_source(Path("."), args.size, data, xp=use(args.device)), args.render))
     else:
         raise ValueError(f"{args.data}: expected a folder of videos, or --render and one video")
 
@@ -356,29 +352,31 @@ def run_make_data(args):
 
 
 def run_demo(args):
-    demo(args.out, args.seed, args.quick)
+    demo(args.out, args.seed, args.quick, args.device)
 
 
 def run_tables(args):
     out = args.out or ("runs/tables" if args.data == "mini" else f"runs/tables-{Path(args.data).name}")
     tables(
         args.data, out, parse_numbers(args.table), args.seeds, args.first_seed, args.cache, args.dry_run,
-        args.pretrained, measured=args.measured,
+        args.pretrained, measured=args.measured, device=args.device,
     )  # fmt: skip
 
 
 def run_claims(args):
-    claims(args.out, args.claims, args.seeds)
+    claims(args.out, args.claims, args.seeds, device=args.device)
 
 
 def run_compare(args):
     options = [f"--{key.replace('_', '-')}={value}" for cls in (NetConfig, Settings)
                for key, value in chosen(args, cls).items() if value is not None]  # fmt: skip
+    if args.device != "cpu":
+        options.append(f"--device={args.device}")
     compare(args.features, args.heads, args.seeds, args.out, options)
 
 
 def run_bench(args):
-    bench(args.rows, args.against, args.repeat, args.json, args.clips, args.quick)
+    bench(args.rows, args.against, args.repeat, args.json, args.clips, args.quick, args.device)
 
 
 def run_doctor(args):

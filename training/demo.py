@@ -17,6 +17,7 @@ from data.mini import KINDS, QUICK, make_mini
 from nets.expand import warm_start
 from nets.zoo import NetConfig, build
 from training.checkpoint import load
+from training.device import move
 from training.evaluate import evaluate
 from training.loop import Settings, train
 from training.report import write_report
@@ -41,7 +42,7 @@ class Stage:
 STAGES = {
     "single": Stage("Single frame", "single", 1, Settings(150, 32, 0.02, 0.985, clip_norm=5.0), views=8),
     "conv": Stage("Conv Pooling", "conv", 16, Settings(16, 16, 0.02, 0.88, clip_norm=5.0), start="single"),
-    "lstm": Stage("LSTM", "lstm", 20, Settings(28, 16, 0.05, 0.94, clip_norm=5.0), start="conv"),
+    "lstm": Stage("LSTM", "lstm", 20, Settings(14, 8, 0.05, 0.88, clip_norm=5.0), start="conv"),
 }
 QUICK_STAGES = {  # for a quarter of the clips
     "single": Stage("Single frame", "single", 1, Settings(100, 16, 0.02, 0.98, clip_norm=5.0), views=4),
@@ -67,7 +68,7 @@ def table(accuracies):
     return "\n".join(lines)
 
 
-def run_stage(name, stage, root, out, seed):
+def run_stage(name, stage, root, out, seed, device="cpu"):
     """Train one network, or go on where an interrupted demo stopped; returns net, result, history, test set."""
     train_set, test_set = open_data(root, stage.frames, SIZE, cache=out / "cache", progress=False)
     config = NetConfig(
@@ -75,7 +76,7 @@ def run_stage(name, stage, root, out, seed):
         width=0.25, fc=128, dropout=0.3, units=128, depth=1,
     )  # fmt: skip
     settings = Settings(**{**asdict(stage.settings), "seed": seed})
-    net = build(config, seed, chunk=16)
+    net = move(build(config, seed, chunk=16), device)
     folder = out / name
     resume = (folder / "checkpoint.npz").exists()
     if stage.start and not resume:
@@ -88,7 +89,7 @@ def run_stage(name, stage, root, out, seed):
     return net, evaluate(net, test_set, views=stage.views), history, test_set
 
 
-def demo(out=None, seed=0, quick=False):
+def demo(out=None, seed=0, quick=False, device="cpu"):
     """Render, train, test, report; returns {title: {kind: accuracy}}."""
     started = time.perf_counter()
     out = Path(out or ("runs/demo-quick" if quick else "runs/demo"))
@@ -96,7 +97,7 @@ def demo(out=None, seed=0, quick=False):
     nets, results, histories, accuracies = {}, {}, {}, {}
     with threadpool_limits(1, "blas"):  # frames run in parallel; these matrices are too small to share between cores
         for name, stage in (QUICK_STAGES if quick else STAGES).items():
-            nets[name], results[name], histories[name], test_set = run_stage(name, stage, root, out, seed)
+            nets[name], results[name], histories[name], test_set = run_stage(name, stage, root, out, seed, device)
             accuracies[stage.title] = by_kind(results[name])
     print(table(accuracies))
     page = write_report(out, STAGES, nets["lstm"], test_set, results, histories, accuracies, table(accuracies))

@@ -3,8 +3,10 @@
 import importlib
 import importlib.util
 
+from nets.frames import OverFrames
 from training.flat import rehome
 
+CHUNK = 64  # frames that go through a tower together on a GPU: enough to fill it
 HELP = "cpu, cuda, or cuda:N for one of several GPUs"
 
 
@@ -29,8 +31,15 @@ def use(device):
 
 
 def move(net, device):
-    """Put a net on a device, its parameters in one vector there (`training.flat`); returns the net."""
+    """Put a net on a device, its parameters in one vector there (`training.flat`); returns the net.
+
+    A tower then takes CHUNK frames at a time.
+    """
     if device != "cpu":
         net.convert(use(device).asarray)
-        rehome(net)
+        if net.params:
+            rehome(net)
+        for layer in (net, *getattr(net, "layers", {}).values()):
+            if isinstance(layer, OverFrames):
+                layer.chunk = CHUNK
     return net

@@ -44,8 +44,13 @@ def scikit_image(settings):
     return one
 
 
-def side(name, arguments, peer):
-    """The `Job` of a peer for these arguments; None for all but flow."""
+def reaches(device):
+    """Yes: it stays on the CPU."""
+    return True
+
+
+def side(name, arguments, peer, device="cpu"):
+    """The `Job` of a peer for these arguments, on all cores whatever the device; None for all but flow."""
     if name != "flow":
         return None
     one = globals()[peer](TVL1())

@@ -2,39 +2,58 @@
 
 Each function here has the name and the arguments of one in `training.bench_jobs` and returns a `Job` whose results are
 the same numbers under the same names, so that a test can hold both sides to each other. Memory is NCHW, torch's
-default, unless channels_last; torch gets as many threads as we use.
+default, unless channels_last; torch gets as many threads as we use. On a GPU cuDNN may choose its fastest convolutions,
+and float32 is rounded for tensor cores only where CuPy's is.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from layers.xp import usable_cores
+from training.bench_gpu import tf32
 from training.bench_jobs import LR, Job, gives_dx
 from training.objective import loss_weight
 from training.torch_twins import shared, twin
 
 torch.set_num_threads(usable_cores())
+torch.backends.cudnn.benchmark = True
+torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32()
 
 
-def tensor(a, channels_last=False):
-    """Our array as torch has it: (..., H, W, C) becomes (..., C, H, W), in memory too unless channels_last."""
-    if a.ndim < 4:
-        return torch.from_numpy(a)
-    t = torch.from_numpy(a).movedim(-1, -3)
-    return t if channels_last else t.contiguous()
+class Place(NamedTuple):
+    """Where and how torch keeps images and filters."""
+
+    channels_last: bool = False
+    device: str = "cpu"
+
+    def tensor(self, a):
+        """Our array as torch has it: (..., H, W, C) becomes (..., C, H, W), in memory too unless channels_last."""
+        t = torch.from_numpy(a)
+        if a.ndim >= 4:
+            t = t.movedim(-1, -3) if self.channels_last else t.movedim(-1, -3).contiguous()
+        return t.to(self.device)
+
+    def twin(self, layer):
+        """The module that computes what our layer does."""
+        return twin(layer, self.channels_last).to(self.device)
+
+
+DEFAULT = Place()
 
 
 def array(t, axes=None):
     """Back again; axes: those of `shared`, for what has the layout of a parameter."""
-    a = t.detach().numpy()
+    a = t.detach().cpu().numpy()
     if axes is not None:
         return a.transpose(np.argsort(axes))
     return a if a.ndim < 4 else np.moveaxis(a, -3, -1)
 
 
-def whole(layer, x, dy=None, rng=None, channels_last=False):
-    module, x = twin(layer, channels_last).train(rng is not None), tensor(x, channels_last)
+def whole(layer, x, dy=None, rng=None, place=DEFAULT):
+    module, x = place.twin(layer).train(rng is not None), place.tensor(x)
 
     def forward():
         with torch.inference_mode():
@@ -42,7 +61,7 @@ def whole(layer, x, dy=None, rng=None, channels_last=False):
 
     if dy is None:
         return Job(forward, lambda: {"y": array(forward())})
-    dy = tensor(dy, channels_last)
+    dy = place.tensor(dy)
     x.requires_grad_(gives_dx(layer))
 
     def both():
@@ -60,12 +79,9 @@ def whole(layer, x, dy=None, rng=None, channels_last=False):
     return Job(both, results)
 
 
-frames = whole
-
-
-def video(net, x, times, channels_last=False):
+def video(net, x, times, place=DEFAULT):
     """The tower takes a block at a time, for all frames' maps at once need more memory than most machines have."""
-    (tower, *head), x = twin(net, channels_last), tensor(x[None], channels_last)
+    (tower, *head), x = place.twin(net), place.tensor(x[None])
 
     def run():
         with torch.inference_mode():
@@ -77,8 +93,8 @@ def video(net, x, times, channels_last=False):
     return Job(run, lambda: {"p": array(run())})
 
 
-def loss(scores, labels):
-    s, labels = torch.from_numpy(scores).requires_grad_(), torch.from_numpy(labels).repeat_interleave(scores.shape[1])
+def loss(scores, labels, place=DEFAULT):
+    s, labels = place.tensor(scores).requires_grad_(), place.tensor(labels).repeat_interleave(scores.shape[1])
 
     def run():
         s.grad = None
@@ -102,27 +118,27 @@ def velocity(opt, p):
     return -LR * opt.state[p]["momentum_buffer"]
 
 
-def sgd(params, grads):
-    own = {key: torch.tensor(a).requires_grad_() for key, a in params.items()}
+def sgd(params, grads, place=DEFAULT):
+    own = {key: torch.tensor(a, device=place.device).requires_grad_() for key, a in params.items()}
     for key, p in own.items():
-        p.grad = torch.from_numpy(grads[key])
+        p.grad = torch.from_numpy(grads[key]).to(place.device)
     opt = optimiser(own.items())
 
     def results():
         opt.step()
-        return {f"velocity/{key}": velocity(opt, p).numpy() for key, p in own.items()}
+        return {f"velocity/{key}": velocity(opt, p).cpu().numpy() for key, p in own.items()}
 
     return Job(opt.step, results)
 
 
-def step(net, x, labels, channels_last=False):
-    module, x, labels = twin(net, channels_last), tensor(x, channels_last), torch.from_numpy(labels)
+def step(net, x, labels, place=DEFAULT):
+    module, x, labels = place.twin(net), place.tensor(x), place.tensor(labels)
     opt = optimiser((name.replace(".", "/"), p) for name, p in module.named_parameters())
 
     def run():
         opt.zero_grad()
         scores = module(x)
-        weight = torch.from_numpy(loss_weight(scores.shape)).to(scores.dtype).flatten()
+        weight = torch.from_numpy(loss_weight(scores.shape)).to(scores).flatten()
         rows = scores.flatten(0, -2)  # clips, or frames of clips
         each = F.cross_entropy(rows, labels.repeat_interleave(len(rows) // len(labels)), reduction="none")
         value = (each * weight).sum()
@@ -137,8 +153,16 @@ def step(net, x, labels, channels_last=False):
     return Job(run, results)
 
 
-def side(name, arguments, channels_last=False):
+def reaches(device):
+    """Whether this torch can compute there."""
+    return device == "cpu" or torch.cuda.is_available()
+
+
+JOBS = {job.__name__: job for job in (whole, video, loss, sgd, step)} | {"frames": whole}
+
+
+def side(name, arguments, channels_last=False, device="cpu"):
     """The `Job` of that name for these arguments; None if torch has none, or no images that could be channels-last."""
-    if name not in globals() or (channels_last and not any(getattr(a, "ndim", 0) >= 4 for a in arguments)):
+    if name not in JOBS or (channels_last and not any(getattr(a, "ndim", 0) >= 4 for a in arguments)):
         return None
-    return globals()[name](*arguments, **({"channels_last": True} if channels_last else {}))
+    return JOBS[name](*arguments, place=Place(channels_last, device))

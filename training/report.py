@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from data.mini import KINDS
 from layers.loss import softmax
+from training.checkpoint import to_numpy
+from training.objective import on_device
 
 ABOUT = {  # kind: what tells its classes apart
     "appearance": "One frame is enough: the shape of the actor.",
@@ -84,7 +86,7 @@ def frame_predictions(net, test_set, result):
     right = [i for i in order_kind if result.probabilities[i].argmax() == test_set.labels[i]]
     i = (right or order_kind)[0]
     clip = next(test_set.test_clips(i))  # (T, H, W, 3)
-    p = softmax(net.predict(clip[None]))[0]  # (T, K)
+    p = to_numpy(softmax(net.predict(on_device(net, clip[None]))))[0]  # (T, K)
     truth = int(test_set.labels[i])
     shown = [truth, *[k for k in np.argsort(-p.max(axis=0)) if k != truth][:3]]
     figure = Figure((9, 3.6))

@@ -98,12 +98,21 @@ def is_features(path):
 
 
 def open_data(
-    path, frames, size=220, settings=None, fold=1, cache="runs/cache", skip=None, progress=True, available=False
+    path,
+    frames,
+    size=220,
+    settings=None,
+    fold=1,
+    cache="runs/cache",
+    skip=None,
+    progress=True,
+    available=False,
+    xp=np,
 ):
     """Training and test set of DATA as clips of T = frames (features: None for all); decodes into the cache.
 
     cache: folder for decoded frames, None decodes anew each time. skip: file that lists videos to leave out.
-    available: do without the videos that are missing, and say how many there are.
+    available: do without the videos that are missing, and say how many there are. xp: see `open_source`.
     """
     path, settings = Path(path), settings or DataSettings()
     if is_features(path):
@@ -118,7 +127,7 @@ def open_data(
         listed = list_videos(path, fold, skip=skip)
         for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
             print(f"available: {len(have)} of {len(all_of)} {side} videos")
-    source = open_source(path, size, settings, cache)
+    source = open_source(path, size, settings, cache, xp)
     if cache is not None:
         announce(split, source)
         source.build(split.train + split.test, progress)
@@ -126,16 +135,21 @@ def open_data(
     return tuple(ClipSet(split.classes, part, source, frames, size, **pixels) for part in (split.train, split.test))
 
 
-def open_source(path, size, settings, cache=None):
-    """Frames or flow images at the side that crops of `size` want; each data folder has a cache of its own."""
+def open_source(path, size, settings, cache=None, xp=np):
+    """Frames or flow images at the side that crops of `size` want; each data folder has a cache of its own.
+
+    xp: library of the arrays on which flow is computed.
+    """
     given, (decoder, cached) = [cache_side(size), settings.fps, settings.limit], (Decoder, FrameCache)
     if settings.stream == "flow":
         given += [settings.flow_fps, settings.bound, TVL1.parse(settings.tvl1)]
         decoder, cached = FlowDecoder, FlowCache
     if cache is None:
-        return decoder(*given)
-    name = f"{path.name}-{zlib.crc32(str(path.resolve()).encode()):08x}"
-    return cached(Path(cache) / name, *given)
+        source = decoder(*given)
+    else:
+        source = cached(Path(cache) / f"{path.name}-{zlib.crc32(str(path.resolve()).encode()):08x}", *given)
+    source.xp = xp
+    return source
 
 
 def announce(split, source):

@@ -85,6 +85,12 @@ class Plan:
     cache: str
     nets: dict = field(default_factory=lambda: NETS)
     pretrained: str | None = None  # folder of networks to start from where no other start is given
+    device: str = "cpu"
+
+    @property
+    def on(self):
+        """Options that say where to compute."""
+        return None if self.device == "cpu" else f"--device {self.device}"
 
     def folder(self, name):
         return self.out / f"seed{self.seed}" / name
@@ -117,7 +123,8 @@ class Plan:
             f"--fps {net.fps:g}" if own and net.fps else None,
             "--freeze tower/" if own and net.frozen else None, None if own else read,
             *(["--init", init] if init else []), scale.everywhere or None, net.options or None,
-            *(["--fold", scale.fold] if own else []), "--cache", self.cache, "--seed", self.seed, "--out", folder,
+            *(["--fold", scale.fold] if own else []), "--cache", self.cache, "--seed", self.seed, self.on,
+            "--out", folder,
             product=folder / ("fold3/predictions.npz" if scale.fold == "all" else "predictions.npz"), folder=folder,
         )  # fmt: skip
         return [*before, training]
@@ -128,7 +135,18 @@ class Plan:
         out = self.folder(tower) / f"features{count}.npz"
         model = self.folder(tower) / "checkpoint.npz"
         return step(
-            "features", self.data, "--model", model, "--count", count, "--cache", self.cache, "--out", out, product=out
+            "features",
+            self.data,
+            "--model",
+            model,
+            "--count",
+            count,
+            "--cache",
+            self.cache,
+            self.on,
+            "--out",
+            out,
+            product=out,
         )
 
     def row_steps(self, row):
@@ -147,7 +165,7 @@ class Plan:
         folder = self.folder(name) / fold
         return step(
             "evaluate", folder / "checkpoint.npz", self.data, "--side", "train", "--cache", self.cache,
-            "--save", folder / "train.npz", product=folder / "train.npz",
+            self.on, "--save", folder / "train.npz", product=folder / "train.npz",
         )  # fmt: skip
 
     def done(self, row):
@@ -190,7 +208,7 @@ def differs(row, scale, nets=NETS):
 
 def tables(
     data, out, numbers, seeds=3, first_seed=0, cache=None, dry_run=False, pretrained=None, scale=None,
-    mini_data=MINI_DATA, measured=False,
+    mini_data=MINI_DATA, measured=False, device="cpu",
 ):  # fmt: skip
     """Run the rows of the tables `numbers` for each seed, then write tables.json, .csv, .md and .png to `out`.
 
@@ -204,7 +222,8 @@ def tables(
     rows = [row for row in ROWS if row.table in numbers]
     data = str(out / "data") if mini else data
     plans = [
-        Plan(data, scale, seed, out, cache, pretrained=pretrained) for seed in range(first_seed, first_seed + seeds)
+        Plan(data, scale, seed, out, cache, pretrained=pretrained, device=device)
+        for seed in range(first_seed, first_seed + seeds)
     ]
     if dry_run:
         for row in rows:

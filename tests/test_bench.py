@@ -183,7 +183,7 @@ def test_peers_compute_the_same_numbers(tmp_path):
         without = {key for key in ours if key.endswith("W_c")}  # torch's LSTM has no peepholes
         assert set(theirs) == set(ours) - without, row.name
         for key, b in theirs.items():
-            assert ours[key].shape == b.shape, (row.name, key)
+            assert np.shape(ours[key]) == b.shape, (row.name, key)
             error = np.abs(ours[key] - b).max() / np.abs(b).max()
             assert error < 1e-9, f"{row.name}, channels_last={channels_last}: {key} differs by {error:.1e}"
     assert compared > 40

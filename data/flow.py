@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data.cache import Decoder, FrameCache
-from data.tvl1 import CHUNK, TVL1, tvl1
+from data.tvl1 import TVL1, pairs_at_once, tvl1
 from data.video import VideoError, read_frames
 from layers.xp import usable_cores
 
@@ -77,7 +77,7 @@ class FlowDecoder(Decoder):
     def flows(self, path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each frame (side, side, 3) uint8 RGB that has an image, and its flow (side, side, 2) in pixels, float32."""
         pairs, found = itertools.islice(self._pairs(path), self.limit), False
-        while batch := list(itertools.islice(pairs, CHUNK * usable_cores())):
+        while batch := list(itertools.islice(pairs, pairs_at_once(self.side, self.side) * usable_cores())):
             found, grey = True, np.stack([[frame @ GREY for frame in pair] for pair in batch])  # (N, 2, side, side)
             u = tvl1(*(self.xp.asarray(grey[:, k]) for k in (0, 1)), self.settings)
             yield from zip((frame for frame, _ in batch), u if self.xp is np else u.get(), strict=True)

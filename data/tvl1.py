@@ -35,7 +35,7 @@ from data.warp import median, resize, smooth, warp
 from layers.kernels import launch
 from layers.xp import on_gpu, scratch, usable_cores, xp_of
 
-CHUNK = 4  # pairs that one thread computes at a time: long vectors, for threads that take turns at short calls wait
+CHUNK = 320_000  # pixels that a thread computes at a time: long vectors, for threads wait for each other at short calls
 CHECK = 20  # iterations between two looks at how much u still changes
 LEAST = 16  # pixels of the shorter side, below which frames are made no smaller
 
@@ -91,7 +91,7 @@ def tvl1(I0, I1, settings=None, threads=None):
     dtype, threads = u.dtype, threads or usable_cores()
     if xp is not np and len(I0):
         return _pyramid(I0.astype(dtype), I1.astype(dtype), settings)
-    chunk = max(1, min(CHUNK, -(-len(I0) // threads)))
+    chunk = max(1, min(pairs_at_once(*I0.shape[1:]), -(-len(I0) // threads)))
 
     def work(first):
         cut = slice(first, first + chunk)
@@ -100,6 +100,11 @@ def tvl1(I0, I1, settings=None, threads=None):
     with ThreadPoolExecutor(threads, thread_name_prefix="snippets-flow") as pool:
         list(pool.map(work, range(0, len(I0), chunk)))
     return u
+
+
+def pairs_at_once(H, W):
+    """How many pairs of frames make a good call for one thread."""
+    return max(1, CHUNK // (H * W))
 
 
 def _pyramid(I0, I1, settings):

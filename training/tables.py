@@ -61,14 +61,14 @@ MINI = Scale(
     training={
         "googlenet single": "--epochs 80 --batch 16 --lr 0.05 --decay 0.98 --views 8 --dropout 0.1 --auxiliary 0.3",
         "single": "--epochs 60 --batch 16 --lr 0.02 --decay 0.97 --views 8",
-        "flow": "--epochs 30 --batch 16 --lr 0.03 --decay 0.95 --views 8 --dropout 0.1",
+        "flow": "--epochs 80 --batch 16 --lr 0.03 --decay 0.975 --views 8 --dropout 0.1",
         "slowfusion": "--epochs 20 --batch 16 --lr 0.02 --decay 0.9 --views 4",
         "pooling": "--epochs 20 --batch 16 --lr 0.02 --decay 0.88 --views 4",
         "recurrent": "--epochs 40 --batch 16 --lr 0.05 --decay 0.95 --views 4",
     },
     frozen=True,
     everywhere="--clip-norm 5 --workers 1 --evaluate-every 1000",
-    flow="--tvl1 warps=2,iterations=40",
+    flow="--tvl1 scales=3,step=0.5,warps=2,iterations=40 --bound 10 --scale 25",  # or flow is grey to the network
     rates={("rgb", None): 36, ("rgb", 6.0): 12, ("flow", None): 21},
 )
 MINI_DATA = {"seed": 0, "groups": 9, "clips": 2, "frames": 36}

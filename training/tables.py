@@ -30,7 +30,7 @@ class Scale:
     head: str  # options of what stands behind it
     training: dict  # kind of network (`Net.kind`, or "flow" for a single frame of flow), also with its tower: options
     frozen: bool  # heads read features of towers that were trained on single frames
-    everywhere: str = ""
+    everywhere: str = ""  # options of all, unless `training` says otherwise
     flow: str = ""  # options of optical flow
     fold: str = "1"
     rates: dict = field(default_factory=dict)  # frozen: (stream, fps): frames a video in a feature file
@@ -61,7 +61,7 @@ MINI = Scale(
     training={
         "googlenet single": "--epochs 80 --batch 16 --lr 0.05 --decay 0.98 --views 8 --dropout 0.1 --auxiliary 0.3",
         "single": "--epochs 60 --batch 16 --lr 0.02 --decay 0.97 --views 8",
-        "flow": "--epochs 80 --batch 16 --lr 0.03 --decay 0.975 --views 8 --dropout 0.1",
+        "flow": "--epochs 60 --batch 16 --lr 0.01 --decay 0.975 --views 8 --dropout 0.1 --clip-norm 1",
         "slowfusion": "--epochs 20 --batch 16 --lr 0.02 --decay 0.9 --views 4",
         "pooling": "--epochs 20 --batch 16 --lr 0.02 --decay 0.88 --views 4",
         "recurrent": "--epochs 40 --batch 16 --lr 0.05 --decay 0.95 --views 4",
@@ -117,12 +117,12 @@ class Plan:
         init = self.checkpoint(start) if start else self.pretrained and f"{self.pretrained}/{name}/checkpoint.npz"
         training = step(
             "train", source, "--head", net.head, "--frames", scale.frames[net.frames],
-            scale.tower[net.tower] if own else None, scale.head or None,
+            scale.tower[net.tower] if own else None, scale.head or None, scale.everywhere or None,
             scale.training.get(f"{net.tower} {kind}", scale.training[kind]),
             f"--stream flow {scale.flow}" if own and net.stream == "flow" else None,
             f"--fps {net.fps:g}" if own and net.fps else None,
             "--freeze tower/" if own and net.frozen else None, None if own else read,
-            *(["--init", init] if init else []), scale.everywhere or None, net.options or None,
+            *(["--init", init] if init else []), net.options or None,
             *(["--fold", scale.fold] if own else []), "--cache", self.cache, "--seed", self.seed, self.on,
             "--out", folder,
             product=folder / ("fold3/predictions.npz" if scale.fold == "all" else "predictions.npz"), folder=folder,
@@ -135,19 +135,9 @@ class Plan:
         out = self.folder(tower) / f"features{count}.npz"
         model = self.folder(tower) / "checkpoint.npz"
         return step(
-            "features",
-            self.data,
-            "--model",
-            model,
-            "--count",
-            count,
-            "--cache",
-            self.cache,
-            self.on,
-            "--out",
-            out,
+            "features", self.data, "--model", model, "--count", count, "--cache", self.cache, self.on, "--out", out,
             product=out,
-        )
+        )  # fmt: skip
 
     def row_steps(self, row):
         """All that a row needs."""

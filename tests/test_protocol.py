@@ -52,9 +52,9 @@ def test_three_folds_and_their_mean(folds, mini, capsys):
 
 def test_an_interrupted_protocol_goes_on(mini, folds, tmp_path, capsys, monkeypatch):
     """Stopped in the second fold, resumed: as if never stopped."""
-    import training.commands
+    import training.train_commands
 
-    whole, calls = training.commands.train, []
+    whole, calls = training.train_commands.train, []
 
     def stopping(*args, **options):
         calls.append(options["fold"])
@@ -64,9 +64,9 @@ def test_an_interrupted_protocol_goes_on(mini, folds, tmp_path, capsys, monkeypa
 
     out = tmp_path / "folds"
     command = [*again(out, mini), "--cache", str(folds.parent / "cache"), "--epochs", "1", "--views", "2"]
-    monkeypatch.setattr(training.commands, "train", stopping)
+    monkeypatch.setattr(training.train_commands, "train", stopping)
     assert main(command) == 130
-    monkeypatch.setattr(training.commands, "train", whole)
+    monkeypatch.setattr(training.train_commands, "train", whole)
     assert main([*command, "--resume"]) == 0
     for k in (1, 2, 3):
         a, b = (load_predictions(run / f"fold{k}" / "predictions.npz").result for run in (out, folds))

@@ -84,7 +84,7 @@ def peak_memory(name, setup):
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return None
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "training.commands"])  # imported once, by the server that forks
+    context.set_forkserver_preload(["__main__", "training.bench"])  # imported once, by the server that forks
     with contextlib.suppress(BrokenProcessPool), ProcessPoolExecutor(1, context) as pool:
         return pool.submit(peak_of, name, setup).result()
 

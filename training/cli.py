@@ -10,7 +10,7 @@ from pathlib import Path
 from nets.googlenet import VARIANTS
 from nets.options import add_options
 from nets.zoo import HEADS, TOWERS, NetConfig
-from training import commands, device, importing, scale_commands
+from training import commands, device, importing, lab_commands, scale_commands, train_commands
 from training.bench import PEERS
 from training.downpour import Downpour
 from training.evaluate import MODES
@@ -58,13 +58,13 @@ def parser():
         return sub
 
     p = command(
-        "demo", commands.run_demo, "render the mini data set, train three networks, write a report with pictures"
+        "demo", lab_commands.run_demo, "render the mini data set, train three networks, write a report with pictures"
     )
     p.add_argument("--out", help="folder for data, checkpoints and report.html (default: runs/demo or runs/demo-quick)")
     p.add_argument("--seed", type=int, default=0, help="of the data and the networks")
     p.add_argument("--quick", action="store_true", help="under a minute, at lower accuracy")
 
-    p = command("make-data", commands.run_make_data, "render the mini data set: a small UCF-101 look-alike")
+    p = command("make-data", lab_commands.run_make_data, "render the mini data set: a small UCF-101 look-alike")
     p.add_argument("root", help="a new or empty folder")
     p.add_argument("--seed", type=int, default=0, help="of everything drawn")
     p.add_argument("--groups", type=int, default=12, help="groups a class; a third of them are each fold's test set")
@@ -72,7 +72,7 @@ def parser():
     p.add_argument("--frames", type=int, default=24, help="frames a clip, at 25 a second")
     p.add_argument("--side", type=int, default=64, help="pixels")
 
-    p = command("train", commands.run_train, "train a network on a folder of videos or a file of features")
+    p = command("train", train_commands.run_train, "train a network on a folder of videos or a file of features")
     p.add_argument("data", help="folder of videos (UCF-101, Sports-1M, or one folder a class), or features.npz")
     p.add_argument("--out", help="folder for checkpoint.npz, log.jsonl and predictions.npz (default: runs/HEAD)")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -102,7 +102,7 @@ def parser():
     group.add_argument("--downpour", action="store_true", help="train with the replicas and shards below")
     group.add_argument("--address", metavar="HEAD:PORT", help="of a Ray cluster (default: this machine alone)")
 
-    p = command("expand", commands.run_expand, "copy a trained network into one that joins more frames")
+    p = command("expand", train_commands.run_expand, "copy a trained network into one that joins more frames")
     p.add_argument("model", help="checkpoint.npz")
     p.add_argument("--head", choices=tuple(HEADS), default="conv", help="what joins the frames")
     p.add_argument("--frames", type=int, default=30, help="frames of a clip")
@@ -173,7 +173,9 @@ def parser():
     p.add_argument("--scale", type=float, nargs="+", help="pixels that are 1 (default: as it was trained)")
     p.add_argument("--size", type=int, default=224, help="input side in pixels")
 
-    p = command("tables", commands.run_tables, "run the rows of the paper's Tables 1 to 7, on the mini or real data")
+    p = command(
+        "tables", lab_commands.run_tables, "run the rows of the paper's Tables 1 to 7, on the mini or real data"
+    )
     p.add_argument("--data", default="mini", help="'mini': rendered, in minutes; or a folder, UCF-101 or Sports-1M")
     p.add_argument("--table", nargs="+", default=["all"], metavar="N", help="1 to 7, or all")
     p.add_argument("--seeds", type=int, default=3, help="networks a row, which differ in their seed")
@@ -186,12 +188,12 @@ def parser():
     p.add_argument("--dry-run", action="store_true", help="print the commands of every row and run none")
     p.add_argument("--measured", action="store_true", help="run nothing, write what has been measured so far")
 
-    p = command("claims", commands.run_claims, "try the paper's claims on rendered video, judge them by one rule")
+    p = command("claims", lab_commands.run_claims, "try the paper's claims on rendered video, judge them by one rule")
     p.add_argument("--claims", nargs="+", default=[], metavar="NAME", help="only those with one of these in their name")
     p.add_argument("--seeds", type=int, default=3, help="networks a side, from seed 0 on")
     p.add_argument("--out", default="runs/tables", help="folder; networks that snippets tables left there are used")
 
-    p = command("compare", commands.run_compare, "train several heads on one file of features, over several seeds")
+    p = command("compare", lab_commands.run_compare, "train several heads on one file of features, over several seeds")
     p.add_argument("features", metavar="FEATURES.npz", help="see docs/data.md")
     p.add_argument(
         "--heads", nargs="+", choices=tuple(HEADS), default=["average", "conv", "lstm"],
@@ -226,7 +228,7 @@ def parser():
     )
     add_options(p, NetConfig, "network", frames=1)
 
-    p = command("bench", commands.run_bench, "measure speed and memory, row by row, alone or against a peer")
+    p = command("bench", lab_commands.run_bench, "measure speed and memory, row by row, alone or against a peer")
     p.add_argument("--rows", metavar="NAME", nargs="+", default=[], help="only rows with one of these in their name")
     p.add_argument("--against", choices=PEERS, nargs="+", default=[], help="peers to measure in turn with ours")
     p.add_argument("--repeat", type=int, default=9, help="repetitions of each side, taken in turn")
@@ -259,7 +261,7 @@ def parser():
     add_options(p, NetConfig, "network", frames=None)
     add_options(p, Settings, "training")
 
-    command("doctor", commands.run_doctor, "check the installation: versions, BLAS, cores, memory, codec")
+    command("doctor", lab_commands.run_doctor, "check the installation: versions, BLAS, cores, memory, codec")
     return top
 
 
@@ -270,8 +272,8 @@ LEAST = {  # numbers that would else be missed only after much work, or without 
 
 
 FOLDERS = (  # whose --out is one
-    commands.run_train, commands.run_demo, scale_commands.run_simulate,
-    commands.run_tables, commands.run_claims, commands.run_compare,
+    train_commands.run_train, lab_commands.run_demo, scale_commands.run_simulate,
+    lab_commands.run_tables, lab_commands.run_claims, lab_commands.run_compare,
 )  # fmt: skip
 OUTPUTS = ("out", "save", "render", "draw", "write_skip", "json")
 

@@ -9,7 +9,6 @@ from nets.expand import warm_start
 from nets.options import chosen
 from nets.zoo import NetConfig, build, input_shape
 from training.checkpoint import load
-from training.commands import cache_of, new_net
 from training.downpour import Downpour, Job
 from training.loop import Settings
 from training.measure import measured, scaling
@@ -17,6 +16,7 @@ from training.simulate import Cluster
 from training.simulation_report import compare, simulate_all
 from training.sources import DataSettings, fold_for, is_features, open_data, settings_for
 from training.sync import ranks
+from training.train_commands import cache_of, new_net
 
 
 def run_scaling(args):

@@ -1,0 +1,51 @@
+"""The commands that try something out: data, demo, experiments, measurements; `training.cli` knows their options."""
+
+from pathlib import Path
+
+from data.mini import make_mini
+from nets.options import chosen
+from nets.zoo import NetConfig
+from training.bench import bench
+from training.claims import claims
+from training.compare import compare
+from training.demo import demo
+from training.doctor import doctor
+from training.loop import Settings
+from training.tables import parse_numbers, tables
+
+
+def run_make_data(args):
+    root = make_mini(args.root, args.seed, args.groups, args.clips, args.frames, args.side)
+    print(f"{root}: {len(list(root.glob('*/*.avi')))} clips; lists in {root / 'ucfTrainTestlist'}")
+
+
+def run_demo(args):
+    demo(args.out, args.seed, args.quick, args.device)
+
+
+def run_tables(args):
+    out = args.out or ("runs/tables" if args.data == "mini" else f"runs/tables-{Path(args.data).name}")
+    tables(
+        args.data, out, parse_numbers(args.table), args.seeds, args.first_seed, args.cache, args.dry_run,
+        args.pretrained, measured=args.measured, device=args.device,
+    )  # fmt: skip
+
+
+def run_claims(args):
+    claims(args.out, args.claims, args.seeds, device=args.device)
+
+
+def run_compare(args):
+    options = [f"--{key.replace('_', '-')}={value}" for cls in (NetConfig, Settings)
+               for key, value in chosen(args, cls).items() if value is not None]  # fmt: skip
+    if args.device != "cpu":
+        options.append(f"--device={args.device}")
+    compare(args.features, args.heads, args.seeds, args.out, options)
+
+
+def run_bench(args):
+    bench(args.rows, args.against, args.repeat, args.json, args.clips, args.quick, args.device)
+
+
+def run_doctor(args):
+    return doctor()

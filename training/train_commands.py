@@ -1,0 +1,144 @@
+"""The commands that make networks: `snippets train` and `snippets expand`; `training.cli` knows their options."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from layers.xp import on_gpu
+from nets.expand import expand, warm_start
+from nets.memory import GIB, available_memory, plan
+from nets.options import chosen
+from nets.zoo import NetConfig, build, input_shape
+from training.checkpoint import load, save
+from training.device import CHUNK, move
+from training.downpour import Downpour
+from training.evaluate import evaluate
+from training.folds import all_folds
+from training.loop import Settings, train
+from training.model import check_start, load_model
+from training.predictions import Predictions, load_predictions, save_predictions
+from training.ray_engine import downpour
+from training.sgd import multiplier
+from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, settings_for
+from training.sync import ALONE, ranks
+
+
+def cache_of(args):
+    return None if args.cache == "none" else args.cache
+
+
+def fit_memory(net, shape, settings, workers, gib=None):
+    """Sets the net's tower so that a training step fits into `gib` GiB, or 80 % of what is available, and says how."""
+    if gib is not None and not gib > 0:
+        raise ValueError(f"--memory is {gib:g}, expected a positive number of GiB")
+    if on_gpu(next(iter(net.params.values()))):
+        print(f"on a GPU: {CHUNK} frames at a time; how much memory that takes is not foretold, see docs/gpu.md")
+        return
+    available = available_memory()
+    allowed = gib * GIB if gib is not None else available and 0.8 * available
+    trained = [key for key in net.params if multiplier(key, settings.groups) > 0]
+    found = plan(net, shape, allowed, trained, ahead=shape[0] + workers if workers else 0)
+    print(f"{found.apply(net)}" + (f"; {allowed / GIB:.2f} GiB are allowed" if allowed else ""))
+
+
+def lr_groups(factors, frozen):
+    """Key prefix -> factor on the learning rate, from --lr-group PREFIX=FACTOR ... and --freeze PREFIX ..."""
+    groups = {}
+    for text in factors:
+        prefix, _, factor = text.rpartition("=")
+        try:
+            groups[prefix] = float(factor)
+        except ValueError:
+            prefix = ""
+        if not prefix:
+            raise ValueError(f"--lr-group {text}: expected PREFIX=FACTOR, for example tower/=0.1")
+    return groups | dict.fromkeys(frozen, 0.0)
+
+
+def new_net(args, dataset):
+    """The network that the options and the data set ask for, and its config."""
+    options = chosen(args, NetConfig) | {"frames": dataset.frames, "classes": len(dataset.classes)}
+    if is_features(args.data):
+        options |= {"tower": "features", "features": dataset.feat.shape[2]}
+    config = NetConfig(**options)
+    return build(config, args.seed), config
+
+
+def run_train(args):
+    out = Path(args.out or f"runs/{args.head}")
+    if args.fold != "all":
+        with ranks() as team:
+            print(train_fold(args, args.fold, out, args.resume, team))
+        print(f"{out / 'checkpoint.npz'}")
+    elif has_folds(args.data):
+        with ranks() as team:
+            if team.size > 1:
+                raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
+        all_folds(lambda fold, folder, resume: train_fold(args, fold, folder, resume), out, args.resume)
+    else:
+        raise ValueError(f"{args.data} has one split and no folds: leave out --fold all")
+
+
+def train_fold(args, fold, out, resume, team=ALONE):
+    """Train one network, or go on with it, and test it; the `Result`, which is also written to out/predictions.npz."""
+    data, fold = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), fold_for(args.data, fold)
+    features = is_features(args.data)
+    frames = args.frames if args.frames else (None if features else 30)
+    for turn in range(min(2, team.size)):  # the first rank fills the cache, then the others find it full
+        if turn == (team.rank > 0):
+            train_set, test_set = open_data(
+                args.data, frames, args.size, data, fold, cache_of(args), args.skip, available=args.available
+            )
+        team.same(None)
+    if len(test_set) == 0:
+        raise ValueError(f"{args.data}: no test videos; expected some, for every run ends with a test")
+    net, config = new_net(args, train_set)
+    device = f"cuda:{team.host.rank}" if team.size > 1 and args.device == "cuda" else args.device  # one a rank
+    net = move(net, device)
+    settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
+    if args.init:
+        init = args.init.replace("{fold}", str(fold))
+        source = load(init)
+        check_start(source, init, config, data, fold)
+        params = source.params
+        if source.classes != list(train_set.classes):  # as many classes, perhaps, but not these
+            params = {key: a for key, a in params.items() if not key.startswith("scores/")}
+        copied, new = warm_start(net, params)
+        print(f"{len(copied)} arrays from {init}; new: {', '.join(new) or 'none'}")
+    shape = input_shape(config, -(-min(settings.batch, len(train_set)) // team.size))
+    fit_memory(net, shape, settings, args.workers, args.memory)
+    how = dict(folder=out, resume=resume, config=asdict(config), fold=fold, data=asdict(data))
+    if args.downpour:
+        if team.size > 1:
+            raise ValueError("--downpour starts its replicas itself: leave out mpiexec, or leave out --downpour")
+        if args.device != "cpu":
+            raise ValueError(f"--downpour computes on CPUs, --device is {args.device}: leave one of them out")
+        done = downpour(net, train_set, settings, Downpour(**chosen(args, Downpour)), address=args.address, **how)
+        print(f"staleness: {', '.join(f'{k}: {n}' for k, n in sorted(done['staleness'].items()))}")
+        history = done["history"]
+    else:
+        how |= dict(test=test_set, evaluate_every=args.evaluate_every, workers=args.workers, ranks=team)
+        history = train(net, train_set, settings, **how)
+    about = {"mode": settings.inference, "views": args.views, "steps": history[-1]["steps"] if history else 0}
+    file = out / "predictions.npz"
+    if resume and file.exists() and team.size == 1:
+        old = load_predictions(file)
+        if {name: getattr(old, name) for name in about} == about and old.result.names == test_set.names:
+            return old.result
+    result = evaluate(
+        net, test_set, views=args.views, batch=args.batch, mode=settings.inference, progress=True, ranks=team
+    )
+    if team.rank == 0:
+        save_predictions(file, Predictions(result, fold, **about))
+    return result
+
+
+def run_expand(args):
+    model, out = load_model(args.model), Path(args.out)
+    if out.exists():
+        raise FileExistsError(f"{out} exists: choose another file for the expanded network")
+    config = replace(model.config, head=args.head, frames=args.frames, auxiliary=0.0)  # those train from scratch
+    net = build(config)
+    expand(net, model.checkpoint.params)
+    fresh = dict(velocity={}, epoch=0, step=0, steps=0, partial={}, history=[])
+    save(out, replace(model.checkpoint, params=net.params, config=asdict(config), **fresh))
+    print(f"{len(net.params)} arrays copied, none new: {out} has head {config.head} and {config.frames} frames")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from simulator import mend
 
+from data.mini import make_mini
+
 ROOT = Path(__file__).resolve().parent.parent
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to Ctrl-C
 
@@ -27,6 +29,12 @@ def shared():
     if not folder.is_dir():
         pytest.skip(f"needs real clips, features and split lists in {folder} (set SNIPPETS_SHARED to their folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory):
+    """Three groups of the mini data set, 48 clips of 16 frames, which nobody changes."""
+    return make_mini(tmp_path_factory.mktemp("mini") / "data", groups=3, clips=1, frames=16)
 
 
 @pytest.fixture(scope="session")

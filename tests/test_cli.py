@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from data.mini import KINDS, make_mini
+from data.mini import KINDS
 from data.ucf101 import load_ucf101
 from nets.zoo import NetConfig, build
 from training.checkpoint import load
@@ -15,12 +15,6 @@ from training.demo import by_kind
 from training.evaluate import Result
 
 SMALL = "--size 55 --width 0.1 --fc 16 --units 16 --depth 1 --dropout 0.1".split()
-
-
-@pytest.fixture(scope="module")
-def mini(tmp_path_factory):
-    """Three groups of the mini data set: 48 clips."""
-    return make_mini(tmp_path_factory.mktemp("mini") / "data", groups=3, clips=1, frames=16)
 
 
 @pytest.fixture(scope="module")

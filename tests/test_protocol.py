@@ -5,19 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from data.mini import make_mini
 from training.checkpoint import load
 from training.cli import main
 from training.log import read_log
 from training.predictions import load_predictions
 
 SMALL = "--size 28 --width 0.1 --fc 8 --frames 4 --batch 8".split()
-
-
-@pytest.fixture(scope="module")
-def mini(tmp_path_factory):
-    """Three groups of the mini data set: 48 clips."""
-    return make_mini(tmp_path_factory.mktemp("mini") / "data", groups=3, clips=1, frames=16)
 
 
 @pytest.fixture(scope="module")

@@ -135,8 +135,8 @@ def write_report(out, stages, lstm, test_set, results, histories, accuracies, ta
         ),
         "lstm.png": (
             frame_predictions(lstm, test_set, results["lstm"]),
-            "The LSTM's prediction at every frame of a test clip whose class is told by order alone. Of the clips that it "
-            "gets right this is the one of which it is surest at the end.",
+            "The LSTM's prediction at every frame of a test clip whose class is told by order alone. Of the clips that "
+            "it gets right this is the one of which it is surest at the end.",
         ),
     }
     for name, (figure, _) in pictures.items():

@@ -40,8 +40,8 @@ class Stage:
 
 
 STAGES = {
-    "single": Stage("Single frame", "single", 1, Settings(150, 32, 0.02, 0.985, clip_norm=5.0), views=8),
-    "conv": Stage("Conv Pooling", "conv", 16, Settings(16, 16, 0.02, 0.88, clip_norm=5.0), start="single"),
+    "single": Stage("Single frame", "single", 1, Settings(120, 32, 0.02, 0.981, clip_norm=5.0), views=8),
+    "conv": Stage("Conv Pooling", "conv", 16, Settings(14, 16, 0.02, 0.86, clip_norm=5.0), start="single"),
     "lstm": Stage("LSTM", "lstm", 20, Settings(15, 8, 0.05, 0.92, clip_norm=5.0), start="conv"),
 }
 QUICK_STAGES = {  # for a quarter of the clips

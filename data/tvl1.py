@@ -87,11 +87,13 @@ def tvl1(I0, I1, settings=None, threads=None):
     if I0.shape != I1.shape or I0.ndim != 3 or min(I0.shape[1:]) < 4:
         raise ValueError(f"flow from frames {I0.shape} to {I1.shape}: expected the same (N, H, W), grey, 4x4 at least")
     xp, settings = xp_of(I0), settings or TVL1()
-    u = xp.empty((*I0.shape, 2), np.float64 if I0.dtype == np.float64 else np.float32)
-    dtype, threads = u.dtype, threads or usable_cores()
-    if xp is not np and len(I0):
+    dtype = np.float64 if I0.dtype == np.float64 else np.float32
+    if len(I0) == 0:
+        return xp.empty((*I0.shape, 2), dtype)
+    if xp is not np:
         return _pyramid(I0.astype(dtype), I1.astype(dtype), settings)
-    chunk = max(1, min(pairs_at_once(*I0.shape[1:]), -(-len(I0) // threads)))
+    u, threads = np.empty((*I0.shape, 2), dtype), threads or usable_cores()
+    chunk = min(pairs_at_once(*I0.shape[1:]), -(-len(I0) // threads))
 
     def work(first):
         cut = slice(first, first + chunk)

@@ -41,9 +41,6 @@ class Place(NamedTuple):
         return twin(layer, self.channels_last).to(self.device)
 
 
-DEFAULT = Place()
-
-
 def array(t, axes=None):
     """Back again; axes: those of `shared`, for what has the layout of a parameter."""
     a = t.detach().cpu().numpy()
@@ -52,7 +49,7 @@ def array(t, axes=None):
     return a if a.ndim < 4 else np.moveaxis(a, -3, -1)
 
 
-def whole(layer, x, dy=None, rng=None, place=DEFAULT):
+def whole(layer, x, dy=None, rng=None, *, place):
     module, x = place.twin(layer).train(rng is not None), place.tensor(x)
 
     def forward():
@@ -79,7 +76,7 @@ def whole(layer, x, dy=None, rng=None, place=DEFAULT):
     return Job(both, results)
 
 
-def video(net, x, times, place=DEFAULT):
+def video(net, x, times, *, place):
     """The tower takes a block at a time, for all frames' maps at once need more memory than most machines have."""
     (tower, *head), x = place.twin(net), place.tensor(x[None])
 
@@ -93,7 +90,7 @@ def video(net, x, times, place=DEFAULT):
     return Job(run, lambda: {"p": array(run())})
 
 
-def loss(scores, labels, place=DEFAULT):
+def loss(scores, labels, *, place):
     s, labels = place.tensor(scores).requires_grad_(), place.tensor(labels).repeat_interleave(scores.shape[1])
 
     def run():
@@ -118,7 +115,7 @@ def velocity(opt, p):
     return -LR * opt.state[p]["momentum_buffer"]
 
 
-def sgd(params, grads, place=DEFAULT):
+def sgd(params, grads, *, place):
     own = {key: torch.tensor(a, device=place.device).requires_grad_() for key, a in params.items()}
     for key, p in own.items():
         p.grad = torch.from_numpy(grads[key]).to(place.device)
@@ -131,7 +128,7 @@ def sgd(params, grads, place=DEFAULT):
     return Job(opt.step, results)
 
 
-def step(net, x, labels, place=DEFAULT):
+def step(net, x, labels, *, place):
     module, x, labels = place.twin(net), place.tensor(x), place.tensor(labels)
     opt = optimiser((name.replace(".", "/"), p) for name, p in module.named_parameters())
 

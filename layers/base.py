@@ -17,8 +17,6 @@ Containers are layers as well: `Sequential` chains, `Branches` runs side by side
 carry joined names, `tower/inception3a/conv5/W`, so that optimisers and checkpoints are loops over one flat dict.
 """
 
-import functools
-
 import numpy as np
 
 from layers import gpu
@@ -140,14 +138,21 @@ class Branches(Container):
             branch_dx, branch_grads = layer.backward(part, layer_cache)
             dxs.append(branch_dx)
             grads.update({f"{name}/{k}": g for k, g in branch_grads.items()})
-        dx = gpu.add(dxs) if on_gpu(dy) else functools.reduce(np.add, dxs)  # every branch saw x, so they add
-        return dx, grads
+        return self.add(dxs), grads  # every branch saw x, so their gradients add
 
     def predict(self, x):
         return self.join([layer.predict(x) for layer in self.layers.values()])
 
     def join(self, outputs):
         return gpu.join(outputs) if on_gpu(outputs[0]) else np.concatenate(outputs, axis=-1)
+
+    def add(self, dxs):
+        if on_gpu(dxs[0]):
+            return gpu.add(dxs)
+        total = dxs[0].copy()
+        for dx in dxs[1:]:
+            total += dx
+        return total
 
 
 def he_normal(rng, shape, fan_in, dtype=np.float32):

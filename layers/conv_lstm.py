@@ -21,8 +21,9 @@ Stored: x (N, T, H, W, C), h and c (N, T, H, W, F), W_x (k, k, C, 4F), W_h (k, k
 import numpy as np
 
 from layers.base import glorot_uniform
-from layers.conv import check_window, conv_backward, conv_filter_grad, conv_forward, conv_input_grad, pad2d, padding
+from layers.conv import conv_backward, conv_filter_grad, conv_forward, conv_input_grad
 from layers.lstm import GATES, Cells, gates_backward, gates_forward, peephole_grads, split
+from layers.window import check_window, pad2d, padding
 from layers.xp import xp_of
 
 

@@ -23,6 +23,8 @@ from functools import cache
 
 import numpy as np
 
+from layers.relu import add_bias
+from layers.window import pad2d
 from layers.xp import scratch
 
 BLOCK = 2**18  # numbers in the work array of a block of rows: 1 MB of float32
@@ -34,7 +36,7 @@ def pays(x_shape, W_shape, stride):
     It takes many channels, and many positions that share one transform of the filters.
     """
     (N, H, width, _), (kh, kw, C, F) = x_shape, W_shape
-    return stride == 1 and kh == kw >= 5 and min(C, F) >= 64 and N * H * width >= 2**10
+    return stride == 1 and kh == kw > 5 and min(C, F) >= 64 and N * H * width >= 2**10
 
 
 @cache
@@ -152,23 +154,25 @@ def join(pieces, t, counts, shape):
     return out[:, :H, :W]
 
 
-def fft_correlate(x, W):
-    """x (N, Ho + k - 1, Wo + k - 1, C) already padded, W (k, k, C, F) -> y (N, Ho, Wo, F)."""
+def correlate(x, W, rows, columns, b, relu=False):
+    """x (N, H, W, C), W (k, k, C, F), b (F,) -> y (N, Ho, Wo, F); rows, columns: pixels of padding before and after."""
     k, F = W.shape[0], W.shape[3]
+    x = pad2d(x, rows, columns)
     shape = len(x), x.shape[1] - k + 1, x.shape[2] - k + 1, F
     t, counts, S = plan(*shape[1:3], k)
     x_hat, w_hat = dft2(cut(x, S, t, counts), S, "x_hat"), filters_hat(W, S)
-    return join(idft2(*times(x_hat, w_hat, conjugate=True), t), t, counts, shape)
+    y = join(idft2(*times(x_hat, w_hat, conjugate=True), t), t, counts, shape)
+    return add_bias(y, b, relu, out=y)
 
 
-def fft_input_grad(d_hat, W, t, counts, shape):
+def input_grad_of(d_hat, W, t, counts, shape):
     """dx of `shape`, that of the padded x."""
     S = len(d_hat)
     w_hat = filters_hat(W, S).swapaxes(3, 4)  # (S, V, 2, F, C)
     return join(idft2(*times(d_hat, w_hat, conjugate=False), S), t, counts, shape)
 
 
-def fft_filter_grad(d_hat, x_hat, k):
+def filter_grad(d_hat, x_hat, k):
     """dW (k, k, C, F): (a + i b)^T (c + i d)* summed over rows, real and imaginary rows in one product."""
     (S, V, _, _, C), F = x_hat.shape, d_hat.shape[4]
     d, dw_hat = d_hat.reshape(S, V, -1, F), scratch("w_hat", (S, V, 2, C, F), x_hat.dtype)
@@ -179,9 +183,13 @@ def fft_filter_grad(d_hat, x_hat, k):
     return (filter_waves(S, k, d.dtype)[1] @ dw_hat.reshape(-1, C * F)).reshape(k, k, C, F)
 
 
-def fft_grads(dy, x, W, input_grad=True):
-    """dy (N, Ho, Wo, F), x already padded -> dx like x (None without input_grad), dW (k, k, C, F)."""
+def grads(dy, x, W, rows, columns, input_grad=True):
+    """dy (N, Ho, Wo, F), x (N, H, W, C) -> dx (None without input_grad), dW (k, k, C, F)."""
+    (_, height, width, _), (top, _), (left, _) = x.shape, rows, columns
+    x = pad2d(x, rows, columns)
     t, counts, S = plan(*dy.shape[1:3], len(W))
     d_hat = dft2(cut(dy, t, t, counts), S, "d_hat")
-    dx = fft_input_grad(d_hat, W, t, counts, x.shape) if input_grad else None
-    return dx, fft_filter_grad(d_hat, dft2(cut(x, S, t, counts), S, "x_hat"), len(W))
+    dW = filter_grad(d_hat, dft2(cut(x, S, t, counts), S, "x_hat"), len(W))
+    if not input_grad:
+        return None, dW
+    return input_grad_of(d_hat, W, t, counts, x.shape)[:, top : top + height, left : left + width], dW

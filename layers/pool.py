@@ -16,8 +16,8 @@ import numpy as np
 
 from layers import gpu
 from layers.base import Layer
-from layers.conv import check_window, pad2d, padding
-from layers.xp import on_gpu, xp_of
+from layers.window import blocks, check_window, padding
+from layers.xp import on_gpu, scratch, xp_of
 
 
 def taps(axis, size, stride, out):
@@ -25,68 +25,67 @@ def taps(axis, size, stride, out):
     return [(slice(None),) * axis + (slice(i, i + stride * (out - 1) + 1, stride),) for i in range(size)]
 
 
-def max_along(x, axis, size, stride, out):
-    """Sliding maximum along one axis of x, `out` windows."""
-    xp = xp_of(x)
+def max_along(x, axis, size, stride, out, winners):
+    """Sliding maximum along one axis of x, `out` windows; offset (uint8) of the first place that holds it, or None."""
     first, *others = taps(axis, size, stride, out)
-    y = xp.maximum(x[first], x[others[0]]) if others else x[first].copy()
-    for tap in others[1:]:
-        xp.maximum(y, x[tap], out=y)
-    return y
-
-
-def first_winner(x, y, axis, size, stride):
-    """Offset (uint8) of the first place in each window that holds its maximum y: how many places come before it."""
-    xp = xp_of(x)
-    winner, before = xp.zeros(y.shape, np.uint8), xp.ones(y.shape, bool)
-    for tap in taps(axis, size, stride, y.shape[axis])[:-1]:
-        before &= x[tap] != y
-        winner += before
-    return winner
+    y, winner = x[first], np.uint8(0) if winners else None
+    for offset, tap in enumerate(others, start=1):
+        if winners:
+            winner = np.maximum(winner, offset * (x[tap] > y).view(np.uint8))
+        y = np.maximum(y, x[tap])
+    return y, winner
 
 
 def send_back(dy, winner, axis, size, stride, dx):
-    """Add dy to the winners' places in dx: the gradient of `max_along`."""
-    part = xp_of(dy).empty_like(dy)
+    """Put the winners' dy in their places in dx, zero elsewhere: the gradient of `max_along`."""
+    dx[(slice(None),) * axis + (slice(stride * dy.shape[axis], None),)] = 0
     for offset, tap in enumerate(taps(axis, size, stride, dy.shape[axis])):
+        part = dx[tap] if offset < stride else np.empty_like(dy)  # windows meet from the offset `stride` on: add there
         part[...] = winner == offset  # as numbers first: NumPy is slow at products of numbers and booleans
         part *= dy
-        dx[tap] += part
+        if offset >= stride:
+            dx[tap] += part
 
 
-BLOCK = 2**17  # numbers of x in a block of output rows: what is read again and again then stays in the cache
+BLOCK = 2**19  # numbers of x in a block of output rows: what is read again and again then stays in the cache
 
 
 def row_blocks(x_shape, size, stride, out):
-    """Runs of output rows of one image, and the rows of the padded x that they see: pairs of indices (image, rows)."""
+    """Blocks of output rows, and the rows of the padded x that they see: pairs of indices (images, rows)."""
     N, _, W, C = x_shape
-    step = max(1, BLOCK // (stride * W * C))
-    step = -(-out // -(-out // step))  # equal parts
-    for n, p in np.ndindex(N, -(-out // step)):
-        start, stop = p * step, min((p + 1) * step, out)
-        yield (n, slice(start, stop)), (n, slice(stride * start, stride * (stop - 1) + size))
+    for images, rows in blocks(N, out, max(1, BLOCK // (stride * W * C))):
+        yield (images, rows), (images, slice(stride * rows.start, stride * (rows.stop - 1) + size))
+
+
+def padded_rows(x, rows, top, left, Wp):
+    """Some rows of the padded x (N, H, W, C), with -inf around the images: (N, rows, Wp, C), a scratch array."""
+    N, H, W, C = x.shape
+    padded = scratch("padded_rows", (N, rows.stop - rows.start, Wp, C), x.dtype)
+    padded[...] = -np.inf
+    first, stop = max(rows.start, top), min(rows.stop, top + H)
+    padded[:, first - rows.start : stop - rows.start, left : left + W] = x[:, first - top : stop - top]
+    return padded
 
 
 def max_pool_forward(x, size=3, stride=2, pad="same", winners=True):
     """x (N, H, W, C) -> y (N, Ho, Wo, C), cache; winners=False: no record of who won, no cache (inference)."""
-    xp = xp_of(x)
     top, bottom, Ho = padding(x.shape[1], size, stride, pad)
     left, right, Wo = padding(x.shape[2], size, stride, pad)
     if on_gpu(x):
         y, winner = gpu.max_pool_forward(x, size, stride, top, left, Ho, Wo)
         return y, (x.shape, None, (top, left), None, winner, size, stride)
-    padded = pad2d(x, (top, bottom), (left, right), value=-np.inf)
-    N, Hp, _, C = padded.shape
-    y = xp.empty((N, Ho, Wo, C), x.dtype)
+    N, H, W, C = x.shape
+    padded_shape = (N, top + H + bottom, left + W + right, C)
+    y = np.empty((N, Ho, Wo, C), x.dtype)
     if winners:
-        row_winner, column_winner = xp.empty(y.shape, np.uint8), xp.empty((N, Hp, Wo, C), np.uint8)
-    for out, seen in row_blocks(padded.shape, size, stride, Ho):
-        rows = max_along(padded[seen], 1, size, stride, Wo)  # (rows seen, Wo, C)
-        y[out] = max_along(rows, 0, size, stride, len(y[out]))
+        row_winner, column_winner = np.empty(y.shape, np.uint8), np.empty((N, padded_shape[1], Wo, C), np.uint8)
+    for out, seen in row_blocks(padded_shape, size, stride, Ho):
+        padded = padded_rows(x[seen[0]], seen[1], top, left, padded_shape[2])
+        rows, first_columns = max_along(padded, 2, size, stride, Wo, winners)  # (images, rows seen, Wo, C)
+        y[out], first_rows = max_along(rows, 1, size, stride, y[out].shape[1], winners)
         if winners:
-            column_winner[seen] = first_winner(padded[seen], rows, 1, size, stride)
-            row_winner[out] = first_winner(rows, y[out], 0, size, stride)
-    return y, (x.shape, padded.shape, (top, left), column_winner, row_winner, size, stride) if winners else None
+            column_winner[seen], row_winner[out] = first_columns, first_rows
+    return y, (x.shape, padded_shape, (top, left), column_winner, row_winner, size, stride) if winners else None
 
 
 def max_pool_backward(dy, cache):
@@ -94,12 +93,14 @@ def max_pool_backward(dy, cache):
     (_, H, W, _), padded_shape, (top, left), column_winner, row_winner, size, stride = cache
     if on_gpu(dy):
         return gpu.max_pool_backward(dy, row_winner, cache[0], size, stride, top, left)
-    xp = xp_of(dy)
-    dpadded = xp.zeros(padded_shape, dy.dtype)
+    dpadded, overlap, reach = np.zeros(padded_shape, dy.dtype), max(size - stride, 0), 0
     for out, seen in row_blocks(padded_shape, size, stride, dy.shape[1]):
-        drows = xp.zeros(column_winner[seen].shape, dy.dtype)
-        send_back(dy[out], row_winner[out], 0, size, stride, drows)
-        send_back(drows, column_winner[seen], 1, size, stride, dpadded[seen])
+        drows = np.zeros(column_winner[seen].shape, dy.dtype)
+        send_back(dy[out], row_winner[out], 1, size, stride, drows)
+        if seen[1].start > 0:
+            drows[:, :overlap] += reach  # the last windows of the block above, in the same images, see these rows too
+        reach = drows[:, drows.shape[1] - overlap :]
+        send_back(drows, column_winner[seen], 2, size, stride, dpadded[seen])
     return dpadded[:, top : top + H, left : left + W]
 
 

@@ -4,8 +4,11 @@ y  = max(x, 0)
 dx = dy where x > 0, else 0        at x = 0, where the derivative jumps, 0 is taken
 """
 
+import numpy as np
+
 from layers import gpu
 from layers.base import Layer
+from layers.window import blocks
 from layers.xp import on_gpu, xp_of
 
 
@@ -20,6 +23,30 @@ def relu_backward(dy, cache):
     if on_gpu(dy):
         return gpu.relu_backward(dy, cache)
     return dy * (cache > 0)
+
+
+def add_bias(y, b, relu, out):
+    """y (..., F) + b (F,), under ReLU or not, into `out`, which may be y: what ends a convolution."""
+    xp = xp_of(y)
+    if relu:
+        y = xp.maximum(y, -b, out=out)  # max(y + b, 0) = max(y, -b) + b: NumPy compares with a row faster than with 0
+    return xp.add(y, b, out=out)
+
+
+BLOCK = 2**19  # numbers in a block of rows: what is read again then stays in the cache
+
+
+def add_bias_backward(dy, y):
+    """dy (N, H, W, F), and the y >= 0 that a ReLU left, or None -> dy where y > 0 and 0 elsewhere, db (F,)."""
+    N, H, W, F = dy.shape
+    through, db = dy if y is None else np.empty(dy.shape, dy.dtype), np.zeros(F, dy.dtype)
+    for block in blocks(N, H, max(1, BLOCK // (W * F))):
+        part = through[block]
+        if y is not None:
+            part[...] = y[block] > 0  # as numbers first: NumPy is slow at products of numbers and booleans
+            part *= dy[block]
+        db += np.ones(part.size // F, dy.dtype).dot(part.reshape(-1, F))  # a sum by BLAS; `@` here stops other threads
+    return through, db
 
 
 class ReLU(Layer):

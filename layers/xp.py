@@ -4,6 +4,7 @@ The same code runs on NumPy and on CuPy arrays. A function asks once, at its top
 switch, and CuPy is imported only when one of its arrays shows up.
 """
 
+import math
 import os
 import sys
 import threading
@@ -37,7 +38,7 @@ def scratch(name, shape, dtype, xp=np):
     """
     if xp is not np:
         return xp.empty(shape, dtype)
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     buffer = getattr(_buffers, name, None)
     if buffer is None or buffer.nbytes < size:
         buffer = np.empty(size, np.uint8)

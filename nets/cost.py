@@ -23,15 +23,16 @@ class Cost(NamedTuple):
 
 
 def measure(layer, *shapes, given=False, train=True):
-    """Costs of float32 inputs of each of `shapes`, bytes of scratch buffers, shape of the last output.
+    """Costs of float32 inputs of each of `shapes`, bytes of scratch buffers of each, shape of the last output.
 
     given: the input's own bytes are not part of the cost. train=False: inference, no cache and no backward pass.
     """
 
     def watch():
-        start = used()
-        both_passes(layer, shapes[-1], given, train)
-        scratch = used(start)  # this thread is new, and only its scratch buffers outlive a pass
+        start, scratch = used(), []
+        for shape in shapes:
+            both_passes(layer, shape, given, train)
+            scratch.append(used(start))  # this thread is new, and only its scratch buffers outlive a pass
         costs, (*_, y_shape) = zip(*(both_passes(layer, shape, given, train) for shape in shapes), strict=True)
         return costs, scratch, y_shape
 

@@ -40,11 +40,12 @@ def _blas():
 class OverFrames(Container):
     """A layer on frames made a layer on clips: (N, T, ...) -> (N, T, ...), its weights shared by all frames.
 
-    chunk: frames that one call of the layer sees; threads: None for all cores. recompute: keep the input only and run
-    each chunk forward again in the backward pass; the gradients are the same bits, the memory no longer grows with T.
+    chunk: frames that a call of the layer sees, which share the filters' transforms (`layers.winograd`); threads: None
+    for all cores. recompute: keep the input only and run each chunk forward again in the backward pass; the gradients
+    are the same bits, the memory no longer grows with T.
     """
 
-    def __init__(self, layer, chunk=4, threads=None, recompute=False):
+    def __init__(self, layer, chunk=8, threads=None, recompute=False):
         super().__init__(frame=layer)
         if chunk < 1:
             raise ValueError(f"OverFrames: chunk is {chunk}, expected at least one frame")

@@ -11,12 +11,13 @@ them has to do as they do, so these details have names, the VARIANTS.
 from typing import NamedTuple
 
 from layers.base import Sequential
-from layers.conv import Conv2D, padding
+from layers.conv import Conv2D
 from layers.dropout import Dropout
 from layers.inception import Inception
 from layers.linear import Linear
 from layers.lrn import LRN
 from layers.pool import GlobalAvgPool, MaxPool2D
+from layers.window import padding
 from nets.alexnet import scaled
 
 TABLE = {  # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection; None is a 3x3 max-pool of stride 2

@@ -1,8 +1,8 @@
 """How much memory will a training step take? Foretold before the run starts, and made to fit.
 
-One and two frames go through the tower, forward and backward, and are measured (`nets.cost`): what a frame adds, and
-what is there anyway, give a chunk of any length. The head runs once, at its real size. A step is put together from
-that, its worst stage being the prediction:
+One and two frames (if they are small, half a chunk and a chunk) go through the tower, forward and backward, and are
+measured (`nets.cost`): what a frame adds, and what is there anyway, give a chunk of any length. The head runs once, at
+its real size. A step is put together from that, its worst stage being the prediction:
 
     forward    k threads with a chunk's work each; caches and outputs of the chunks that are done
     head       the caches of all chunks; the head's forward and backward pass
@@ -29,6 +29,7 @@ from nets.cost import Cost, measure
 from nets.frames import OverFrames
 
 GIB = 2**30
+SMALL = 2**17  # numbers in a frame: a chunk of smaller ones does not fill the layers' blocks from the first frame on
 
 
 class Plan(NamedTuple):
@@ -78,18 +79,20 @@ class Step:
         if self.tower:
             train = any(key.startswith("tower/") for key in trained)
             self.tower_grads = bytes_of(self.tower.params.values()) if train else 0
-            frames = [(n, *shape[2:]) for n in (1, 2)]
-            self.frame_costs, self.scratch, y = measure(self.tower.layer, *frames, given=True, train=train)
+            small = math.prod(shape[2:]) < SMALL and self.tower.chunk > 1
+            self.frames = (self.tower.chunk // 2, self.tower.chunk) if small else (1, 2)
+            measured = [(n, *shape[2:]) for n in self.frames]
+            self.frame_costs, self.scratch, y = measure(self.tower.layer, *measured, given=True, train=train)
             tower_output = (*shape[:2], *y[1:])
             if isinstance(net, Auxiliary):  # scores of its side heads go past the head
                 tower_output = (*shape[:2], y[1] - net.side_scores)
         head = Sequential(**{name: layer for name, layer in net.layers.items() if layer is not self.tower})
-        (self.head,), self.head_scratch, _ = measure(head, tower_output, given=self.tower is None)
+        (self.head,), (self.head_scratch,), _ = measure(head, tower_output, given=self.tower is None)
 
-    def chunk_cost(self, frames):
-        """Cost of a chunk of so many frames, from those of one and of two."""
-        one, two = self.frame_costs
-        return Cost(*(a + (frames - 1) * (b - a) for a, b in zip(one, two, strict=True)))
+    def of_chunk(self, frames, less, more):
+        """What a chunk of so many frames takes, a line through what the two that were measured took."""
+        few, many = self.frames
+        return less + (frames - few) * (more - less) / (many - few)
 
     def parts(self, chunk=1, recompute=False):
         """Bytes in the worst moment, by part. "work": temporaries, scratch buffers, further sets of gradients."""
@@ -98,9 +101,10 @@ class Step:
         stages = {"head": max(self.head.forward, self.head.backward)}
         if self.tower:
             chunk = min(chunk, frames)
-            cost, chunks = self.chunk_cost(chunk), math.ceil(frames / chunk)
+            cost = Cost(*(self.of_chunk(chunk, *both) for both in zip(*self.frame_costs, strict=True)))
+            chunks, buffers = math.ceil(frames / chunk), max(0, self.of_chunk(chunk, *self.scratch))
             k = min(self.tower.threads or usable_cores(), chunks)
-            scratch = scratch + k * self.scratch if k > 1 else max(scratch, self.scratch)  # one thread has one buffer
+            scratch = scratch + k * buffers if k > 1 else max(scratch, buffers)  # one thread has one buffer
             outputs, done = cost.output * frames / chunk, 0 if recompute else cost.kept * frames / chunk
             forward, backward = cost.forward, max(cost.forward, cost.backward)
             if not recompute:

@@ -23,7 +23,7 @@ IN_TIME = ((4, 2), (2, 2), (2, 2))  # frames of each convolution's kernel, and f
 LEAST = 10  # frames of a clip
 
 
-def slow_fusion_tower(rng, width=1.0, norm="lrn", chunk=4, threads=None, recompute=False):
+def slow_fusion_tower(rng, width=1.0, norm="lrn", chunk=8, threads=None, recompute=False):
     """Clips (N, T, H, W, 3) in [-1, 1] -> maps (N, T', h, w, C), T' = 1 for ten frames. chunk ...: see OverFrames."""
     layers, C = {}, 3
     for number, ((kernel, stride, filters), (frames, step)) in enumerate(zip(TABLE, IN_TIME, strict=True), start=1):

@@ -33,7 +33,6 @@ from nets.recurrent import deep_conv_lstm, deep_lstm, deep_rnn
 from nets.slow_fusion import LEAST, slow_fusion_tower
 
 TOWERS = ("alexnet", "googlenet", "features")
-CHUNKS = {"alexnet": 8, "googlenet": 4}  # frames at a time: AlexNet's large kernels want more (`layers.fft_conv`)
 
 
 class Head(NamedTuple):
@@ -190,9 +189,9 @@ def build_tower(config, rng):
     return Sequential(**maps.layers, **layers), (config.fc,)
 
 
-def build(config, seed=0, chunk=None, threads=None, recompute=False):
-    """A new network, weights drawn from `seed`; chunk (None: the tower's own), threads, recompute as OverFrames'."""
-    rng, how = np.random.default_rng(seed), (chunk or CHUNKS.get(config.tower), threads, recompute)
+def build(config, seed=0, chunk=8, threads=None, recompute=False):
+    """A new network, weights drawn from `seed`; chunk, threads and recompute as OverFrames'."""
+    rng, how = np.random.default_rng(seed), (chunk, threads, recompute)
     if config.reads == "clips":
         tower = {"tower": slow_fusion_tower(rng, config.width, config.norm, *how)}
         return HEADS[config.head].build(config, tower, map_shape(config.size, config.width), rng)

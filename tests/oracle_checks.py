@@ -4,6 +4,8 @@ A check takes the module to test, so that a planted wrong version can be handed 
 oracle_checks_time.py have the other layers and the loss; test_oracles.py has the table of all.
 """
 
+import itertools
+
 import numpy as np
 import oracles
 import pytest
@@ -114,35 +116,114 @@ def conv_at_zero(module):
     assert not dx.any() and not dW.any() and not db.any(), "gradient through a ReLU whose input is 0"
 
 
-FFTS = [(9, 9, 2, 3, 5), (12, 12, 2, 2, 3), (7, 19, 3, 2, 5), (20, 11, 1, 2, 5), (5, 5, 2, 2, 5), (9, 16, 2, 2, 2)]
+def window(module):
+    """Where windows stand, by counting them, for every size, kernel and stride that is small; what cannot be."""
+    for size, k, stride in itertools.product(range(1, 10), range(1, 6), range(1, 4)):
+        for pad in ("same", "valid", "ceil", *range(min(k, 3))):
+            out, first = oracles.placed(size, k, stride, pad)
+            if out < 1 or (pad == "ceil" and k >= size + stride):  # as Caffe, which rounds (size - k) / stride up
+                with pytest.raises(ValueError, match=f"{k} does not fit into {size} pixels"):
+                    module.padding(size, k, stride, pad)
+                continue
+            before, after, windows = module.padding(size, k, stride, pad)
+            assert (before, windows) == (first, out), f"kernel {k}, stride {stride}, pad {pad!r} on {size}"
+            assert before + size + after >= (windows - 1) * stride + k, f"pad {pad!r}: the last window has no pixels"
+    for wrong in [(0, 1, "same"), (3, 0, "same"), (3, 1, 3), (3, 1, "Same"), (3, 1, -1)]:
+        with pytest.raises(ValueError, match="expected"):
+            module.check_window(*wrong)
 
 
-def fft_conv(module):
-    """Maps of one tile and of many, whole and clipped, odd and even lengths: y, dx, dW; and where it pays."""
-    for H, W, C, F, k in FFTS:
-        for block in (1, 2**18):
-            module.BLOCK = block
-            agrees(
-                lambda x, w: (module.fft_correlate(x, w), (x, w)),
-                lambda dy, cache: module.fft_grads(dy, *cache),
-                lambda x, w: oracles.conv(x, w, np.zeros(w.shape[3]), 1, "valid"),
-                [spaced((2, H, W, C), 1), normal(k, k, C, F)],
-                f"fft convolution {k}x{k} on {H}x{W}",
-            )
-            x, w = spaced((2, H, W, C), 1), normal(k, k, C, F)
-            dx, dW = module.fft_grads(module.fft_correlate(x, w), x, w, False)
-            assert dx is None and dW.shape == w.shape, "dx, which nobody asked for"
-    large, small = ((4, 28, 28, 96), (9, 9, 96, 256)), ((4, 28, 28, 96), (3, 3, 96, 128))
-    assert module.pays(*large, 1) and not module.pays(*large, 2) and not module.pays(*small, 1), "where it pays"
+def window_blocks(module):
+    """Every row of every image once, in order, in blocks of equal parts or whole images, none too large."""
+    for N, rows, most in itertools.product((1, 2, 5), (1, 4, 10), (1, 2, 3, 4, 8, 15, 99)):
+        cut = module.blocks(N, rows, most)
+        seen = [(n, p) for images, part in cut for n in range(N)[images] for p in range(rows)[part]]
+        assert seen == list(np.ndindex(N, rows)), f"{N} images of {rows} rows in blocks of {most}"
+        sizes = [len(range(N)[images]) * len(range(rows)[part]) for images, part in cut]
+        assert max(sizes) <= most, f"a block of {max(sizes)} rows, expected {most} at most"
+        assert most >= rows or max(sizes) == -(-rows // -(-rows // most)), f"{rows} rows in parts of {sizes}"
+        assert len(cut) == (-(-N // (most // rows)) if most >= rows else N * -(-rows // most)), "number of blocks"
 
 
-def conv_by_fft(module):
-    """A convolution that goes the way of `layers.fft_conv`: bias, ReLU, padding, and both gradients."""
-    kept, module.pays = module.pays, lambda x, w, stride: stride == 1 and w[0] == w[1]
+SQUARE_KERNELS = [  # H, W, C, F, k, (before, after) rows, columns: maps of one tile and of many, whole and clipped
+    (9, 9, 2, 3, 5, (0, 0), (0, 0)),
+    (12, 12, 2, 2, 3, (1, 1), (1, 1)),
+    (7, 19, 3, 2, 5, (0, 0), (2, 2)),
+    (20, 11, 1, 2, 5, (2, 2), (0, 1)),
+    (5, 5, 2, 2, 5, (0, 0), (0, 0)),
+    (8, 16, 2, 2, 2, (0, 1), (1, 0)),
+    (3, 5, 2, 3, 3, (1, 1), (0, 2)),
+]
+
+
+def other_way(module):
+    """A way to convolve that is not im2col: y with bias and ReLU, dx, dW; in blocks of one row and in one piece."""
+    whole = module.BLOCK
     try:
-        conv(module)
+        for (H, W, C, F, k, rows, columns), block in itertools.product(SQUARE_KERNELS, (1, whole)):
+            module.BLOCK = block
+            x, w, b, padding = spaced((3, H, W, C), 1), normal(k, k, C, F), normal(F, seed=5), (rows, columns)
+            agrees(
+                lambda x, w, b=b, p=padding: (module.correlate(x, w, *p, b), (x, w, *p)),
+                lambda dy, cache: module.grads(dy, *cache),
+                lambda x, w, b=b, p=padding: oracles.conv(np.pad(x, ((0, 0), *p, (0, 0))), w, b, 1, "valid"),
+                [x, w],
+                f"convolution {k}x{k} on {H}x{W}",
+            )
+            y = module.correlate(x, w, *padding, b, relu=True)
+            assert_close(y, np.maximum(module.correlate(x, w, *padding, b), 0), "under ReLU", rtol=1e-12)
+            dx, dW = module.grads(y, x, w, *padding, input_grad=False)
+            assert dx is None, "dx, which nobody asked for"
+            assert_close(dW, module.grads(y, x, w, *padding)[1], "dW without dx", rtol=1e-12)
     finally:
-        module.pays = kept
+        module.BLOCK = whole
+
+
+def fft_pays(module):
+    """Large kernels, many channels, stride 1."""
+    large = (4, 28, 28, 96), (9, 9, 96, 256)
+    assert module.pays(*large, 1) and not module.pays(*large, 2), "where it pays"
+    assert not module.pays((4, 28, 28, 96), (3, 3, 96, 128), 1) and not module.pays((4, 8, 8, 96), (9, 9, 96, 128), 1)
+
+
+def winograd_pays(module):
+    """Kernels of 3 x 3 and 5 x 5, stride 1, some channels, maps of 16 squares of 4 x 4 outputs."""
+    maps, W = (1, 14, 14, 96), (3, 3, 96, 208)
+    assert module.pays(maps, W, 1) and module.pays((4, 29, 29, 16), (5, 5, 16, 32), 1), "where it pays"
+    for case in [(maps, W, 2), ((8, 7, 7, 96), W, 1), (maps, (3, 3, 96, 8), 1), (maps, (1, 3, 96, 208), 1)]:
+        assert not module.pays(*case), f"where it does not: {case}"
+
+
+def winograd_digits(module):
+    """What float32 loses by values at points: no more than the module's docstring says."""
+    for k, lost in ((3, 2e-6), (5, 6e-6)):
+        x, w = normal(2, 16, 16, 32), normal(k, k, 32, 24)
+        same = (k // 2, k // 2), (k // 2, k // 2)
+        exact = module.correlate(x, w, *same, np.zeros(24))
+        y = module.correlate(x.astype(np.float32), w.astype(np.float32), *same, np.zeros(24, np.float32))
+        assert y.dtype == np.float32
+        assert np.sqrt(((y - exact) ** 2).mean()) <= lost * exact.std(), f"{k} x {k}: float32 is off by more"
+
+
+def conv_other_ways(module):
+    """A convolution that goes another way than im2col: bias, ReLU, padding, gradients; and which one goes where."""
+    kept = module.other_way
+    try:
+        for way in (module.winograd, module.fft_conv):
+            module.other_way = lambda x, W, stride, way=way: (
+                way if stride == 1 and 1 < W.shape[0] == W.shape[1] < 6 else None
+            )
+            conv(module)
+    finally:
+        module.other_way = kept
+
+    def taken(*shapes, stride=1):
+        return module.other_way(*(np.broadcast_to(np.float32(0), shape) for shape in shapes), stride)
+
+    assert taken((4, 28, 28, 96), (3, 3, 96, 128)) is module.winograd, "3 x 3"
+    assert taken((8, 28, 28, 96), (9, 9, 96, 256)) is module.fft_conv, "9 x 9"
+    assert taken((4, 28, 28, 96), (1, 1, 96, 128)) is None and taken((2, 4, 4, 96), (3, 3, 96, 128)) is None, "im2col"
+    assert taken((4, 28, 28, 96), (3, 3, 96, 128), stride=2) is None, "stride 2"
 
 
 POOLS = [  # H, W, size, stride, pad
@@ -248,6 +329,11 @@ def lrn_defaults(module):
     assert_close(module.LRN().forward(x)[0], wanted, "LRN defaults", rtol=1e-12)
     caffe = module.LRN(k=1.0, divide_by_n=True).forward(x)[0]
     assert_close(caffe, oracles.lrn(x, 5, 1.0, 1e-4, 0.75, True), "LRN in Caffe's mode", rtol=1e-12)
+    whole = module.BLOCK
+    for module.BLOCK in (1, 30):
+        assert_close(module.LRN().forward(x)[0], wanted, "LRN in blocks", rtol=1e-12)
+        assert_close(module.LRN().predict(x), wanted, "LRN at inference", rtol=1e-12)
+    module.BLOCK = whole
 
 
 def lcn(module):

@@ -1,5 +1,7 @@
 """Linear, ReLU, dropout and the loss held against the oracles; a check takes the module, as in oracle_checks.py."""
 
+import itertools
+
 import numpy as np
 import oracles
 import pytest
@@ -60,6 +62,47 @@ def relu(module):
         assert dx[place] == (dy[place] if x[place] > 0 else 0.0), (
             f"dx{place} is {dx[place]} for x {x[place]}, dy {dy[place]}"
         )
+
+
+def branches_that_pass(module):
+    """Branches whose dx is the very array they were given: the gradients add up, and dy stays the caller's."""
+
+    class Same(module.Layer):
+        def forward(self, x, rng=None):
+            return x, None
+
+        def backward(self, dy, cache):
+            return dy, {}
+
+    x = spaced((2, 3), 1)
+    y, cache = module.Branches(a=Same(), b=Same(), c=Same()).forward(x)
+    dy = upstream(y)
+    kept = dy.copy()
+    dx, _ = module.Branches(a=Same(), b=Same(), c=Same()).backward(dy, cache)
+    assert_close(dx, kept.reshape(2, 3, 3).sum(axis=1), "dx of three branches", rtol=1e-12)
+    assert_close(dy, kept, "dy, which is the caller's", rtol=0)
+
+
+def bias_and_relu(module):
+    """y + b, under ReLU or not; dy where y > 0, and its sum over all pixels; in blocks of one row and in one piece."""
+    x, b, wide = spaced((3, 4, 5, 6), 1), np.linspace(-0.5, 0.5, 6), np.empty((3, 4, 5, 8))
+    wide[..., 1:7] = upstream(x)
+    dy, whole = wide[..., 1:7], module.BLOCK  # as from a slice of channels: not contiguous
+    for relu, module.BLOCK in itertools.product((False, True), (1, whole)):
+        wanted = np.maximum(x + b, 0) if relu else x + b
+        out = np.empty_like(x)
+        assert module.add_bias(x, b, relu, out) is out
+        assert_close(out, wanted, "y + b", rtol=1e-12)
+        y = x.copy()
+        assert_close(module.add_bias(y, b, relu, out=y), wanted, "y + b in place", rtol=1e-12)
+        y[0, 0, 0] = 0
+        kept = dy.copy()
+        through, db = module.add_bias_backward(dy, y if relu else None)
+        expected = np.where(y > 0, dy, 0) if relu else dy
+        assert_close(through, expected, "dy through the ReLU", rtol=0)
+        assert_close(db, expected.reshape(-1, 6).sum(axis=0), "db", rtol=1e-12)
+        assert_close(dy, kept, "dy, which is the caller's", rtol=0)
+    module.BLOCK = whole
 
 
 def dropout(module):

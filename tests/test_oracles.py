@@ -15,14 +15,16 @@ import pytest
 from scipy import signal
 
 CHECKS = {
-    "layers.base": [units.expects],
-    "layers.fft_conv": [maps.fft_conv],
-    "layers.conv": [maps.conv, maps.conv_by_fft, maps.conv_in_blocks, maps.conv_of_one_channel, maps.conv_at_zero],
+    "layers.base": [units.expects, units.branches_that_pass],
+    "layers.window": [maps.window, maps.window_blocks],
+    "layers.fft_conv": [maps.other_way, maps.fft_pays],
+    "layers.winograd": [maps.other_way, maps.winograd_pays, maps.winograd_digits],
+    "layers.conv": [maps.conv, maps.conv_other_ways, maps.conv_in_blocks, maps.conv_of_one_channel, maps.conv_at_zero],
     "layers.pool": [maps.max_pool, maps.max_pool_in_blocks, maps.average_pool, maps.global_average],
     "layers.lrn": [maps.lrn, maps.lrn_defaults],
     "layers.lcn": [maps.lcn],
     "layers.linear": [units.linear, units.as_map],
-    "layers.relu": [units.relu],
+    "layers.relu": [units.relu, units.bias_and_relu],
     "layers.dropout": [units.dropout],
     "layers.inception": [maps.inception],
     "layers.temporal": [

@@ -93,7 +93,7 @@ class Alone(Layer):
 
 def frames(layer, x, dy):
     """A layer inside a tower, forward and backward: x (B, ...) in chunks of frames on all cores; on a GPU at once."""
-    tower, clip = OverFrames(Alone(layer, dy), len(x) if on_gpu(x) else 4), x[None]
+    tower, clip = OverFrames(Alone(layer, dy), len(x) if on_gpu(x) else 8), x[None]
     return Job(lambda: tower.predict(clip), lambda: passes(layer, x, dy), *work(layer, x, dy), len(x))
 
 

@@ -28,7 +28,7 @@ from nets.alexnet import alexnet
 from nets.frames import OverFrames
 from nets.googlenet import googlenet
 from nets.pooling import conv_pooling
-from nets.zoo import CHUNKS, NetConfig, build, input_shape
+from nets.zoo import NetConfig, build, input_shape
 from training.bench_jobs import compare_flows, decode, flow, frames, loss, sgd, step, video, whole
 
 CLASSES = 101  # UCF-101's
@@ -70,7 +70,7 @@ def both(layer, x):
 
 def tower(s, make):
     """A frame network and one clip of 16 frames."""
-    net = OverFrames(make(rng(), s(1.0, 0.25)), CHUNKS[make.__name__])
+    net = OverFrames(make(rng(), s(1.0, 0.25)))
     return net, normal(1, s(16, 2), s(220, 32), s(220, 32), 3)
 
 

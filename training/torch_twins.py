@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from layers.base import Sequential
-from layers.conv import Conv2D, padding
+from layers.conv import Conv2D
 from layers.dropout import Dropout
 from layers.inception import Inception
 from layers.linear import Flatten, Linear
@@ -17,6 +17,7 @@ from layers.lstm import PeepholeLSTM
 from layers.pool import GlobalAvgPool, MaxPool2D
 from layers.relu import ReLU
 from layers.temporal import TemporalMaxPool
+from layers.window import padding
 from nets.frames import OverFrames
 
 

@@ -74,12 +74,12 @@ def squares(x, strip, s):
     return np.lib.stride_tricks.as_strided(x, shape, (row, column, image, T * row, T * column, number))
 
 
-def transform(matrix, squares, name):
-    """matrix (Q, s^2) times squares (s, s, ..., C) -> (Q, R, C), in the scratch array `name`."""
-    s, C = len(squares), squares.shape[-1]
-    gathered = scratch("squares", squares.shape, squares.dtype)
-    gathered[...] = squares
-    out = scratch(name, (len(matrix), gathered[0, 0].size), squares.dtype)
+def transform(matrix, parts, name):
+    """matrix (Q, s^2) times parts (s, s, ..., C) -> (Q, R, C), in the scratch array `name`."""
+    s, C = len(parts), parts.shape[-1]
+    gathered = scratch("squares", parts.shape, parts.dtype)
+    gathered[...] = parts
+    out = scratch(name, (len(matrix), gathered[0, 0].size), parts.dtype)
     return np.matmul(matrix, gathered.reshape(s * s, -1), out=out).reshape(len(matrix), -1, C)
 
 

@@ -47,7 +47,7 @@ def send_back(dy, winner, axis, size, stride, dx):
             dx[tap] += part
 
 
-BLOCK = 2**19  # numbers of x in a block of output rows: what is read again and again then stays in the cache
+BLOCK = 2**19  # numbers of x in a block: few enough for the cache, yet long calls, for threads may wait between two
 
 
 def row_blocks(x_shape, size, stride, out):

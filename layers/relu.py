@@ -27,13 +27,12 @@ def relu_backward(dy, cache):
 
 def add_bias(y, b, relu, out):
     """y (..., F) + b (F,), under ReLU or not, into `out`, which may be y: what ends a convolution."""
-    xp = xp_of(y)
     if relu:
-        y = xp.maximum(y, -b, out=out)  # max(y + b, 0) = max(y, -b) + b: NumPy compares with a row faster than with 0
-    return xp.add(y, b, out=out)
+        y = np.maximum(y, -b, out=out)  # max(y + b, 0) = max(y, -b) + b: NumPy compares with a row faster than with 0
+    return np.add(y, b, out=out)
 
 
-BLOCK = 2**19  # numbers in a block of rows: what is read again then stays in the cache
+BLOCK = 2**19  # numbers in a block: few enough for the cache, yet long calls, for threads may wait between two
 
 
 def add_bias_backward(dy, y):

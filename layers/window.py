@@ -31,12 +31,12 @@ def padding(size, kernel, stride, pad):
     return before, after, out
 
 
-def pad2d(x, rows, columns, value=0):
-    """x (N, H, W, C) with (before, after) rows and columns of `value` added; x itself where there is nothing to add."""
+def pad2d(x, rows, columns):
+    """x (N, H, W, C) with (before, after) rows and columns of zeros added; x itself where there is nothing to add."""
     if not any((*rows, *columns)):
         return x
     N, H, W, C = x.shape
-    padded = xp_of(x).full((N, H + sum(rows), W + sum(columns), C), value, x.dtype)
+    padded = xp_of(x).zeros((N, H + sum(rows), W + sum(columns), C), x.dtype)
     padded[:, rows[0] : rows[0] + H, columns[0] : columns[0] + W] = x
     return padded
 

@@ -16,6 +16,8 @@ import threadpoolctl
 from layers.base import Container
 from layers.xp import usable_cores, xp_of
 
+CHUNK = 8  # frames at a time: more have longer products on small maps, fewer take less memory
+
 
 def fold(x):
     """(N, T, ...) -> (N T, ...)."""
@@ -45,7 +47,7 @@ class OverFrames(Container):
     are the same bits, the memory no longer grows with T.
     """
 
-    def __init__(self, layer, chunk=8, threads=None, recompute=False):
+    def __init__(self, layer, chunk=CHUNK, threads=None, recompute=False):
         super().__init__(frame=layer)
         if chunk < 1:
             raise ValueError(f"OverFrames: chunk is {chunk}, expected at least one frame")

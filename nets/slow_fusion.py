@@ -17,13 +17,13 @@ from layers.base import Sequential
 from layers.pool import MaxPool2D
 from layers.time_conv import TimeConv
 from nets.alexnet import NORMS, TABLE, scaled
-from nets.frames import OverFrames
+from nets.frames import CHUNK, OverFrames
 
 IN_TIME = ((4, 2), (2, 2), (2, 2))  # frames of each convolution's kernel, and from one to the next
 LEAST = 10  # frames of a clip
 
 
-def slow_fusion_tower(rng, width=1.0, norm="lrn", chunk=8, threads=None, recompute=False):
+def slow_fusion_tower(rng, width=1.0, norm="lrn", chunk=CHUNK, threads=None, recompute=False):
     """Clips (N, T, H, W, 3) in [-1, 1] -> maps (N, T', h, w, C), T' = 1 for ten frames. chunk ...: see OverFrames."""
     layers, C = {}, 3
     for number, ((kernel, stride, filters), (frames, step)) in enumerate(zip(TABLE, IN_TIME, strict=True), start=1):

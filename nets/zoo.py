@@ -16,7 +16,7 @@ from layers.linear import AsMap
 from layers.rnn import ACTIVATIONS
 from nets.alexnet import NORMS, alexnet, fully_connected, map_shape, scaled
 from nets.auxiliary import Auxiliary, with_sides
-from nets.frames import OverFrames
+from nets.frames import CHUNK, OverFrames
 from nets.googlenet import ENDS, VARIANTS, googlenet, map_sides, output_shape
 from nets.options import option
 from nets.pooling import (
@@ -189,7 +189,7 @@ def build_tower(config, rng):
     return Sequential(**maps.layers, **layers), (config.fc,)
 
 
-def build(config, seed=0, chunk=8, threads=None, recompute=False):
+def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):
     """A new network, weights drawn from `seed`; chunk, threads and recompute as OverFrames'."""
     rng, how = np.random.default_rng(seed), (chunk, threads, recompute)
     if config.reads == "clips":

@@ -19,7 +19,7 @@ from layers.base import Layer
 from layers.loss import softmax_loss
 from layers.xp import on_gpu, usable_cores, xp_of
 from nets import summary
-from nets.frames import OverFrames
+from nets.frames import CHUNK, OverFrames
 from nets.stream import stream
 from training.objective import loss_and_gradient
 from training.sgd import SGD
@@ -93,7 +93,7 @@ class Alone(Layer):
 
 def frames(layer, x, dy):
     """A layer inside a tower, forward and backward: x (B, ...) in chunks of frames on all cores; on a GPU at once."""
-    tower, clip = OverFrames(Alone(layer, dy), len(x) if on_gpu(x) else 8), x[None]
+    tower, clip = OverFrames(Alone(layer, dy), len(x) if on_gpu(x) else CHUNK), x[None]
     return Job(lambda: tower.predict(clip), lambda: passes(layer, x, dy), *work(layer, x, dy), len(x))
 
 

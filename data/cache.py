@@ -10,7 +10,6 @@ before their line in the manifest, so building may be interrupted anywhere and g
 """
 
 import contextlib
-import errno
 import functools
 import json
 import os
@@ -22,33 +21,9 @@ import numpy as np
 from numpy.lib.format import write_array_header_1_0
 from tqdm import tqdm
 
+from data.files import replacing
 from data.splits import Video
 from data.video import VideoError, read_frames
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """A binary file to write in; at the end it takes the place of path in one step, after an error it leaves no trace.
-
-    Missing folders are made. A full disk is an OSError that names path; what stood there before stands there still.
-    """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise OSError(
-            error.errno, "disk full while writing (nothing is lost; make room and run again)", str(path)
-        ) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
 
 
 class Decoder:

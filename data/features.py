@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from data.augment import random_first, spread_firsts, window
-from data.cache import replacing
+from data.files import replacing
 
 
 class FeatureSet:

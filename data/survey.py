@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data.cache import replacing
+from data.files import replacing
 from data.folder import list_videos
 from data.loader import prepare
 from data.splits import Split, Video, check_groups

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import data.cache
-from data.cache import Decoder, FrameCache, replacing
+from data.cache import Decoder, FrameCache
+from data.files import replacing
 from data.splits import Video
 from data.video import VideoError, write_video
 

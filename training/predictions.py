@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.cache import replacing
+from data.files import replacing
 from training.evaluate import Result, result_of
 
 SIDES = ("train", "test")

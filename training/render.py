@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.image import imsave
 from tqdm import tqdm
 
-from data.cache import replacing
+from data.files import replacing
 from data.video import read_frames, read_header, write_video
 from nets.stream import Running, parts_in_time
 from nets.timeline import Timeline, follow

@@ -26,6 +26,9 @@ SUFFIXES = {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".
 SLACK_FRAMES = 10
 SLACK_SECONDS = 0.25
 
+# Some titles in HMDB51 are not UTF-8. PyAV 19 takes every title and knows this argument no longer.
+ANY_TITLE = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 
 class VideoError(ValueError):
     """A file that is no video, is damaged, or ends before its declared length."""
@@ -117,7 +120,7 @@ def _open(path):
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty (0 bytes); get it again or skip it")
     try:
-        container = av.open(str(path.absolute()), metadata_errors="ignore")  # some HMDB51 titles are not UTF-8
+        container = av.open(str(path.absolute()), **ANY_TITLE)
     except av.FFmpegError as error:
         found = f"not a video, or cut off in its header ({error.strerror})"
         raise VideoError(f"{path}: {found}; get it again or skip it") from error

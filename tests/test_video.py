@@ -231,3 +231,21 @@ def test_many_dropped_frames(tmp_path):
     drop_frames(tmp_path / "a.avi", range(8, 8 + SLACK_FRAMES + 2))
     assert len(list(read_frames(tmp_path / "a.avi"))) == T - SLACK_FRAMES - 2
     assert len(list(read_frames(tmp_path / "a.avi", fps=24))) == T
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
+def test_a_title_that_is_not_utf8(suffix, tmp_path):
+    """A title in Latin-1, as some HMDB51 clips have one: the file opens and decodes."""
+    path = tmp_path / f"titled{suffix}"
+    with av.open(str(path), "w") as file:
+        file.metadata["title"] = "CAFETERIA"
+        stream = file.add_stream("mpeg4", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for frame in grey_ramp():
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        file.mux(stream.encode())
+    expected, data = list(read_frames(path)), path.read_bytes()
+    assert b"CAFETERIA" in data and len(expected) == T
+    path.write_bytes(data.replace(b"CAFETERIA", b"CAF\xc9TERIA"))
+    assert read_header(path).fps == 10
+    np.testing.assert_array_equal(list(read_frames(path)), expected)

@@ -11,6 +11,8 @@ import threading
 
 import numpy as np
 
+from layers.cgroup import processors
+
 
 def xp_of(x):
     """The module whose array `x` is: numpy, or cupy for an array on a GPU."""
@@ -23,8 +25,9 @@ def on_gpu(x):
 
 
 def usable_cores():
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processors this process may use: those that it is bound to, or as many as its container has time on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, math.ceil(processors() or cores))
 
 
 _buffers = threading.local()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from layers.base import Sequential
+from layers.cgroup import memory_left
 from layers.xp import usable_cores
 from nets.auxiliary import Auxiliary
 from nets.cost import Cost, measure
@@ -162,9 +163,6 @@ def available_memory():
         found.append(1024 * int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0]))
     if not found and hasattr(os, "sysconf"):  # macOS: all that there is
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with contextlib.suppress(OSError, ValueError, IndexError):  # "max" is no number: no limit
-        group = Path("/sys/fs/cgroup")
-        reclaimable = (group / "memory.stat").read_text().split("inactive_file ")[1].split()[0]
-        taken = int((group / "memory.current").read_text()) - int(reclaimable)
-        found.append(int((group / "memory.max").read_text()) - taken)
-    return max(0, min(found)) if found else None
+    if (left := memory_left()) is not None:
+        found.append(left)
+    return min(found, default=None)

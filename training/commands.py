@@ -7,6 +7,7 @@ import numpy as np
 
 from data.augment import centre_crop, cut
 from data.features import load_features, save_features
+from data.files import one_run
 from data.loader import ClipSet
 from data.splits import Video, read_skip
 from data.survey import balance, look_at
@@ -124,6 +125,11 @@ def run_predict(args):
 
 
 def run_features(args):
+    with one_run(args.out, file=True):
+        return compute_features(args)
+
+
+def compute_features(args):
     if args.model:
         model = load_model(args.model, device=args.device)
         config, data, net = model.config, model.data, model.net

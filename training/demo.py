@@ -89,10 +89,10 @@ def run_stage(name, stage, root, out, seed, device="cpu"):
     return net, evaluate(net, test_set, views=stage.views), history, test_set
 
 
-def demo(out=None, seed=0, quick=False, device="cpu"):
+def demo(out, seed=0, quick=False, device="cpu"):
     """Render, train, test, report; returns {title: {kind: accuracy}}."""
     started = time.perf_counter()
-    out = Path(out or ("runs/demo-quick" if quick else "runs/demo"))
+    out = Path(out)
     root = make_mini(out / "data", seed, **(QUICK if quick else {}))
     nets, results, histories, accuracies = {}, {}, {}, {}
     with threadpool_limits(1, "blas"):  # frames run in parallel; these matrices are too small to share between cores

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from data.files import one_run
 from data.mini import make_mini
 from nets.options import chosen
 from nets.zoo import NetConfig
@@ -20,19 +21,23 @@ def run_make_data(args):
 
 
 def run_demo(args):
-    demo(args.out, args.seed, args.quick, args.device)
+    out = args.out or ("runs/demo-quick" if args.quick else "runs/demo")
+    with one_run(out):
+        demo(out, args.seed, args.quick, args.device)
 
 
 def run_tables(args):
     out = args.out or ("runs/tables" if args.data == "mini" else f"runs/tables-{Path(args.data).name}")
-    tables(
-        args.data, out, parse_numbers(args.table), args.seeds, args.first_seed, args.cache, args.dry_run,
-        args.pretrained, measured=args.measured, device=args.device,
-    )  # fmt: skip
+    with one_run(None if args.dry_run else out):
+        tables(
+            args.data, out, parse_numbers(args.table), args.seeds, args.first_seed, args.cache, args.dry_run,
+            args.pretrained, measured=args.measured, device=args.device,
+        )  # fmt: skip
 
 
 def run_claims(args):
-    claims(args.out, args.claims, args.seeds, device=args.device)
+    with one_run(args.out):
+        claims(args.out, args.claims, args.seeds, device=args.device)
 
 
 def run_compare(args):
@@ -40,7 +45,8 @@ def run_compare(args):
                for key, value in chosen(args, cls).items() if value is not None]  # fmt: skip
     if args.device != "cpu":
         options.append(f"--device={args.device}")
-    compare(args.features, args.heads, args.seeds, args.out, options)
+    with one_run(args.out):
+        compare(args.features, args.heads, args.seeds, args.out, options)
 
 
 def run_bench(args):

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data.files import one_run
 from data.loader import batches
 from layers.xp import xp_of
 from nets.options import option
@@ -108,7 +109,8 @@ def train(
 
     part, left = (ranks.rank, ranks.size), s.epochs - state.epoch
     source = batches(dataset, s.batch, s.seed, state.epoch, state.step, workers, epochs=left, part=part)
-    with Log(path and path.with_name("log.jsonl"), keep=state.steps) as log, closing(source):  # ends its threads
+    file = path and path.with_name("log.jsonl")
+    with one_run(path and path.parent), Log(file, keep=state.steps) as log, closing(source):  # ends its threads
         try:
             while state.epoch < s.epochs:
                 if opt.vector is None or ranks.size > 1:

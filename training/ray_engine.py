@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from data.files import one_run
 from layers.xp import usable_cores
 from nets.frames import OverFrames
 from training.checkpoint import Checkpoint, load_into, save
@@ -259,7 +260,7 @@ def downpour(
         ray.init(address=address or "local", **quiet, **local)
     run, bar = None, tqdm(total=job.total, desc=f"{d.replicas} replicas, {d.shards} shards", disable=not progress)
     try:
-        with bar, Log(folder / "log.jsonl", keep=float("inf") if resume else 0) as log:
+        with bar, one_run(folder), Log(folder / "log.jsonl", keep=float("inf") if resume else 0) as log:
             run = Run(job, folder, log, bar)
             started = time.perf_counter()
             try:

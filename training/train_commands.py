@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from data.files import one_run
 from layers.xp import on_gpu
 from nets.expand import expand, warm_start
 from nets.memory import GIB, available_memory, plan
@@ -66,14 +67,15 @@ def new_net(args, dataset):
 def run_train(args):
     out = Path(args.out or f"runs/{args.head}")
     if args.fold != "all":
-        with ranks() as team:
+        with ranks() as team, one_run(None if team.rank else out):
             print(train_fold(args, args.fold, out, args.resume, team))
         print(f"{out / 'checkpoint.npz'}")
     elif has_folds(args.data):
         with ranks() as team:
             if team.size > 1:
                 raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
-        all_folds(lambda fold, folder, resume: train_fold(args, fold, folder, resume), out, args.resume)
+        with one_run(out):
+            all_folds(lambda fold, folder, resume: train_fold(args, fold, folder, resume), out, args.resume)
     else:
         raise ValueError(f"{args.data} has one split and no folds: leave out --fold all")
 

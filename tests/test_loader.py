@@ -6,6 +6,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from waiting import until
 
 from data.augment import cache_side
 from data.cache import Decoder, FrameCache
@@ -90,24 +91,22 @@ def test_epochs_follow_each_other(workers):
     assert list(batches(Drawn(), 4, seed=3, epoch=2, workers=workers, epochs=0)) == []
 
 
-def test_computing_does_not_wait_even_between_epochs():
-    """Batches of three or four examples, 10 ms each, two at a time: 20 ms, well within a step of 50."""
+def test_the_next_batch_is_there_before_it_is_asked_for_even_between_epochs():
+    """During a step of any length the threads get all examples of the next batch ready: computing does not wait."""
+    ready = []
 
-    class Slow(Drawn):
+    class Counted(Drawn):
         def train_clip(self, i, rng):
-            time.sleep(0.01)
-            return rng.standard_normal(3)
+            clip = super().train_clip(i, rng)
+            ready.append(i)
+            return clip
 
-    waits = []
-    with closing(batches(Slow(), 4, seed=0, epoch=0, workers=2, epochs=4)) as source:
-        started = time.perf_counter()
-        for _ in source:
-            waits.append(time.perf_counter() - started)
-            time.sleep(0.05)  # a training step
-            started = time.perf_counter()
-    assert len(waits) == 12
-    assert waits[0] > 0.015
-    assert np.median(waits[1:]) < 0.005 and np.median(waits[3::3]) < 0.005  # the latter: first of an epoch
+    sizes, taken = [4, 4, 3] * 4, 0
+    with closing(batches(Counted(), 4, seed=0, epoch=0, workers=2, epochs=4)) as source:
+        for n, batch in enumerate(source):
+            taken += len(batch.index)
+            until(lambda: len(ready) >= taken + sum(sizes[n + 1 : n + 2]), f"batch {n + 1}")  # noqa: B023
+    assert taken == len(ready) == sum(sizes)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -135,6 +134,7 @@ def test_work_ahead_is_bounded():
     started = []
     with closing(prepare(started.append, range(100), workers=2, ahead=5)) as results:
         next(results)
+        until(lambda: len(started) == 6)
         time.sleep(0.05)
         assert len(started) == 6
 
@@ -146,6 +146,7 @@ def test_work_ahead_is_bounded():
     started.clear()
     with closing(batches(Counted(), 2, seed=0, epoch=0, workers=1)) as source:
         next(source)
+        until(lambda: len(started) == 2 + 3)
         time.sleep(0.05)
         assert len(started) == 2 + 3  # the batch in hand, the next one, and one example a thread
 

@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT
+from waiting import HANG
 
 from layers.check import GradientError, check_gradient
 
@@ -68,7 +69,7 @@ def test_stored_outputs_are_fit_to_publish(source):
 
 @every_pair
 def test_runs(source):
-    notebook = execute_module().execute(source, timeout=120)
+    notebook = execute_module().execute(source, timeout=HANG)
     fresh = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in fresh:  # nothing on stderr: a warning in a cell is a fault, too
         assert not [o.text for o in cell.outputs if o.get("name") == "stderr"], cell.source

@@ -1,16 +1,17 @@
 """Downpour SGD on real Ray actors: bits, death of either kind by SIGKILL, a stop and a resumed run, complaints."""
 
+import contextlib
 import os
 import signal
 import sys
-import threading
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_downpour import CONFIG, SETTINGS, clips
 from threadpoolctl import threadpool_limits
+from waiting import HANG, meanwhile, until
 
 from data.features import save_features
 from nets.zoo import build
@@ -36,24 +37,21 @@ def one_ray():
     ray = import_ray()
     ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
-    pids = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and is_ray(p)]
-    assert pids  # or the check below would prove nothing
+    session = ray._private.worker._global_node.get_session_dir_path().encode()
+    assert processes(session)  # or the check below would prove nothing
     ray.shutdown()
-    until = time.monotonic() + 10
-    while (left := [pid for pid in pids if is_ray(Path(f"/proc/{pid}"))]) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not left
+    until(lambda: not processes(session), "the end of Ray's processes")
 
 
-def is_ray(process):
-    """Whether a process belongs to the Ray that this one started."""
-    try:
-        words = (process / "cmdline").read_bytes()
-        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    session = import_ray()._private.worker._global_node
-    return session is not None and session.get_session_dir_path().encode() in words and state != "Z"
+def processes(session):
+    """Ids of the processes that belong to a Ray session, by its folder in their command lines; the dead left out."""
+    found = []
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # ended in between
+            if process.name.isdigit() and session in (process / "cmdline").read_bytes():
+                state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+                found += [process.name] if state != "Z" else []
+    return found
 
 
 def quiet(net, settings, d, folder, **options):
@@ -81,22 +79,15 @@ def test_downpour_with_one_replica_is_sgd_bit_for_bit(tmp_path):
     assert (ours.steps, ours.epoch) == (theirs.steps, theirs.epoch) == (18, 3)
 
 
-class Killer(threading.Thread):
-    """Waits until the run's log holds `after` steps, then kills the newest process of the actor by SIGKILL."""
+def steps_in(log):
+    return sum(r["event"] == "step" for r in read_log(log)) if log.exists() else 0
 
-    def __init__(self, log, kind, number, after):
-        super().__init__()
-        self.log, self.kind, self.number, self.after, self.killed = log, kind, number, after, None
 
-    def run(self):
-        for _ in range(600):
-            records = read_log(self.log) if self.log.exists() else []
-            if sum(r["event"] == "step" for r in records) >= self.after:
-                pids = [r["pid"] for r in records if r["event"] == "started" and r.get(self.kind) == self.number]
-                os.kill(pids[-1], signal.SIGKILL)
-                self.killed = pids[-1]
-                return
-            time.sleep(0.05)
+def kill(log, kind, number):
+    """SIGKILL to the newest process of an actor; returns its pid."""
+    pids = [r["pid"] for r in read_log(log) if r["event"] == "started" and r.get(kind) == number]
+    os.kill(pids[-1], signal.SIGKILL)
+    return pids[-1]
 
 
 @pytest.mark.parametrize("kind", ["replica", "shard"])
@@ -104,12 +95,11 @@ def test_a_killed_process_comes_back_and_training_converges(kind, tmp_path):
     """SIGKILL in mid-run: the actor is started again, the log says what was lost, the loss comes down all the same."""
     net, log = build(CONFIG, 1), tmp_path / "run" / "log.jsonl"
     start = loss_of(net)
-    killer = Killer(log, kind, 1, after=60)
-    killer.start()
+    killed = []
     d = Downpour(2, 2, fetch=2, push=2, keep=10)
-    result = quiet(net, LONG, d, tmp_path / "run")
-    killer.join()
-    assert killer.killed is not None
+    with meanwhile(lambda: steps_in(log) >= 60 and killed.append(kill(log, kind, 1)) is None):
+        result = quiet(net, LONG, d, tmp_path / "run")
+    assert killed
     records = read_log(log)
     assert loss_of(net) < 0.3 * start
     steps = sum(r["event"] == "step" for r in records)
@@ -117,7 +107,7 @@ def test_a_killed_process_comes_back_and_training_converges(kind, tmp_path):
     if kind == "replica":
         assert [r["replica"] for r in records if r["event"] == "died"] == [1]
         again = [r for r in records if r["event"] == "started" and r.get("replica") == 1]
-        assert len(again) == 2 and again[1]["pid"] != killer.killed and again[1]["step"] > 0
+        assert len(again) == 2 and again[1]["pid"] not in killed and again[1]["step"] > 0
         assert steps == 360  # steps that it had not pushed were made again
     else:
         (back,) = [r for r in records if r["event"] == "restored"]
@@ -135,16 +125,12 @@ def test_a_stopped_run_goes_on(tmp_path):
     net, folder = build(CONFIG, 1), tmp_path / "run"
     log = folder / "log.jsonl"
 
-    def interrupt():
-        for _ in range(600):
-            if log.exists() and log.read_bytes().count(b'"step"') >= 40:
-                os.kill(os.getpid(), signal.SIGINT)
-                return
-            time.sleep(0.05)
-
-    threading.Thread(target=interrupt, daemon=True).start()
     d = Downpour(2, 2, fetch=2, push=2, keep=10)
-    with pytest.raises(KeyboardInterrupt, match="run again with resume"):
+    interrupt = partial(os.kill, os.getpid(), signal.SIGINT)
+    with (
+        pytest.raises(KeyboardInterrupt, match="run again with resume"),
+        meanwhile(lambda: steps_in(log) >= 40 and interrupt() is None),
+    ):
         quiet(net, LONG, d, folder)
     with pytest.raises(FileExistsError, match="resume that run"):
         quiet(net, LONG, d, folder)
@@ -201,7 +187,7 @@ from training.ray_engine import downpour
 downpour(build(CONFIG), clips(), SETTINGS, Downpour(2, 2, fetch=1, push=1), folder={str(tmp_path / "run")!r})"""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
-    NotebookClient(notebook, kernel_name="python3", timeout=120).execute(env=environment)
+    NotebookClient(notebook, kernel_name="python3", timeout=HANG).execute(env=environment)
     assert load(tmp_path / "run" / "checkpoint.npz").epoch == 3
 
 

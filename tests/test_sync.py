@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import HANG, until
 
 from data.features import load_features, save_features
 from data.loader import batches
@@ -30,7 +30,7 @@ def mpiexec(R, *args, wait=True):
     command = [MPIEXEC, "-n", str(R), sys.executable, *map(str, args)]
     options = dict(env=ENV, stdin=subprocess.DEVNULL, text=True)
     if wait:
-        return subprocess.run(command, capture_output=True, timeout=60, **options)
+        return subprocess.run(command, capture_output=True, timeout=HANG, **options)
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
@@ -101,12 +101,9 @@ def test_ctrl_c_stops_all_ranks_after_the_same_step(features, tmp_path):
     out = tmp_path / "run"
     process = mpiexec(2, "-m", "training.cli", *arguments(features, out, 5000), wait=False)
     log = out / "log.jsonl"
-    for _ in range(300):
-        if log.exists() and log.stat().st_size > 2000:
-            break
-        time.sleep(0.1)
+    until(lambda: process.poll() is not None or (log.exists() and log.stat().st_size > 2000), "the log's first lines")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANG)
     assert "saved" in err and "run again with resume" in err, err
     checkpoint = load(out / "checkpoint.npz")
     steps = [r for line in log.read_text().splitlines() if (r := json.loads(line))["event"] == "step"]
@@ -142,7 +139,7 @@ def test_gpus_without_nccl_are_told_what_to_install():
 def test_what_is_missing_is_said_in_one_line(features, tmp_path, monkeypatch, capsys):
     command = [sys.executable, "-m", "training.cli", *arguments(features, tmp_path)]
     other = subprocess.run(
-        command, env={**ENV, "OMPI_COMM_WORLD_SIZE": "3"}, capture_output=True, text=True, timeout=60
+        command, env={**ENV, "OMPI_COMM_WORLD_SIZE": "3"}, capture_output=True, text=True, timeout=HANG
     )
     assert other.returncode == 1 and other.stderr.count("\n") == 1
     assert "3 processes, but mpi4py sees 1" in other.stderr

@@ -4,10 +4,12 @@
 """
 
 import errno
+import re
 import shutil
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from data.mini import make_mini
 from training.checkpoint import load
@@ -30,6 +32,9 @@ def home(tmp_path_factory):
     return home
 
 
+PROGRESS = re.compile(r"\[(\d+:)?\d\d:\d\d[<,]")  # the times in a bar of tqdm, in whatever unit its rate is
+
+
 @pytest.fixture
 def told(home, monkeypatch, capsys):
     """Runs a command that must fail: exit status 1 and one line on stderr, which it returns; progress bars aside."""
@@ -40,13 +45,19 @@ def told(home, monkeypatch, capsys):
         before = {p: p.stat().st_mtime_ns for p in home.rglob("*.npz")}
         assert main([str(a) for a in args]) == 1
         lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
-        lines = [line for line in lines if line.strip() and "frame/s" not in line and "it/s" not in line]
+        lines = [line for line in lines if line.strip() and not PROGRESS.search(line)]
         assert len(lines) == 1 and lines[0].startswith(("snippets: ", "error: ")), lines
         assert "Errno" not in lines[0]
         assert {p: p.stat().st_mtime_ns for p in home.rglob("*.npz")} == before  # nothing is lost, nothing half-made
         return lines[0]
 
     return run
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01, 50, 7200])  # ?frame/s, 100.00frame/s, 50.00s/frame, 7200.00s/frame
+@pytest.mark.parametrize("total", [None, 9])
+def test_progress_is_told_from_errors_at_any_speed(seconds, total):
+    assert PROGRESS.search(tqdm.format_meter(1 if seconds else 0, total, seconds, unit="frame"))
 
 
 TRAIN = ["train", "mini", *SMALL, "--out", "new"]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from data import files
-from data.files import one_run
+from data import lock
+from data.lock import one_run
 from training.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +25,7 @@ def holder(tmp_path):
     started = []
 
     def hold(out, file=False):
-        text = f"from data.files import one_run\nwith one_run({str(out)!r}, {file}): print(1, flush=True); input()"
+        text = f"from data.lock import one_run\nwith one_run({str(out)!r}, {file}): print(1, flush=True); input()"
         process = subprocess.Popen(
             [sys.executable, "-c", text], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -99,15 +99,15 @@ def test_a_thread_may_take_its_place_again_and_no_other_thread_may(tmp_path):
 
 
 def test_a_file_that_its_last_holder_has_just_removed_is_no_lock(tmp_path, monkeypatch):
-    lock, calls = files.fcntl.flock, []
+    real, calls = lock.fcntl.flock, []
 
     def flock(file, how):
         calls.append(file)
         if len(calls) == 1:  # opened by this run, and removed before this run has locked it
             os.unlink(tmp_path / ".lock")
-        return lock(file, how)
+        return real(file, how)
 
-    monkeypatch.setattr(files.fcntl, "flock", flock)
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
     with one_run(tmp_path):
         assert len(calls) == 2 and (tmp_path / ".lock").exists()
 
@@ -128,7 +128,7 @@ def test_a_file_system_without_locks_is_told(code, tmp_path, monkeypatch, capsys
     def flock(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(files.fcntl, "flock", flock)
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
     with one_run(tmp_path / "out"):
         (tmp_path / "out" / "result").touch()
     err = capsys.readouterr().err
@@ -143,11 +143,11 @@ def test_windows_locks_a_byte_behind_the_text(tmp_path, monkeypatch):
             raise PermissionError(errno.EACCES, "Permission denied")
         locked.append((how, count, os.lseek(fd, 0, os.SEEK_CUR)))
 
-    monkeypatch.setattr(files, "fcntl", None)
-    monkeypatch.setattr(files, "msvcrt", types.SimpleNamespace(locking=locking, LK_NBLCK=2), raising=False)
+    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(lock, "msvcrt", types.SimpleNamespace(locking=locking, LK_NBLCK=2), raising=False)
     with one_run(tmp_path):
-        files.HELD.paths.clear()  # as another process would see it
+        lock.HELD.paths.clear()  # as another process would see it
         with pytest.raises(OSError, match=f"in use by process {os.getpid()} on"), one_run(tmp_path):
             pass
-        files.HELD.paths.add(tmp_path.resolve())
+        lock.HELD.paths.add(tmp_path.resolve())
     assert locked == [(2, 1, 1 << 30)]

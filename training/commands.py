@@ -7,8 +7,8 @@ import numpy as np
 
 from data.augment import centre_crop, cut
 from data.features import load_features, save_features
-from data.files import one_run
 from data.loader import ClipSet
+from data.lock import one_run
 from data.splits import Video, read_skip
 from data.survey import balance, look_at
 from data.video import VideoError

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data.files import one_run
+from data.lock import one_run
 from data.mini import make_mini
 from nets.options import chosen
 from nets.zoo import NetConfig

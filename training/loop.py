@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.files import one_run
 from data.loader import batches
+from data.lock import one_run
 from layers.xp import xp_of
 from nets.options import option
 from training.checkpoint import Checkpoint, check_fits, load, load_into, save

@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from data.files import one_run
+from data.lock import one_run
 from layers.xp import usable_cores
 from nets.frames import OverFrames
 from training.checkpoint import Checkpoint, load_into, save

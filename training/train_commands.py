@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from data.files import one_run
+from data.lock import one_run
 from layers.xp import on_gpu
 from nets.expand import expand, warm_start
 from nets.memory import GIB, available_memory, plan

@@ -1,0 +1,75 @@
+"""One run, one folder: two that write to the same place would mix their results."""
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+HELD = threading.local()  # .paths: what this thread has locked
+
+
+@contextlib.contextmanager
+def one_run(out, file=False):
+    """The block alone writes to the folder `out`, which is made, or to the file `out`. None locks nothing.
+
+    OSError at once if another run is at it, on this host or one that shares the folder. The lock is the kernel's: it
+    ends with the process, however that dies. Within the block the same thread may take it again. A file system without
+    locks is told and trusted.
+    """
+    held = HELD.__dict__.setdefault("paths", set())
+    path = None if out is None else Path(os.path.realpath(out))
+    if path is None or path in held:
+        yield
+        return
+    folder, name = (path.parent, f".{path.name}.lock") if file else (path, ".lock")
+    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _locked(folder / name, out)
+    held.add(path)
+    try:
+        yield
+    finally:
+        held.remove(path)
+        with contextlib.suppress(OSError):  # Windows keeps a file that is open
+            os.unlink(folder / name)
+        lock.close()
+        with contextlib.suppress(OSError):  # what has got no file
+            for p in made:
+                p.rmdir()
+
+
+def _locked(path, out):
+    """The file at path, opened and locked until it is closed, with this process named in it."""
+    while True:
+        lock = open(path, "a+", encoding="utf-8")
+        try:
+            if fcntl:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            else:
+                lock.seek(1 << 30)  # a byte behind the text, which others may then read
+                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                print(f"{out}: cannot be locked ({error.strerror}); let no other run write there", file=sys.stderr)
+                return lock
+            lock.seek(0)
+            who = lock.read().strip() or "another process"
+            lock.close()
+            raise OSError(f"{out} is in use by {who}: wait for its end, stop it, or choose another place") from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), os.fstat(lock.fileno())):
+                break
+        lock.close()  # its last holder has just removed it
+    with contextlib.suppress(OSError):  # a full disk
+        os.ftruncate(lock.fileno(), 0)
+        os.write(lock.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
+    return lock

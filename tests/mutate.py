@@ -244,6 +244,8 @@ def run_tests(tree, names, patience):
         process.wait()
     if process.returncode in (0, 5):  # 5: no test here
         return None
+    if process.returncode == 4:
+        raise RuntimeError(f"pytest does not accept its command: {output}")
     if "Timeout (" in output:
         where = re.findall(r'File "[^"]*tests/(\w+\.py)", line (\d+) in (\w+)', output)
         return "timed out: " + ("{0[0]}:{0[1]} {0[2]}".format(where[-1]) if where else "no test told")
@@ -251,13 +253,13 @@ def run_tests(tree, names, patience):
     return failed[1] if failed else output.strip().splitlines()[-1][:100]
 
 
-def judge(mutant, tree, quick, patience, root=ROOT):
+def judge(mutant, tree, quick, patience):
     """Make the mutant in the tree, run the tests, mend it; (outcome, what noticed it)."""
     path = tree / mutant.file
     data = path.read_bytes()
     path.write_bytes(data[: mutant.start] + mutant.new.encode() + data[mutant.end :])
     try:
-        for names in stages(mutant.file, root)[: 1 if quick else 2]:
+        for names in stages(mutant.file, tree)[: 1 if quick else 2]:
             found = run_tests(tree, names, patience) if names else None
             if found:
                 return ("timed out", found[11:]) if found.startswith("timed out: ") else ("died", found)
@@ -277,15 +279,16 @@ def main(argv=None):
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time, each in its own copy (default: 1)")
     parser.add_argument("--patience", type=int, default=300, help="seconds that one test may take (default: 300)")
     args = parser.parse_args(argv)
-    drawn = [(i, m) for i, m in enumerate(draw(args.package, args.n, args.seed), 1) if not args.only or i in args.only]
     if args.list:
-        print(*(f"{i:4}  {mutant}" for i, mutant in drawn), sep="\n")
+        print(*(f"{i:4}  {m}" for i, m in enumerate(draw(args.package, args.n, args.seed), 1)), sep="\n")
         return 0
     counts = {"died": 0, "timed out": 0, "survived": 0}
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(args.jobs) as pool:
         trees = [Path(folder) / f"tree{i}" / "checkout" for i in range(args.jobs)]
         for tree in trees:
             copy_tree(ROOT, tree)
+        drawn = list(enumerate(draw(args.package, args.n, args.seed, trees[0]), 1))
+        drawn = [(i, mutant) for i, mutant in drawn if not args.only or i in args.only]
 
         def work(pair):
             tree, started = trees.pop(), time.monotonic()

@@ -79,5 +79,5 @@ def test_a_mutant_dies_survives_or_runs_out_of_time(tmp_path):
         ("2", "1"): ("died", "tests/test_a.py::test_f"),
     }
     drawn = {(m.old, m.new): m for m in draw("layers", 20, 0, root)}
-    assert {change: judge(drawn[change], tree, False, 1, root) for change in wanted} == wanted
+    assert {change: judge(drawn[change], tree, False, 1) for change in wanted} == wanted
     assert (tree / "layers" / "a.py").read_text() == (root / "layers" / "a.py").read_text()

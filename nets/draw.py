@@ -16,6 +16,7 @@ from layers.rnn import RNN
 from layers.temporal import TemporalAvgPool, TemporalMaxPool, windows
 from layers.time_conv import TimeConv
 from nets.auxiliary import SideHeads
+from nets.figure import new_figure
 from nets.frames import OverFrames
 
 COLOURS = {  # the paper's, and two more
@@ -109,15 +110,12 @@ def size(shape):
 
 def draw(net, shape, path, title=""):
     """Write the picture of `net` on clips of `shape` to the file `path` (PNG, SVG, PDF ...)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.patches import FancyBboxPatch
 
     found, T = places(net, shape), shape[1]
     unit, pitch = 6.0 / T, 0.72  # inches of a frame, and from row to row
     width, height = 6.0 + 4.3, pitch * len(found) + 1.0
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height, facecolor="white")
     ax = figure.add_axes((0, 0, 1, 1), xlim=(-0.3, width - 0.3), ylim=(-0.42, height - 0.42))
     ax.axis("off")
     tops, tall = [], 0.0  # of the row below: the middles of its boxes, and their height

@@ -8,12 +8,13 @@ Each shape is a coverage between 0 and 1 of every pixel that it touches, and col
 import functools
 
 import numpy as np
-from matplotlib.font_manager import FontProperties, findfont
-from matplotlib.ft2font import FT2Font
 
 
 @functools.cache
 def _font(size, weight):
+    from matplotlib.font_manager import FontProperties, findfont
+    from matplotlib.ft2font import FT2Font
+
     font = FT2Font(findfont(FontProperties(family="DejaVu Sans", weight=weight)))
     font.set_size(size, 72)  # at 72 dots per inch a point is a pixel
     return font

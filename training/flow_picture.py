@@ -4,11 +4,10 @@ import itertools
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from data.flow import colours
 from data.video import SUFFIXES, read_header, write_video
+from nets.figure import new_figure
 
 MOMENTS = 6  # of the video in a picture
 
@@ -30,8 +29,7 @@ def render_flow(path, decoder, out):
         return out
     header = read_header(path)
     times = np.linspace(0, len(pairs) - 1, min(MOMENTS, len(pairs))).round().astype(int)
-    figure = Figure(figsize=(2 * len(times) + 1.6, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(2 * len(times) + 1.6, 3.4, layout="constrained")
     axes = figure.subplots(2, len(times) + 1)
     for axis, t in zip(axes.T, times, strict=False):
         for place, image in zip(axis, (pairs[t][0], colours(pairs[t][1], largest)), strict=True):

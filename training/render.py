@@ -9,7 +9,6 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
-from matplotlib.image import imsave
 from tqdm import tqdm
 
 from data.files import replacing
@@ -46,6 +45,8 @@ def render(path, out, model, frames):
     total = round(timeline.frames * fps / rate)
     with replacing(out) as file, tqdm(images, desc=out.name, unit="frame", total=total) as bar:
         if out.suffix == ".png":
+            from matplotlib.image import imsave
+
             imsave(file, deque(bar, 1)[0])
         else:
             codec = "libx264" if out.suffix == ".mp4" else "mpeg4"

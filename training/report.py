@@ -4,10 +4,10 @@ import html
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from data.mini import KINDS
 from layers.loss import softmax
+from nets.figure import new_figure
 from training.checkpoint import to_numpy
 from training.objective import on_device
 
@@ -36,7 +36,7 @@ def thumbnails(clip):
 def sample_frames(test_set):
     """One test clip of each class, six frames of it."""
     order = class_order(test_set.classes)
-    figure = Figure((9, 0.62 * len(order)))
+    figure = new_figure(9, 0.62 * len(order))
     axes = figure.subplots(len(order), 2, gridspec_kw={"width_ratios": [1.1, 6], "wspace": 0.02, "hspace": 0.08})
     for (label, strip), k in zip(axes, order, strict=True):
         clip = test_set.whole_video(int(np.flatnonzero(test_set.labels == k)[0]))
@@ -50,7 +50,7 @@ def sample_frames(test_set):
 
 def learning_curves(titles, histories):
     """Training loss and accuracy over the epochs."""
-    figure = Figure((9, 3.2))
+    figure = new_figure(9, 3.2)
     loss, accuracy = figure.subplots(1, 2)
     for name, history in histories.items():
         epochs = [record["epoch"] for record in history]
@@ -64,7 +64,7 @@ def learning_curves(titles, histories):
 
 def confusion_matrices(titles, results):
     """Which class is taken for which, a panel for each network."""
-    figure = Figure((4.2 * len(results), 4.6))
+    figure = new_figure(4.2 * len(results), 4.6)
     for axis, (name, result) in zip(figure.subplots(1, len(results), sharey=True), results.items(), strict=True):
         order = class_order(result.classes)
         rows = result.confusion[order][:, order]
@@ -91,7 +91,7 @@ def frame_predictions(net, test_set, result):
         found.append((p[-1, truth], i, clip, truth, p))
     _, _, clip, truth, p = max(found, key=lambda one: one[:2])
     shown = [truth, *[k for k in np.argsort(-p.max(axis=0)) if k != truth][:3]]
-    figure = Figure((9, 3.6))
+    figure = new_figure(9, 3.6)
     strip, curves = figure.subplots(2, 1, gridspec_kw={"height_ratios": [1, 4], "hspace": 0.05})
     side = clip.shape[1]
     strip.imshow(thumbnails(clip), aspect="auto")

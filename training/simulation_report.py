@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from nets.figure import new_figure
 from training.downpour import Job
 from training.evaluate import evaluate
 from training.ray_engine import downpour as run_on_ray
@@ -87,7 +87,7 @@ def table(rows):
 
 def picture(traces, width):
     """Loss by time and by clips, staleness, throughput."""
-    figure = Figure((11, 7))
+    figure = new_figure(11, 7)
     (by_time, by_clips), (stale, rate) = figure.subplots(2, 2)
     for i, trace in enumerate(traces):
         style = f"C{i}{'-' if trace.staleness else '--'}"

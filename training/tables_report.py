@@ -4,8 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
+from nets.figure import new_figure
 from training.paper_rows import MEASURES
 from training.spread import mean_and_spread
 
@@ -85,7 +84,7 @@ def picture(path, records):
     """Bars with error bars for ours, diamonds for the paper: Hit@1 of every row."""
     numbers = list(dict.fromkeys(r["table"] for r in records))
     heights = [sum(r["table"] == n for r in records) + 1.4 for n in numbers]
-    figure = Figure((9, 0.34 * sum(heights)), layout="constrained")
+    figure = new_figure(9, 0.34 * sum(heights), layout="constrained")
     axes = figure.subplots(len(numbers), 1, squeeze=False, height_ratios=heights, sharex=True)[:, 0]
     for axis, number in zip(axes, numbers, strict=True):
         rows = [r for r in records if r["table"] == number]

@@ -34,6 +34,19 @@ def mpiexec(R, *args, wait=True):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """MPI's files in the system's folders are gone when a test's ranks are, however these ended."""
+
+    def files():
+        return {*Path("/dev/shm").glob("mpich_*"), *Path("/tmp").glob("hydra_*")}
+
+    before = files()
+    yield
+    new = files() - before  # those of tests that run beside this one go when they end
+    until(lambda: not any(path.exists() for path in new), f"the end of {new}", seconds=120)
+
+
 @pytest.fixture(scope="module")
 def features(tmp_path_factory):
     """A file of features: 3 classes, 46 training videos (three batches of 16, the last uneven) and 9 for testing."""

@@ -14,6 +14,7 @@ layer. Whatever part is complete travels in chunks while the layers before it ar
 through MPI; CuPy arrays through NCCL, one device a rank.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ import time
 import traceback
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -88,6 +90,8 @@ class MPIRanks(Ranks):
             )
         self.host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks of this machine
         self.crowded = self.host.size > usable_cores()
+        if self.host.rank == 0:
+            forget_shared_memory()
         self.stop, self.nccl = False, None
 
     def backward(self, params):
@@ -148,8 +152,17 @@ class MPIRanks(Ranks):
             print(f"snippets: {f'rank {self.rank}: ' if self.rank else ''}{error}", file=sys.stderr, flush=True)
         else:
             traceback.print_exception(error)
-        self.comm.Abort(1)
-        os._exit(1)  # in case Abort returns: nothing more is to be said here
+        if "HYDI_CONTROL_FD" not in os.environ:  # MPICH's mpiexec ends the others by itself, and clears up only then
+            self.comm.Abort(1)
+        os._exit(1)
+
+
+def forget_shared_memory():
+    """Unlinks MPICH's file in /dev/shm, which all ranks here have mapped by now and which a killed one would leave."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            if (path := line.split()[-1]).startswith("/dev/shm/mpich_shm"):
+                os.unlink(path)
 
 
 class Reducer:

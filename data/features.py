@@ -14,14 +14,14 @@ A file is an .npz with
 Features stay in memory as they are in the file (uint8 is a quarter of float32) and are converted clip by clip.
 """
 
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from data.augment import random_first, spread_firsts, window
-from data.files import replacing
+from data.files import read_npz, write_npz
+
+NEEDED, OPTIONAL = ("feat", "label", "is_test"), ("scale", "name", "classes", "fold")
 
 
 class FeatureSet:
@@ -75,7 +75,7 @@ def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureS
 
     Raises FileNotFoundError, or ValueError for a file that is not as described above or holds NaN or infinite values.
     """
-    arrays = _read(path)
+    arrays = read_npz(path, NEEDED, OPTIONAL)
     _check(path, arrays)
     feat, label, is_test = arrays["feat"], arrays["label"], arrays["is_test"].astype(bool)
     names = [str(name) for name in arrays.get("name", np.arange(len(feat)))]
@@ -94,7 +94,7 @@ def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureS
 
 def fold_in(path) -> int | None:
     """The fold that a feature file notes, None if it notes none."""
-    fold = _read(path, ("fold",)).get("fold")
+    fold = read_npz(path, NEEDED, OPTIONAL, only=("fold",)).get("fold")
     return None if fold is None else int(fold)
 
 
@@ -110,31 +110,11 @@ def save_features(path, feat, label, is_test, name=None, scale=None, classes=Non
     if scale is not None:
         arrays["scale"] = np.asarray(scale, np.float32)
     _check(path, arrays)
-    with replacing(path) as file:
-        np.savez_compressed(file, **arrays)
-
-
-ARRAYS = ("feat", "label", "is_test", "scale", "name", "classes", "fold")
-
-
-def _read(path, wanted=ARRAYS):
-    """The file's arrays among those wanted."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such feature file")
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in wanted if key in file}
-    except (ValueError, EOFError, OSError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not an .npz file of plain arrays, or damaged ({error}); compute it again") from error
-    return arrays
+    write_npz(path, arrays, compress=True)
 
 
 def _check(path, arrays):
     """Raises ValueError unless the arrays are as the module says."""
-    missing = [key for key in ("feat", "label", "is_test") if key not in arrays]
-    if missing:
-        raise ValueError(f"{path}: no array {missing[0]!r}, found {sorted(arrays)}; expected feat, label and is_test")
     feat = arrays["feat"]
     if feat.ndim != 3 or 0 in feat.shape or feat.dtype.kind not in "fiu":
         raise ValueError(f"{path}: feat is {feat.dtype} {feat.shape}, expected numbers (videos, frames, features)")

@@ -1,10 +1,44 @@
-"""Files are written whole or not at all: the one place through which the program writes."""
+"""Files: written whole or not at all, read with suspicion. All that the program keeps goes through here.
+
+Writing. A file is written under a short name of its own in the same folder, forced to disk, and takes the place of the
+old one in one step. While it is written it is locked; a lock ends with its process, be it by a power cut, so what
+stands there without a lock is of a dead run and is swept away before the next file is written beside it.
+
+Reading. An .npz file that was written here ends in a checksum of all bytes before it, as the comment that every zip
+file may have, so that NumPy reads it as ever and no changed bit, wherever it is, goes unnoticed:
+
+    zip file of .npy files, up to the two bytes with the comment's length | "snippets crc32 " | 8 hexadecimal digits
+
+Files without a comment are made elsewhere, or by an older version. They are read with the same guards, but only the
+checksums that a zip file keeps of each array protect them.
+"""
 
 import contextlib
 import errno
+import fnmatch
+import functools
+import json
+import math
 import os
-import threading
+import secrets
+import sys
+import tempfile
+import zipfile
+import zlib
 from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+try:
+    import fcntl
+except ImportError:  # Windows, which does not delete a file that somebody has open
+    fcntl = None
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MARK = b"snippets crc32 "
+PLAIN = "biufcSU"  # kinds of NumPy's types: numbers and text
+LARGE, RATIO = 1 << 28, 500  # arrays of so many bytes that are more than so many times their file: a zip bomb
 
 
 @contextlib.contextmanager
@@ -13,20 +47,224 @@ def replacing(path):
 
     Missing folders are made. A full disk is an OSError that names path; what stood there before stands there still.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}-{threading.get_ident()}.tmp"
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent.resolve())
+    file = _temporary(path.parent)
     try:
-        with open(temporary, "wb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if fcntl is None:
+                file.close()  # Windows does not rename it else
+            os.replace(file.name, path)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in FULL:
             raise
-        raise OSError(
-            error.errno, "disk full while writing (nothing is lost; make room and run again)", str(path)
-        ) from error
+        kept = "what was there is unharmed" if path.exists() else "nothing was written"
+        raise OSError(error.errno, f"disk full while writing ({kept}; make room and run again)", str(path)) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+            os.unlink(file.name)
+
+
+def write(path, content):
+    """Write a file whole: bytes, text (as UTF-8), or what the function content(file) writes.
+
+    For results that cost time: on a full disk they go to the folder for temporary files or to the home folder, and the
+    OSError that follows tells where they are.
+    """
+    if not callable(content):
+        data = content.encode() if isinstance(content, str) else content
+        return write(path, lambda file: file.write(data))
+    try:
+        with replacing(path) as file:
+            content(file)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        for folder in (tempfile.gettempdir(), os.path.expanduser("~")):
+            kept = Path(folder, f"snippets-kept-{secrets.token_hex(4)}{Path(path).suffix}")
+            with contextlib.suppress(OSError):
+                with replacing(kept) as file:
+                    content(file)
+                told = f"the disk is full; the file is kept as {kept}: make room and move it to its place"
+                break
+        else:
+            raise
+        raise OSError(error.errno, told, str(path)) from error
+
+
+def write_json(path, value):
+    """Write a value as JSON; numbers that are not finite become null, as JSON has no word for them."""
+    write(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+
+
+def write_figure(path, figure, **options):
+    """Write a Matplotlib figure in the format that the suffix names; options: those of savefig."""
+    write(path, lambda file: figure.savefig(file, format=Path(path).suffix[1:] or "png", **options))
+
+
+def write_npz(path, arrays, compress=False):
+    """Write a dict of arrays as an .npz file that ends in a checksum. ValueError for an array of Python objects."""
+    arrays = {name: np.asanyarray(a) for name, a in arrays.items()}
+    for name, a in arrays.items():
+        if a.dtype.kind not in PLAIN:
+            raise ValueError(f"{path}: array {name!r} is of {a.dtype}, expected numbers or text")
+
+    def content(file):
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as archive:
+            for name, a in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    npy.write_array(member, a, allow_pickle=False)
+        file.seek(-2, os.SEEK_END)
+        file.write((len(MARK) + 8).to_bytes(2, "little") + MARK)
+        file.seek(0)
+        file.write(b"%08x" % checksum(file))
+
+    write(path, content)
+
+
+def read_npz(path, required=(), optional=(), only=None):
+    """Arrays by name from an .npz file. FileNotFoundError, or ValueError that names the file and what is wrong.
+
+    required, optional: patterns (as of file names) of the names that must, or may, be there; any other name is an
+    error. only: the names to read among them. Nothing is unpickled, and nothing unpacked before its size is known.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}, expected an .npz file")
+    with open(path, "rb") as file:
+        with guarded(f"{path}: not an .npz file of plain arrays, or damaged"):
+            count, archive = check_end(file), zipfile.ZipFile(file)
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            size = sum(info.file_size for info in members.values())
+            if not len(members) == len(archive.infolist()) == count:
+                raise ValueError(f"its table of contents has {len(members)} different names, expected {count}")
+            if size > max(LARGE, RATIO * os.fstat(file.fileno()).st_size):
+                raise ValueError(f"it would unpack to {size / 1e9:.1f} GB, over {RATIO} times its size")
+        missing = [name for name in required if name not in members]
+        more = [name for name in members if not any(fnmatch.fnmatchcase(name, p) for p in (*required, *optional))]
+        if missing or more:
+            wrong = f"no array {missing[0]!r}" if missing else f"an unknown array {more[0]!r}"
+            known = ", ".join((*required, *optional))
+            raise ValueError(f"{path}: {wrong}, found {sorted(members)[:20]}; expected {known}")
+        with guarded(f"{path}: not an .npz file of plain arrays, or damaged"):
+            return {name: _array(archive, info) for name, info in members.items() if only is None or name in only}
+
+
+def read_json(path):
+    """The dict in a JSON file. FileNotFoundError, or ValueError that names the file and what is wrong."""
+    return parse_json(Path(path).read_bytes(), path)
+
+
+def parse_json(text, where, nan=False):
+    """The dict that JSON (str, or UTF-8 bytes) holds; nan: numbers that are not finite are let through.
+
+    Raises ValueError that begins with `where` for anything else.
+    """
+    with guarded(f"{where}: not JSON, or damaged"):
+        value = json.loads(text if isinstance(text, str) else text.decode("utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError(f"{type(value).__name__} found, expected names and values in braces")
+        if not nan and finite(value) != value:
+            raise ValueError("it holds a number that is not finite")
+    return value
+
+
+def finite(value):
+    """A value for JSON with null in place of every number that is not finite."""
+    if isinstance(value, dict):
+        return {key: finite(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextlib.contextmanager
+def guarded(what):
+    """Turns whatever a damaged file makes the reader of its format raise into one ValueError: `what` and the reason."""
+    try:
+        yield
+    except Exception as error:  # zipfile, zlib, tokenize, struct, json and NumPy have no error in common
+        raise ValueError(f"{what} ({error or type(error).__name__})") from error
+
+
+def checksum(file, length=sys.maxsize, value=0):
+    """CRC-32 of the next `length` bytes of an open file, or of all that are left, going on from `value`."""
+    while block := file.read(min(length, 1 << 20)):
+        value, length = zlib.crc32(block, value), length - len(block)
+    return value
+
+
+def check_end(file):
+    """How many members an open zip file has by its last record, of 22 bytes and the comment.
+
+    Raises ValueError unless it ends in its own checksum, or in no comment at all; see above.
+    """
+    size, comment = file.seek(0, os.SEEK_END), len(MARK) + 8
+    file.seek(max(0, size - comment - 22))
+    end = file.read()
+    if end[-comment:-8] == MARK:
+        file.seek(0)
+        if b"%08x" % checksum(file, size - 8) != end[-8:]:
+            raise ValueError("some of its bytes have changed: its checksum differs; restore it or make it again")
+        end = end[:-comment]
+    elif end[-22:-18] != b"PK\5\6" or end[-2:] != b"\0\0":
+        file.seek(0)
+        cut = file.read(2) == b"PK"  # the table of contents stands at the end, so a cut file still begins like a zip
+        raise ValueError("it is cut short (an incomplete copy?)" if cut else "it is no zip file")
+    return int.from_bytes(end[-12:-10], "little")
+
+
+def _array(archive, info):
+    """An array of an open zip file, whose header must fit the size of its member before anything is unpacked."""
+    with archive.open(info) as member:
+        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(member)]
+        shape, _, dtype = read(member)
+        if dtype.kind not in PLAIN:
+            raise ValueError(f"{info.filename} holds more than plain arrays: {dtype}")
+        if member.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
+            raise ValueError(f"{info.filename} does not have the size of {dtype} {shape}")
+    with archive.open(info) as member:
+        array = npy.read_array(member, allow_pickle=False)
+        member.read()  # to its end, where zipfile compares the checksum
+    return array
+
+
+def lock(file, wait=False):
+    """Lock an open file until it is closed or its process ends; whether that was possible (on Windows never)."""
+    if fcntl is None:
+        return False
+    with contextlib.suppress(OSError):  # another holds it; or a file system without locks
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return True
+    return False
+
+
+def _temporary(folder):
+    """A new, open, locked file in a folder."""
+    while True:
+        path = Path(folder, f".snippets-{secrets.token_hex(4)}.tmp")
+        try:
+            file = open(path, "x+b")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
+        lock(file, wait=True)
+        if path.exists():  # not swept away between its making and its lock
+            return file
+        file.close()
+
+
+@functools.cache  # once a command, see training/cli.py
+def sweep(folder):
+    """Delete the temporary files of dead runs in a folder."""
+    for path in Path(folder).glob(".snippets-*.tmp"):
+        with contextlib.suppress(OSError):
+            if fcntl is None:
+                path.unlink()
+                continue
+            with open(path, "r+b") as file:
+                if lock(file):
+                    path.unlink()

@@ -4,13 +4,14 @@ Each reader returns the arrays by name, and what the file says of the network be
 GoogLeNet's variants it computes (`nets.googlenet`), the others say None.
 """
 
-import json
+import math
 import os
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
+
+from data.files import LARGE, guarded, parse_json, read_npz
 
 PICKLES = (".pth", ".pt", ".pkl", ".pickle", ".bin", ".ckpt")
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
@@ -26,7 +27,7 @@ def read_tensors(path):
             f"{path} is a pickle, which can run any code and is never loaded here; convert it where you trust it, with "
             "torch: safetensors.torch.save_file(torch.load('net.pth', weights_only=True), 'net.safetensors')"
         )
-    readers = {".onnx": read_onnx, ".safetensors": read_safetensors, ".npz": read_npz}
+    readers = {".onnx": read_onnx, ".safetensors": read_safetensors, ".npz": read_arrays}
     if path.suffix not in readers:
         raise ValueError(f"{path}: expected a file of weights that ends in {', '.join(readers)}")
     return readers[path.suffix](path)
@@ -36,17 +37,13 @@ def is_pickle(path):
     """Whether a file is a pickle by its name, or a zip file that holds one, as torch.save makes it."""
     if path.suffix in PICKLES or not zipfile.is_zipfile(path):
         return path.suffix in PICKLES
-    with zipfile.ZipFile(path) as file:
+    with guarded(f"{path}: damaged"), zipfile.ZipFile(path) as file:
         return any(name.endswith(".pkl") for name in file.namelist())
 
 
-def read_npz(path):
+def read_arrays(path):
     """An .npz file of plain arrays."""
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}, None
-    except (ValueError, EOFError, OSError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not an .npz file of plain arrays, or damaged ({error}); get it again") from error
+    return read_npz(path, optional=("*",)), None
 
 
 def read_safetensors(path):
@@ -55,15 +52,11 @@ def read_safetensors(path):
         length = min(int.from_bytes(file.read(8), "little"), os.fstat(file.fileno()).st_size)
         header, data = file.read(length), file.read()
     tensors = {}
-    try:
-        for name, about in json.loads(header).items():
+    with guarded(f"{path} is not a .safetensors file of numbers ({', '.join(DTYPES)}), or cut short; get it again"):
+        for name, about in parse_json(header, "its header").items():
             if name != "__metadata__":
                 begin, end = about["data_offsets"]
                 tensors[name] = np.frombuffer(data[begin:end], DTYPES[about["dtype"]]).reshape(about["shape"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is not a .safetensors file of numbers ({', '.join(DTYPES)}), or cut short ({error}); get it again"
-        ) from error
     return tensors, None
 
 
@@ -73,18 +66,17 @@ def read_onnx(path):
         import onnx
     except ImportError as error:
         raise ValueError(f"{path}: to read ONNX, install one more package: pip install onnx") from error
-    try:
+    with guarded(f"{path} is not an ONNX file with its weights in it, or damaged; get it again"):
         graph = onnx.load(path).graph
         tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         nodes = [(n.op_type, {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute}, n) for n in graph.node]
         for op, options, node in nodes:
             if op == "ConstantOfShape":  # a tensor that is one number everywhere
                 value = onnx.numpy_helper.to_array(options["value"]) if "value" in options else np.float32(0)
-                tensors[node.output[0]] = np.full(tensors.pop(node.input[0]), value)
-    except Exception as error:  # the errors of protobuf and onnx have no base class in common
-        raise ValueError(
-            f"{path} is not an ONNX file with its weights in it, or damaged ({error}); get it again"
-        ) from error
+                shape = tensors.pop(node.input[0]).tolist()
+                if math.prod(shape) > LARGE:
+                    raise ValueError(f"it holds one number in a shape of {shape}")
+                tensors[node.output[0]] = np.full(shape, value)
     return tensors, onnx_variant(path, [(op, options) for op, options, _ in nodes if op != "ConstantOfShape"])
 
 

@@ -53,18 +53,15 @@ def test_a_full_disk_leaves_the_old_checkpoint(state, tmp_path, monkeypatch):
     save(path, state)
     before = contents(tmp_path)
 
-    class FullDisk(io.FileIO):
-        def write(self, data):
-            if self.tell() > 200:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return super().write(data)
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.open", lambda self, mode: FullDisk(str(self), mode))
+    monkeypatch.setattr("os.fsync", full)
     state.epoch = 4
-    with pytest.raises(OSError, match=r"cannot save .*a\.npz \(No space left on device\); .* unharmed") as caught:
+    with pytest.raises(OSError, match=r"disk full while writing \(.* unharmed;.*a\.npz") as caught:
         save(path, state)
     assert caught.value.errno == errno.ENOSPC
-    with pytest.raises(OSError, match="no checkpoint was written"):
+    with pytest.raises(OSError, match="nothing was written"):
         save(tmp_path / "new.npz", state)
     monkeypatch.undo()
     assert contents(tmp_path) == before
@@ -110,7 +107,7 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(state, tmp_path, monkeyp
 
 def test_objects_are_never_pickled(state, tmp_path):
     state.params["fc/b"] = np.array([{}], dtype=object)
-    with pytest.raises(ValueError, match="[Oo]bject arrays"):
+    with pytest.raises(ValueError, match="fc/b' is of object, expected numbers or text"):
         save(tmp_path / "a.npz", state)
     assert contents(tmp_path) == {}
     np.savez(tmp_path / "evil.npz", about=np.array([print], dtype=object))
@@ -129,10 +126,10 @@ def test_files_that_are_no_checkpoint_are_named(state, tmp_path):
         with pytest.raises(CheckpointError, match="not an .npz file"):
             load(path)
     np.savez(path, feat=np.zeros(3))
-    with pytest.raises(CheckpointError, match="it has no description"):
+    with pytest.raises(CheckpointError, match="no array 'about', found"):
         load(path)
     np.savez(path, about=np.array('{"format": "snippets checkpoint 99"}'))
-    with pytest.raises(CheckpointError, match="another version, expected 'snippets checkpoint 1'"):
+    with pytest.raises(CheckpointError, match="format is 'snippets checkpoint 99', expected 'snippets checkpoint 1'"):
         load(path)
 
 

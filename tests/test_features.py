@@ -126,7 +126,7 @@ def test_nan_missing_truncated(tmp_path):
     feat[2, 5, 0] = np.nan
     with pytest.raises(ValueError, match="feat of video 2 holds NaN or infinite values"):
         load_features(write(tmp_path / "f.npz", feat=feat))
-    with pytest.raises(FileNotFoundError, match="none.npz: no such feature file"):
+    with pytest.raises(FileNotFoundError, match="none.npz: no such file"):
         load_features(tmp_path / "none.npz")
     data = write(tmp_path / "f.npz").read_bytes()
     for keep in (0, 100, len(data) // 2):

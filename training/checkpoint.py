@@ -3,20 +3,17 @@
     params/<key>, velocity/<key>   arrays
     about                          JSON text: all other fields of `Checkpoint`
 
-Saving writes a temporary file in the same folder, forces it to disk and only then renames it over the old one, so
-that a full disk or a power cut leaves the old checkpoint as it was. Every random draw of a run comes from (seed,
+It is written whole or not at all and ends in a checksum (data/files.py). Every random draw of a run comes from (seed,
 epoch, step), so these three numbers are the whole state of its generators.
 """
 
 import json
-import os
-import zipfile
-import zlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
+from data.files import parse_json, read_npz, write_npz
 from layers.xp import xp_of
 
 FORMAT = "snippets checkpoint 1"
@@ -48,24 +45,11 @@ class CheckpointError(ValueError):
 
 def save(path, checkpoint):
     """Writes a `Checkpoint`, all or nothing: an OSError (a full disk, say) leaves the old file at `path` as it was."""
-    path = Path(path)
     about = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint) if f.name not in ("params", "velocity")}
     arrays = {"about": np.array(json.dumps({"format": FORMAT, **about}))}
     for part in ("params", "velocity"):
         arrays |= {f"{part}/{key}": to_numpy(a) for key, a in getattr(checkpoint, part).items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        kept = "the checkpoint already there is unharmed" if path.exists() else "no checkpoint was written"
-        raise OSError(error.errno, f"cannot save {path} ({error.strerror or error}); {kept}") from error
-    finally:
-        temporary.unlink(missing_ok=True)  # gone already unless something went wrong
+    write_npz(path, arrays)
 
 
 def load(path):
@@ -73,35 +57,30 @@ def load(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint {path}: it is {'a folder' if path.is_dir() else 'not there'}")
-    if not zipfile.is_zipfile(path):
-        # A zip's table of contents stands at its end, so a truncated file still begins like one.
-        with path.open("rb") as file:
-            cut = file.read(2) == b"PK"
-        found = "cut short (an incomplete copy?)" if cut else "not an .npz file"
-        raise CheckpointError(f"{path} is not a checkpoint of this project: it is {found}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}  # reading checks every array's checksum
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError) as error:
-        raise CheckpointError(f"{path} is damaged or holds more than plain arrays ({error}): restore it") from error
-    try:
-        about = json.loads(str(arrays.pop("about")))
-        wrong = None if about.pop("format") == FORMAT else "its format is of another version"
-    except (KeyError, AttributeError, json.JSONDecodeError):
-        wrong = "it has no description (array 'about')"
+        arrays = read_npz(path, required=("about",), optional=("params/*", "velocity/*"))
+        about = parse_json(str(arrays.pop("about")), f"{path}, array 'about'", nan=True)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this project: {str(error).removeprefix(f'{path}: ')}"
+        ) from error
+    if about.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not a checkpoint that this version can read: its format is {about.get('format')!r}, expected "
+            f"{FORMAT!r}"
+        )
+    params, velocity = (
+        {name.removeprefix(part): a for name, a in arrays.items() if name.startswith(part)}
+        for part in ("params/", "velocity/")
+    )
+    expected = {f.name: f.type for f in fields(Checkpoint) if f.name not in ("params", "velocity")}
+    missing = [name for name in expected if name not in about] + ([] if params else ["parameters"])
+    if missing:
+        raise CheckpointError(f"{path} is incomplete: it lacks {', '.join(sorted(missing))}")
+    wrong = [name for name, kind in expected.items() if not isinstance(about[name], kind)]
     if wrong:
-        raise CheckpointError(f"{path} is not a checkpoint that this version can read: {wrong}, expected {FORMAT!r}")
-    missing = sorted({f.name for f in fields(Checkpoint)} - {"params", "velocity"} - set(about))
-    parts = {part: {} for part in ("params", "velocity")}
-    for name, a in arrays.items():
-        part, _, key = name.partition("/")
-        if part not in parts:
-            raise CheckpointError(f"{path} holds an unknown array {name!r}, expected params/… and velocity/… only")
-        parts[part][key] = a
-    if missing or not parts["params"]:
-        raise CheckpointError(f"{path} is incomplete: it lacks {', '.join(missing) or 'parameters'}")
-    known = {f.name for f in fields(Checkpoint)}
-    return Checkpoint(**parts, **{key: value for key, value in about.items() if key in known})
+        raise CheckpointError(f"{path}: {wrong[0]} is {about[wrong[0]]!r}, expected {expected[wrong[0]]}")
+    return Checkpoint(params, velocity, **{name: about[name] for name in expected})
 
 
 def load_into(params, arrays, what="checkpoint"):

@@ -12,13 +12,12 @@
     steps                       updates that the network had had; 0: several networks, fused
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data.files import replacing
+from data.files import guarded, read_npz, write_npz
 from training.evaluate import Result, result_of
 
 SIDES = ("train", "test")
@@ -40,20 +39,19 @@ class Predictions:
 def save_predictions(path, p):
     """Write a file of predictions, in one step."""
     r, about = p.result, {name: np.array(getattr(p, name) or 0) for name in ABOUT}
-    with replacing(path) as file:
-        np.savez_compressed(
-            file, names=np.array(r.names, str), classes=np.array(r.classes, str), labels=r.labels, clips=r.clips,
-            probabilities=np.asarray(r.probabilities, np.float64), clip_hits=[r.clip_hit1, r.clip_hit5], **about,
-        )  # fmt: skip
+    arrays = dict(
+        names=np.array(r.names, str), classes=np.array(r.classes, str), labels=r.labels, clips=r.clips,
+        probabilities=np.asarray(r.probabilities, np.float64), clip_hits=[r.clip_hit1, r.clip_hit5],
+    )  # fmt: skip
+    write_npz(path, arrays | about, compress=True)
 
 
 def load_predictions(path):
     """Read a file of predictions. FileNotFoundError, or ValueError for a file that is none."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file of predictions")
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            a = {key: file[key] for key in file.files}
+    with guarded(f"{path}: no predictions as snippets evaluate --save writes them"):
+        a = read_npz(path, ("names", "classes", "labels", "clips", "probabilities", "clip_hits", *ABOUT))
         V, K = a["probabilities"].shape
         if a["names"].shape != (V,) or a["classes"].shape != (K,) or a["labels"].shape not in ((V,), (V, K)):
             raise ValueError(f"{V} x {K} probabilities do not go with its names, classes and labels")
@@ -62,8 +60,6 @@ def load_predictions(path):
             raise ValueError("it names a video or a class twice")
         result = result_of(classes, names, a["labels"], a["probabilities"], int(a["clips"]), a["clip_hits"])
         about = {name: a[name].item() for name in ABOUT}
-    except (KeyError, ValueError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: no predictions as snippets evaluate --save writes them ({error})") from error
     return Predictions(result, **{**about, "fold": about["fold"] or None})
 
 

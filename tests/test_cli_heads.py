@@ -135,7 +135,7 @@ def test_local_pooling_cannot_grow_and_nothing_is_left_behind(features, single, 
     assert train(features, tmp_path / "time", "--head", "timeconv", "--fc", "0", "--width", "0.02") == 0  # 5 filters
     assert expand(tmp_path / "time" / "checkpoint.npz", tmp_path / "x.npz") == 1
     assert "timeconv/W, timeconv/b of the old network would be left behind" in capsys.readouterr().err
-    assert expand(single, single) == 1
+    assert expand(single, tmp_path / "time" / "checkpoint.npz") == 1
     assert "exists: choose another file" in capsys.readouterr().err
 
 

@@ -218,7 +218,7 @@ def test_what_cannot_be_rendered_is_told_and_costs_nothing(models, clip, tmp_pat
     assert "cannot stream" in told(models["local"], [clip], out)
     assert out.read_bytes() == b"something that took long"
     assert "ends in .mp4, .avi, .png" in told(models["conv"], [clip], tmp_path / "out.gif")
-    assert "is the video itself" in told(models["conv"], [clip], clip)
+    assert "would overwrite" in told(models["conv"], [clip], clip)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.avi", "out.mp4"]
     config = NetConfig(**{**SMALL, **FEATURES, "frames": 4})
     save(tmp_path / "f.npz", Checkpoint(build(config).params, config=asdict(config), classes=list("abcde")))

@@ -5,7 +5,6 @@ import errno
 import os
 import sys
 from dataclasses import fields
-from pathlib import Path
 
 from nets.googlenet import VARIANTS
 from nets.options import add_options
@@ -15,6 +14,7 @@ from training.bench import PEERS
 from training.downpour import Downpour
 from training.evaluate import MODES
 from training.loop import Settings
+from training.outputs import check_outputs
 from training.predictions import SIDES
 from training.simulate import Cluster
 from training.sources import DataSettings
@@ -271,20 +271,16 @@ LEAST = {  # numbers that would else be missed only after much work, or without 
 }
 
 
-FOLDERS = (  # whose --out is one
-    train_commands.run_train, lab_commands.run_demo, scale_commands.run_simulate,
-    lab_commands.run_tables, lab_commands.run_claims, lab_commands.run_compare,
-)  # fmt: skip
-OUTPUTS = ("out", "save", "render", "draw", "write_skip", "json")
+FOLDERS = {  # commands whose --out is a folder, and files in it that may be another command's input
+    train_commands.run_train: ("checkpoint.npz", "log.jsonl", "predictions.npz"),
+    **dict.fromkeys((lab_commands.run_demo, scale_commands.run_simulate, lab_commands.run_tables), ()),
+    **dict.fromkeys((lab_commands.run_claims, lab_commands.run_compare), ()),
+}
 
 
 def check_options(args):
-    """Raises ValueError for an option below what it can be, and for a file to write where a folder stands."""
-    for name in OUTPUTS:
-        path = getattr(args, name, None)
-        folder = name == "out" and args.run in FOLDERS
-        if path is not None and not folder and Path(path).is_dir():
-            raise ValueError(f"--{name.replace('_', '-')} {path} is a folder, expected the name of a file to write")
+    """Raises ValueError for an option below what it can be, and what check_outputs raises."""
+    check_outputs(args, FOLDERS.get(args.run))
     for name, least in LEAST.items():
         value = getattr(args, name, None)
         if value is not None and value < least:

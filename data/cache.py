@@ -43,7 +43,7 @@ class Decoder:
     def parameters(self):
         """All that the frames depend on, besides the video: the first line of a cache's manifest."""
         limit = {} if self.limit is None else {"limit": self.limit}
-        return {"format": "snippets frames 1", "side": self.side, "fps": self.fps, **limit}
+        return {"format": "snippets frames 2", "side": self.side, "fps": self.fps, **limit}
 
     @property
     def rate(self):

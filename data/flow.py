@@ -64,7 +64,7 @@ class FlowDecoder(Decoder):
     @property
     def parameters(self):
         flow = {"flow_fps": self.flow_fps, "bound": self.bound, "tvl1": dataclasses.asdict(self.settings)}
-        return super().parameters | {"format": "snippets flow 1", **flow}
+        return super().parameters | {"format": "snippets flow 2", **flow}
 
     @property
     def rate(self):

@@ -4,6 +4,7 @@ Headers are not believed: every video is decoded. A header may well declare a fr
 cost one), which is told but is no fault; see `data.video` for what counts as damage.
 """
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,24 +18,26 @@ from data.loader import prepare
 from data.splits import Split, Video, check_groups
 from data.sports1m import is_sports1m
 from data.ucf101 import find_lists
-from data.video import SUFFIXES, VideoError, read_frames, read_header
+from data.video import SUFFIXES, Film, VideoError
 
 SHOWN = 10  # names of each kind
 
 
 class Look(NamedTuple):
-    """Frames that a header declares (0: none), frames decoded, and what is wrong with the file (None: nothing)."""
+    """Frames that a header declares (0: none), frames decoded, and what is wrong with the file and with its clock."""
 
     declared: int
     decoded: int
-    error: str | None
+    error: str | None = None
+    clock: str | None = None
 
 
 def look(video: Video, fps: float | None = None, limit: int | None = None) -> Look:
     """Decode a video, or as much of it as limit says."""
     try:
-        declared = read_header(video.path).frames
-        return Look(declared, sum(1 for _ in read_frames(video.path, fps, 16, limit)), None)
+        with Film(video.path) as film:
+            decoded = sum(1 for _ in itertools.islice(film.pictures(fps, 16), limit))
+            return Look(film.stream.frames, decoded, clock=film.clock_fault())
     except VideoError as error:
         return Look(0, 0, str(error))
 
@@ -59,13 +62,18 @@ class Survey:
         return {name: found.error for name, found in self.looks.items() if found.error}
 
     @property
+    def clocks(self) -> list[str]:
+        """Videos whose frames can be used, but not their times."""
+        return [f"{name}: {found.clock}" for name, found in self.looks.items() if found.clock]
+
+    @property
     def unusable(self) -> list[str]:
         """Names for a skip list."""
         return sorted({*self.damaged, *self.missing})
 
     @property
     def wrong(self) -> bool:
-        return bool(self.unusable or self.problems)
+        return bool(self.unusable or self.problems or self.clocks)
 
     def write_skip(self, path) -> None:
         """Write a skip list with the reasons."""
@@ -93,6 +101,7 @@ class Survey:
         told = [("short    ", f"of fewer than {self.frames} frames, which clips repeat from the start", short)]
         told += [("header   ", "declare another number of frames", other)] if self.exact else []
         told += [
+            ("clock    ", "have times that cannot be; only without --fps are all their frames right", self.clocks),
             ("damaged  ", "cannot be used", list(self.damaged.values())),
             ("missing  ", "are listed but not there", self.missing),
             ("unlisted ", "are there but in no list, and are left alone", self.unlisted),

@@ -1,14 +1,15 @@
 """Video files: from a path to its frames, one by one, whole or not at all.
 
-Frames are decoded through PyAV (FFmpeg inside a wheel); changing the frame rate and the size is done by FFmpeg's own
-filters on the way. What a header says about a file is only a hint: the decoded frames are the truth. FFmpeg conceals
-damage (the end of a cut AVI file arrives as a full but smeared frame, without an error), so every packet and every
-frame is asked whether it is intact, and the file must reach the end that its header declares. This is why PyAV is
-called directly and not through imageio, which hands on the pixels only.
+Frames are decoded through PyAV (FFmpeg inside a wheel) and shown as players show them (`data.display`): the film among
+the streams and not its cover, upright, with square pixels, each at its time from the first frame on. What a header says
+about a file is only a hint: the decoded frames are the truth. FFmpeg conceals damage (the end of a cut AVI file arrives
+as a full but smeared frame, without an error), so it is told not to, every packet and every frame is asked whether it
+is intact, and the file must reach the end that its header declares. This is why PyAV is called directly and not through
+imageio, which hands on the pixels only.
 """
 
 import itertools
-import os
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,8 +17,14 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
+
+from data.display import Display
+from data.whole import all_bytes
 
 SUFFIXES = {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"}  # of video files
+
+STRICT = {"err_detect": "explode+crccheck+bitstream+buffer", "max_pixels": str(1 << 27)}  # of FFmpeg's decoders
 
 # How far a file may end before its declared length. Real AVI and MP4 clips reach their declared count exactly, counted
 # in packets (packed B-frames cost the decoder a frame), so the count is taken at its word, with one exception: encoders
@@ -25,6 +32,12 @@ SUFFIXES = {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".
 # all there may miss a few. Matroska, WebM and fragmented MP4 declare seconds only, rounded.
 SLACK_FRAMES = 10
 SLACK_SECONDS = 0.25
+
+# How long a frame may be held, in seconds. More is a clock that jumped; where streams are joined end to end (FFmpeg's
+# TS_DISCONT: MPEG) a jump is nothing rare, and ffmpeg too goes on as if there were none.
+HELD, HELD_IN_STREAMS, TS_DISCONT = 600, 10, 0x200
+RATES = 0.1, 1000  # frames per second that are believed
+
 
 # Some titles in HMDB51 are not UTF-8. PyAV 19 takes every title and knows this argument no longer.
 ANY_TITLE = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -36,22 +49,26 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about itself, before anything is decoded (frames = 0: it does not say)."""
+    """What a file says about itself (frames, fps = 0: it does not say), and the size in pixels at which it is shown.
+
+    beat: frames per second on whose beat all frames lie, more than the mean fps where the rate varies.
+    """
 
     fps: float
     frames: int
     width: int
     height: int
+    beat: float
 
 
 def read_header(path) -> Header:
     """The header of a video file: frame rate (frames per second), declared frame count, width and height in pixels.
 
-    Raises FileNotFoundError for a missing file and VideoError for an empty file or one that is no video.
+    The first frame is decoded, for it says how it is turned. Raises FileNotFoundError for a missing file and VideoError
+    for an empty file, one that is no video, or one without a first frame.
     """
-    with _open(path) as container:
-        stream = container.streams.video[0]
-        return Header(float(stream.average_rate or 0), stream.frames, stream.width, stream.height)
+    with Film(path) as film:
+        return film.header()
 
 
 def read_frames(
@@ -59,152 +76,215 @@ def read_frames(
 ) -> Iterator[np.ndarray]:
     """Decode a video frame by frame: uint8 RGB arrays (H, W, 3), in order, each one the caller's own.
 
-    fps: frames per second to resample to (nearest frame in time, repeated or left out); None keeps every native frame.
-    size: side of a square or (height, width) in pixels, aspect ratio not kept; None keeps the native size.
-    limit: frames after which to stop; what lies behind them is neither decoded nor checked.
+    fps: frames per second to resample to (nearest frame in time, repeated or left out, at least one); None keeps every
+    native frame. size: side of a square or (height, width) in pixels, aspect ratio not kept; None: as players show it.
+    limit: frames after which to stop; what lies behind them is not checked.
     Raises FileNotFoundError, or VideoError for an empty, damaged or truncated file or one that is no video; damage is
     reported when it is reached, so take all frames before trusting any.
     """
-    if fps is not None and not fps > 0:
+    if fps is not None and not 0 < fps < math.inf:
         raise ValueError(f"fps is {fps}, expected a positive number of frames per second, or None for the native rate")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}, expected at least 1 frame, or None for all")
-    yield from itertools.islice(_decode(path, fps, size), limit)
-
-
-def _decode(path, fps, size):
-    """All frames of `read_frames`."""
-    with _open(path) as container:
-        graph = None
-        for frame in _intact(path, container):
-            graph = graph or _filters(container.streams.video[0], fps, size)  # the pixel format is known by now
-            graph.push(frame)
-            yield from _ready(graph)
-        graph.push(None)
-        yield from _ready(graph)
+    with Film(path) as film:
+        for _, _, picture in itertools.islice(film.pictures(fps, size), limit):
+            yield picture
 
 
 def write_video(
     path, frames: Iterable[np.ndarray], fps: float, bits_per_second: int = 4_000_000, codec="mpeg4", container=None
 ) -> None:
-    """Encode uint8 RGB frames (H, W, 3), one size, as MPEG-4; container: "avi", "mp4", or None: as the suffix says.
+    """Encode uint8 RGB frames (H, W, 3), one size, as `write_film` does, each shown for 1 / fps seconds."""
+    write_film(
+        path, ((n / fps, (n + 1) / fps, x) for n, x in enumerate(frames)), fps, bits_per_second, codec, container
+    )
 
-    codec: "libx264" plays in web browsers too; where FFmpeg lacks the codec it is "mpeg4", which it always has.
-    frames may be a generator: one frame at a time is held. Raises ValueError for no frames or another shape or dtype,
-    and OSError where the file cannot be written.
+
+def write_film(path, timed, fps, bits_per_second=4_000_000, codec="mpeg4", container=None) -> None:
+    """Encode uint8 RGB frames (H, W, 3), one size, that come as (start, end, frame), times in seconds, as MPEG-4.
+
+    container: "avi", which has 1 / fps seconds between frames or a multiple of it; "mp4", where fps is only the usual
+    rate; None: as the suffix says. codec: "libx264" plays in web browsers too; where FFmpeg lacks the codec it is
+    "mpeg4", which it always has. timed may be a generator: one frame at a time is held. Raises ValueError for no frames
+    or another shape or dtype, and OSError where the file cannot be written.
     """
-    frames = iter(frames)
-    first = next(frames, None)
+    timed = iter(timed)
+    first = next(timed, None)
     if first is None:
         raise ValueError(f"{path}: there are no frames to write")
+    rate = Fraction(fps).limit_denominator(1001)
+    tick = 1 / rate if (container or Path(path).suffix[1:].lower()) == "avi" else Fraction(1, 60000)  # both codecs can
     codec = codec if codec in av.codecs_available else "mpeg4"
     try:
         with av.open(str(path), "w", format=container) as file:
-            stream = file.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
-            stream.height, stream.width = first.shape[:2]
-            stream.pix_fmt, stream.bit_rate = "yuv420p", bits_per_second
-            for frame in itertools.chain([first], frames):
+            stream = file.add_stream(codec, rate=rate, options={"bf": "0"})  # packets in the order of the frames
+            stream.height, stream.width = first[2].shape[:2]
+            stream.pix_fmt, stream.bit_rate, stream.codec_context.time_base = "yuv420p", bits_per_second, tick
+            clock, waiting = -1, []
+            for start, end, frame in itertools.chain([first], timed):
                 if frame.dtype != np.uint8 or frame.shape != (stream.height, stream.width, 3):
                     expected = f"uint8 {(stream.height, stream.width, 3)}"
                     raise ValueError(f"{path}: a frame is {frame.dtype} {frame.shape}, expected {expected}")
-                file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-            file.mux(stream.encode())
+                image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                stop = end / tick
+                if round(start / tick) > clock:  # else too soon after the one before it
+                    image.pts, image.time_base = clock, _ = round(start / tick), tick
+                    waiting += stream.encode(image)
+                    file.mux(waiting[:-1])
+                    del waiting[:-1]
+            waiting += stream.encode()
+            waiting[-1].duration = max(round((stop - clock) * tick / waiting[-1].time_base), 1)
+            file.mux(waiting)
     except av.FFmpegError as error:
         raise OSError(error.errno, f"cannot write this video ({error.strerror})", str(path)) from error
 
 
-def _open(path):
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such video file")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path}: the file is empty (0 bytes); get it again or skip it")
-    try:
-        container = av.open(str(path.absolute()), **ANY_TITLE)
-    except av.FFmpegError as error:
-        found = f"not a video, or cut off in its header ({error.strerror})"
-        raise VideoError(f"{path}: {found}; get it again or skip it") from error
-    if not container.streams.video:
-        container.close()
-        raise VideoError(f"{path}: the file holds no video stream; skip it")
-    return container
+class Film:
+    """An open video file and the film in it, to be read once: `with Film(path) as film: film.pictures()`.
 
+    strange: frames until now with a time that cannot be; they are taken to follow the one before at the usual rate.
+    Raises what `read_frames` raises.
+    """
 
-def _intact(path, container):
-    """Every decoded frame (av.VideoFrame) with its time stamp put right; VideoError where the file is not whole."""
-    stream = container.streams.video[0]
-    declared, rate = stream.frames, float(stream.average_rate or 0)  # 0: the file does not say
-    step = max(1, round(1 / (rate * stream.time_base))) if rate else 1  # between frames, in time stamps
-    avi = container.format.name == "avi"
-    packets = decoded = 0
-    first = last = clock = None
-    end = 0.0  # of the latest packet of any stream, in seconds
-    try:
-        for packet in container.demux():
-            if packet.pts is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream.index != stream.index:
-                continue
-            if packet.is_corrupt:
-                raise VideoError(_cut(path, packets, declared))
-            if packet.size and packet.dts is not None:
-                packets, first, last = packets + 1, packet.dts if first is None else first, packet.dts
-            for frame in packet.decode():
-                if frame.is_corrupt:
-                    of = f" of {declared}" if declared else ""
-                    raise VideoError(f"{path}: frame {decoded}{of} is damaged; get the file again or skip it")
-                decoded += 1
-                # AVI holds no presentation times, and those guessed for packed B-frames run backwards
-                time = frame.dts if avi else frame.pts
-                clock = time if time is not None and (clock is None or time > clock) else (clock or 0) + step
-                frame.pts = clock
-                yield frame
-    except av.FFmpegError as error:
-        raise VideoError(f"{_cut(path, decoded, declared)} ({error})") from error
-    # a dropped frame leaves a gap in the time stamps and no packet
-    reached = max(packets, round((last - first) / step) + 1) if packets else 0
-    if declared - reached > (SLACK_FRAMES if avi and _all_bytes(path) else 0):
-        raise VideoError(_cut(path, reached, declared))
-    short = float(container.duration or 0) / av.time_base - end
-    if not declared and short > SLACK_SECONDS:
-        raise VideoError(_cut(path, reached, f"about {reached + short * rate:.0f}"))
-    if not decoded:
-        raise VideoError(f"{path}: none of its {declared} frames can be decoded; get the file again or skip it")
-
-
-def _all_bytes(path):
-    """Whether an AVI file is as long as its first eight bytes (RIFF and the length of what follows) say."""
-    with open(path, "rb") as file:
-        return os.fstat(file.fileno()).st_size >= 8 + int.from_bytes(file.read(8)[4:], "little")
-
-
-def _filters(stream, fps, size):
-    """FFmpeg filter graph from decoded frames to RGB frames of the wanted rate and size."""
-    graph = av.filter.Graph()
-    nodes = [graph.add_buffer(template=stream)]
-    if fps is not None:
-        nodes.append(graph.add("fps", str(fps)))
-    if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
-        nodes.append(graph.add("scale", f"{width}:{height}:flags=bilinear+accurate_rnd"))
-    nodes += [graph.add("format", "rgb24"), graph.add("buffersink")]
-    for a, b in zip(nodes, nodes[1:], strict=False):
-        a.link_to(b)
-    graph.configure()
-    return graph
-
-
-def _ready(graph):
-    """Frames that wait at the end of the graph."""
-    while True:
+    def __init__(self, path):
+        self.path, self.strange = Path(path), 0
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{path}: no such video file")
+        if self.path.stat().st_size == 0:
+            raise VideoError(f"{path}: the file is empty (0 bytes); get it again or skip it")
         try:
-            frame = graph.pull()
-        except (BlockingIOError, EOFError):  # needs more input; finished
-            return
-        yield frame.to_ndarray()
+            self.container = av.open(str(self.path.absolute()), **ANY_TITLE)
+        except av.FFmpegError as error:
+            found = f"not a video, or cut off in its header ({error.strerror})"
+            raise VideoError(f"{path}: {found}; get it again or skip it") from error
+        self.stream = self._film()
+        self.stream.codec_context.options = STRICT
+        self.avi = self.container.format.name == "avi"
+        rates = self.stream.average_rate, self.stream.guessed_rate  # None or 0: unknown
+        rates = [Fraction(rate) for rate in rates if rate and RATES[0] <= rate <= RATES[1]]
+        self.fps, self.beat = (rates[0], rates[-1]) if rates else (Fraction(0), Fraction(0))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.container.close()
+
+    def _film(self):
+        """The stream that players show: the default one, else the largest; a cover is a picture and no film."""
+        streams = [s for s in self.container.streams.video if Disposition.attached_pic not in s.disposition]
+        known = [s for s in streams if s.codec_context is not None]
+        if not known:
+            self.container.close()
+            found = "in a format that is not known here" if streams else "no video stream"
+            raise VideoError(f"{self.path}: the file holds {found}; skip it")
+        return max(known, key=lambda s: (Disposition.default in s.disposition, s.width * s.height))
+
+    def header(self) -> Header:
+        """See `read_header`."""
+        frame, _, _ = next(self._timed())
+        height, width = Display(self.stream.sample_aspect_ratio).shown(frame)
+        return Header(float(self.fps), self.stream.frames, width, height, float(self.beat))
+
+    def clock_fault(self) -> str | None:
+        """What is wrong with the times of the frames read, None: nothing."""
+        if self.strange:
+            return f"{self.strange} frames whose times stand still, run back or jump"
+        rate = self.stream.average_rate
+        return f"declares {float(rate):g} frames per second" if rate and not self.fps else None
+
+    def times(self) -> Iterator[float]:
+        """The times of all frames, in seconds from the first one."""
+        return (float(start) for _, start, _ in self._timed())
+
+    def pictures(self, fps=None, size=None) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Frames as `read_frames` gives them, with the times in seconds from which and to which they are shown."""
+        display = Display(self.stream.sample_aspect_ratio, (size, size) if isinstance(size, int) else size)
+        count, rate = 0, fps and Fraction(str(fps))
+        for frame, start, end in self._timed():
+            if fps is None:
+                yield float(start), float(end), display(frame)
+                continue
+            while count < _nearest(end * rate):  # a frame is shown at the moments that are nearest to it
+                count += 1
+                yield (count - 1) / fps, count / fps, display(frame)
+        if fps is not None and not count:  # all of it is less than half of 1 / fps
+            yield 0.0, 1 / fps, display(frame)
+
+    def _timed(self):
+        """Every frame (av.VideoFrame) with its start and its end in seconds from the first frame on, Fractions."""
+        tick, usual = Fraction(self.stream.time_base), 1 / (self.fps or 25)
+        longest = HELD_IN_STREAMS if self.container.format.flags & TS_DISCONT else HELD
+        waiting = now = None
+        for frame in self._whole():
+            # AVI holds no presentation times, and those guessed for packed B-frames run backwards
+            stamp = frame.dts if self.avi else frame.pts
+            time = None if stamp is None else stamp * tick
+            if waiting is None:
+                first = now = time or 0
+            elif time is not None and 0 < time - now <= longest:
+                yield waiting, now - first, time - first
+                now = time
+            else:
+                self.strange += time is not None and not self.avi
+                yield waiting, now - first, now + usual - first
+                now += usual
+            waiting = frame
+        held = (waiting.duration or 0) * tick
+        self.strange += held > longest
+        yield waiting, now - first, now - first + (held if 0 < held <= longest else usual)
+
+    def _whole(self):
+        """Every decoded frame; VideoError where one is damaged and where the file is not whole."""
+        declared, packets, decoded, first, last, end = self.stream.frames, 0, 0, None, None, 0.0
+        try:
+            for packet in self.container.demux():
+                if packet.pts is not None:  # end: of the latest packet of any stream, in seconds
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)))
+                if packet.stream.index != self.stream.index:
+                    continue
+                if packet.is_corrupt:
+                    raise VideoError(self._cut(packets))
+                if packet.size and packet.dts is not None:
+                    packets, first, last = packets + 1, packet.dts if first is None else first, packet.dts
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise VideoError(self._damaged(decoded))
+                    decoded += 1
+                    yield frame
+        except av.FFmpegError as error:
+            raise VideoError(f"{self._damaged(decoded)} ({error.strerror})") from error
+        there = all_bytes(self.path, self.container.format.name)
+        if self.avi and packets:  # a dropped frame leaves a gap in the time stamps and no packet
+            packets = max(packets, last - first + 1)
+        short = float(self.container.duration or 0) / av.time_base - end
+        half = 0.5 / float(self.fps or 25)  # of a frame
+        if declared:  # an edit list leaves out frames that are declared; then the times are as declared
+            missing = declared - packets > (SLACK_FRAMES if self.avi and there else 0)
+            cut = missing and (self.avi or not there or short > half)
+        elif there is None:
+            cut = short > SLACK_SECONDS
+        else:  # all the bytes: the last frame is held
+            cut = not there and (short > half or not self.container.duration)
+        if cut:
+            raise VideoError(self._cut(packets, short))
+        if not decoded:
+            raise VideoError(
+                f"{self.path}: none of its {declared} frames can be decoded; get the file again or skip it"
+            )
+
+    def _damaged(self, frame):
+        of = f" of {self.stream.frames}" if self.stream.frames else ""
+        return f"{self.path}: frame {frame}{of} is damaged; get the file again or skip it"
+
+    def _cut(self, reached, short=0.0):
+        """The message for a file that ends early."""
+        declared = self.stream.frames or (short > 0 and f"about {reached + short * float(self.fps or 25):.0f}")
+        expected = f"{declared} expected" if declared else "length not declared"
+        at = f"ends after frame {reached}, {expected}"
+        return f"{self.path}: truncated or damaged, {at}; get the file again or skip it"
 
 
-def _cut(path, reached, declared):
-    """The message for a file that ends early."""
-    expected = f"{declared} expected" if declared else "length not declared"
-    return f"{path}: truncated or damaged, ends after frame {reached}, {expected}; get the file again or skip it"
+def _nearest(x):
+    """The nearest whole number, the larger one of two."""
+    return math.floor(x + Fraction(1, 2))

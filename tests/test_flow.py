@@ -71,7 +71,7 @@ def test_the_cache_keeps_the_images_and_knows_their_parameters(tmp_path, video, 
     assert type(again) is FlowCache and again.parameters == FlowDecoder(*settings).parameters
     np.testing.assert_array_equal(again.frames(video), expected)
     assert again.manifest.read_text().startswith(
-        '{"format": "snippets flow 1", "side": 32, "fps": null, "flow_fps": 15.0'
+        '{"format": "snippets flow 2", "side": 32, "fps": null, "flow_fps": 15.0'
     )
     with pytest.raises(
         ValueError, match=r"begins with {'bound': 40.0}, expected {'bound': 20.0}: not a cache of these"

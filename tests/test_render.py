@@ -162,7 +162,8 @@ def test_bars_and_curves_show_the_predictions(models, clip, tmp_path):
     timeline, answer = render.watch(model, blocks)
     assert_close(timeline.curves(), p, "predictions", rtol=1e-4)
     assert_close(answer, stream(model.net, blocks, "weighted"), "answer", rtol=1e-5)
-    images = list(render.draw(clip, render.read_header(clip), 10, 10, timeline, answer, model))
+    times = np.arange(20) / 10
+    images = [x for _, _, x in render.draw(clip, render.read_header(clip), times, timeline, answer, model)]
     best, (left, top, width, height) = int(answer.argmax()), render.CHART
     for t in (0, 7, 19):
         bar = images[t][render.class_row(0) + 20, render.PANEL : render.RIGHT].astype(int)
@@ -188,7 +189,8 @@ def test_memory_does_not_grow_with_the_video(models, tmp_path):
         write_video(path, (np.full((60, 80, 3), 100, np.uint8) for _ in range(frames)), 10)
         tracemalloc.start()
         timeline, answer = render.watch(model, whole_video(path, model))
-        count = sum(1 for _ in render.draw(path, render.read_header(path), 10, 5, timeline, answer, model))
+        times = render.moments(path, model, timeline.frames)
+        count = sum(1 for _ in render.draw(path, render.read_header(path), times, timeline, answer, model))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert count == frames

@@ -10,6 +10,7 @@ from data.video import SUFFIXES, read_header, write_video
 from nets.figure import new_figure
 
 MOMENTS = 6  # of the video in a picture
+WIDEST = 4  # times its side, for a picture of the flow
 
 
 def render_flow(path, decoder, out):
@@ -19,15 +20,14 @@ def render_flow(path, decoder, out):
     """
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    pairs = list(decoder.flows(path))
+    header, pairs = read_header(path), list(decoder.flows(path))
     largest = float(np.percentile([np.hypot(*u[::4, ::4].reshape(-1, 2).T) for _, u in pairs], 99))
     largest = max(largest, 0.1)  # pixels
     if out.suffix.lower() in SUFFIXES:
-        side = decoder.side - decoder.side % 2  # the codec halves the colour planes
-        shown = (np.hstack([frame, colours(u, largest)])[:side, : 2 * side] for frame, u in pairs)
+        rows, columns = as_shown(decoder.side, header)
+        shown = (np.hstack([image[rows][:, columns] for image in (frame, colours(u, largest))]) for frame, u in pairs)
         write_video(out, shown, decoder.rate)
         return out
-    header = read_header(path)
     times = np.linspace(0, len(pairs) - 1, min(MOMENTS, len(pairs))).round().astype(int)
     figure = new_figure(2 * len(times) + 1.6, 3.4, layout="constrained")
     axes = figure.subplots(2, len(times) + 1)
@@ -43,3 +43,11 @@ def render_flow(path, decoder, out):
         place.set_axis_off()
     figure.savefig(out, dpi=80)
     return out
+
+
+def as_shown(side, header):
+    """Which rows and columns of a square picture to repeat for the video's own shape; even, as codecs want them."""
+    shape = header.width / header.height
+    longer = side * min(max(shape, 1 / shape), WIDEST)
+    sizes = longer * min(1 / shape, 1), longer * min(shape, 1)
+    return [np.arange(n) * side // n for n in (max(round(size / 2), 1) * 2 for size in sizes)]

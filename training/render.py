@@ -5,6 +5,7 @@ is read again and each frame drawn: the picture, the most probable classes at th
 bright and from now on dim.
 """
 
+import itertools
 from collections import deque
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data.files import replacing
-from data.video import read_frames, read_header, write_video
+from data.video import Film, read_header, write_film
 from nets.stream import Running, parts_in_time
 from nets.timeline import Timeline, follow
 from training.canvas import box, curve_mask, fitted, level, mix, write
@@ -39,18 +40,15 @@ def render(path, out, model, frames):
     with tqdm(frames, desc=path.name, unit="frame") as bar:
         timeline, answer = watch(model, bar)
     header = read_header(path)
-    fps = header.fps or 25.0
-    rate = clock(model.data) or fps
-    images = draw(path, header, fps, rate, timeline, answer, model)
-    total = round(timeline.frames * fps / rate)
-    with replacing(out) as file, tqdm(images, desc=out.name, unit="frame", total=total) as bar:
+    images = draw(path, header, moments(path, model, timeline.frames), timeline, answer, model)
+    with replacing(out) as file, tqdm(images, desc=out.name, unit="frame", total=header.frames or None) as bar:
         if out.suffix == ".png":
             from matplotlib.image import imsave
 
-            imsave(file, deque(bar, 1)[0])
+            imsave(file, deque(bar, 1)[0][2])
         else:
             codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
-            write_video(file.name, bar, fps, codec=codec, container=out.suffix[1:])
+            write_film(file.name, bar, header.beat or 25, codec=codec, container=out.suffix[1:])
     return answer
 
 
@@ -70,9 +68,18 @@ def watch(model, frames):
     return timeline, answer.result()
 
 
-def draw(path, header, fps, rate, timeline, answer, model):
-    """Images uint8 (HEIGHT, WIDTH, 3), one for each frame of the video; rate: predictions a second."""
-    curves, T = timeline.curves(), timeline.frames
+def moments(path, model, T):
+    """Times (T,) in seconds of the network's predictions; one that sees every frame has one for each, at its time."""
+    rate = clock(model.data)
+    if rate:
+        return np.arange(T) / rate
+    with Film(path) as film:
+        return np.fromiter(itertools.islice(film.times(), T), float)
+
+
+def draw(path, header, times, timeline, answer, model):
+    """Start and end in seconds and image uint8 (HEIGHT, WIDTH, 3) of each frame; times (T,): of the predictions."""
+    curves = timeline.curves()
     best = int(answer.argmax())
     others = [int(k) for k in np.argsort(-curves.max(axis=0), kind="stable") if k != best]
     shown = [best, *others][: len(COLOURS)]  # the answer, then whatever was most probable at some time
@@ -80,19 +87,27 @@ def draw(path, header, fps, rate, timeline, answer, model):
     scale = min(width / header.width, height / header.height)
     size = max(round(header.height * scale), 1), max(round(header.width * scale), 1)
     top, left = top + (height - size[0]) // 2, left + (width - size[1]) // 2
-    still, chart = background(path, model, curves[:, shown], shown, answer, T, rate)
-    # a network that sees every frame has a prediction for each of them, whatever the clock says
-    for n, picture in enumerate(read_frames(path, clock(model.data) and fps, size)):
-        t = min(int(n * rate / fps + 1e-6), T - 1)  # the latest prediction
-        image = still.copy()
-        image[top : top + size[0], left : left + size[1]] = picture
-        classes(image, curves[t // timeline.step, shown])
-        playhead(image, chart, t / max(T - 1, 1), n / fps)
-        yield image
+    even = latest(times, np.linspace(0, times[-1], len(curves)))  # the chart's axis is time
+    still, chart = background(path, model, curves[even // timeline.step][:, shown], shown, answer, times[-1])
+    with Film(path) as film:
+        for start, end, picture in film.pictures(size=size):
+            image = still.copy()
+            image[top : top + size[0], left : left + size[1]] = picture
+            classes(image, curves[latest(times, start) // timeline.step, shown])
+            playhead(image, chart, min(start / max(times[-1], 1e-6), 1), start)
+            yield start, end, image
 
 
-def background(path, model, curves, shown, answer, T, rate):
-    """What is the same in every frame, its curves dim, and the chart (height, width, 3) as it is in the end."""
+def latest(times, seconds):
+    """Which of the times is the last one up to `seconds`."""
+    return np.maximum(np.searchsorted(times, seconds + 1e-6, "right") - 1, 0)
+
+
+def background(path, model, curves, shown, answer, last):
+    """What is the same in every frame, its curves dim, and the chart (height, width, 3) as it is in the end.
+
+    last: seconds, up to which the curves go.
+    """
     image = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
     left, top, width, height = PICTURE
     box(image, left, top, width, height, (0, 0, 0))
@@ -107,7 +122,6 @@ def background(path, model, curves, shown, answer, T, rate):
         y = top + round(level(share, height))
         box(image, left, y, width, 1, TRACK)
         write(image, f"{100 * share:.0f} %", left - 10, y + 5, DIM, 14, align="right")
-    last = (T - 1) / rate  # seconds
     step = next((s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800) if last <= 12 * s), last)
     for n in range(int(last / step) + 1):
         x = left + n * step / max(last, step) * (width - 1)

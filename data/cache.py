@@ -11,8 +11,10 @@ before their line in the manifest, so building may be interrupted anywhere and g
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
+import re
 import threading
 import zlib
 from pathlib import Path
@@ -97,7 +99,7 @@ class FrameCache(Decoder):
     def build(self, videos: list[Video], progress: bool = True) -> None:
         """Decode all videos that are not in the cache; what is there already costs only a look.
 
-        Goes on past bad files and raises one VideoError at the end that names them, so that one run finds them all.
+        Goes on past bad files and raises one VideoError at the end, with a note on each: one run finds them all.
         """
         bad = []
         for video in tqdm(videos, desc=f"cache {self.folder.name}", unit="video", disable=not progress):
@@ -106,10 +108,18 @@ class FrameCache(Decoder):
             except (VideoError, FileNotFoundError) as error:
                 bad.append(str(error))
         if bad:
-            raise VideoError(f"{len(bad)} of {len(videos)} videos cannot be used:\n  " + "\n  ".join(bad))
+            error = VideoError(
+                f"{len(bad)} of {len(videos)} videos cannot be used, the others are in the cache; name these in a skip "
+                "list (snippets check-data --write-skip FILE writes it) and add --skip FILE:"
+            )
+            error.__notes__ = bad
+            raise error
 
     def _file(self, video):
-        return self.folder / f"{video.name}.npy"
+        """Class/video.avi.npy; under a checksum instead of a name that is too long or leads out of the folder."""
+        name, parts = video.name.encode("utf-8", "surrogatepass"), {*re.split(r"[/\\:]", video.name)}
+        plain = video.name.isprintable() and len(name) <= 200 and not parts & {"", ".", ".."}
+        return self.folder / f"{video.name if plain else hashlib.sha256(name).hexdigest()}.npy"
 
     def _checksum(self, video):
         path, known = str(video.path), self._checked.get(video.name)
@@ -117,9 +127,12 @@ class FrameCache(Decoder):
             if not os.path.isfile(path):
                 raise FileNotFoundError(f"{path}: no such video file")
             checksum = 0
-            with open(path, "rb") as file:
-                while block := file.read(1 << 20):
-                    checksum = zlib.crc32(block, checksum)
+            try:
+                with open(path, "rb") as file:
+                    while block := file.read(1 << 20):
+                        checksum = zlib.crc32(block, checksum)
+            except OSError as error:
+                raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
             known = self._checked[video.name] = path, checksum
         return known[1]
 

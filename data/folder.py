@@ -5,22 +5,16 @@
 Classes are then the folders in alphabetical order, and the videos are split for three-fold cross-validation, by group.
 """
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from data.splits import (
-    Split,
-    Video,
-    check_groups,
-    check_present,
-    check_skip,
-    group_of,
-    only_present,
-    split_by_group,
-)
-from data.sports1m import is_sports1m, list_sports1m
+from data.listing import shown, walk
+from data.splits import Split, Video, check_groups, check_present, group_of, only_present, split_by_group, without
+from data.sports1m import PARTITIONS, is_sports1m, list_sports1m
 from data.ucf101 import LISTS, find_lists, list_ucf101
-from data.video import SUFFIXES
+
+UNLISTED = "in no list or class folder"
 
 
 def list_videos(root, fold: int | None = 1, seed: int = 0, skip: Collection[str] = ()) -> Split:
@@ -47,7 +41,7 @@ def load_videos(
     if available:
         split = only_present(split)
     else:
-        check_present(split, f"the lists of {root}" + ("" if fold is None else f", fold {fold}"))
+        check_present(split, f"{root}" + ("" if fold is None else f", fold {fold}"))
     check_groups(split.train, split.test, split.classes)
     return split
 
@@ -61,18 +55,33 @@ def load_folder(root, fold: int = 1, seed: int = 0, skip: Collection[str] = ()) 
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; expected one folder a class with videos in each")
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name != LISTS)
+    folders = {
+        folder: videos for folder, videos, _ in walk(root) if folder.parent == root != folder and folder.name != LISTS
+    }
     if len(folders) < 2:
-        found = f"only {folders[0].name}" if folders else "none"
+        found = f"only {shown(next(iter(folders)).name)}" if folders else "none"
         raise ValueError(f"{root}: expected two folders or more, one a class, with videos in each; found {found}")
     videos = []
-    for label, folder in enumerate(folders):
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    for label, (folder, files) in enumerate(folders.items()):
         if not files:
-            raise ValueError(
-                f"{folder}: no videos ({', '.join(sorted(SUFFIXES))}) for this class; add some or remove it"
-            )
-        videos += [Video(p, label, f"{folder.name}/{p.name}", group_of(p.name)) for p in files]
-    check_skip(skip, {video.name for video in videos}, f"among the {len(videos)} videos in {root}")
-    videos = [video for video in videos if video.name not in skip]
-    return split_by_group(videos, [folder.name for folder in folders], fold, seed=seed)
+            found = tally(why for _, why in ignored(folder, ())) or "nothing"
+            raise ValueError(f"{folder}: no videos (.avi, .mp4 ...) here, found {found}; add some or remove this class")
+        videos += [Video(p, label, shown(f"{folder.name}/{p.name}"), group_of(p.name)) for p in files]
+    classes = [shown(folder.name) for folder in folders]
+    videos = without(Split(classes, videos, []), skip, f"among the {len(videos)} videos in {root}").train
+    return split_by_group(videos, classes, fold, seed=seed)
+
+
+def ignored(root, videos: Iterable[Path]) -> list[tuple[Path, str]]:
+    """What lies below root besides these videos and the lists, each with the reason why it is left alone."""
+    root, known, found = Path(root), set(videos), []
+    for folder, files, others in walk(root):
+        if folder != root / LISTS:
+            found += [(path, UNLISTED) for path in files if path not in known]
+            found += [(path, why) for path, why in others if path.name not in ("labels.txt", *PARTITIONS)]
+    return found
+
+
+def tally(reasons: Iterable[str]) -> str:
+    """Reasons with their counts, the most frequent first: "2 hidden, 1 .txt"."""
+    return ", ".join(f"{n} {shown(why)}" for why, n in Counter(reasons).most_common())

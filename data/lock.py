@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 try:
@@ -30,7 +31,9 @@ def one_run(out, file=False):
     if path is None or path in held:
         yield
         return
-    folder, name = (path.parent, f".{path.name}.lock") if file else (path, ".lock")
+    name = os.fsencode(path.name)
+    short = path.name if len(name) < 200 else f"{zlib.crc32(name):08x}"  # a name may have 255 bytes
+    folder, name = (path.parent, f".{short}.lock") if file else (path, ".lock")
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     lock = _locked(folder / name, out)

@@ -5,6 +5,7 @@ puts some of them into training and some into testing measures memory, not recog
 against 76 % on the official one, in a reported case), so it is refused.
 """
 
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -14,7 +15,10 @@ import numpy as np
 
 
 class Video(NamedTuple):
-    """One video: where it is, its class 0..K-1 (or a tuple of them), its name ("Class/file.avi"), its group."""
+    """One video: where it is, its class 0..K-1 (or a tuple of them), its name ("Class/file.avi"), its group.
+
+    The name is as `data.listing.shown` writes it, whatever characters or bytes the path holds.
+    """
 
     path: Path
     label: int | tuple[int, ...]
@@ -56,19 +60,19 @@ def check_groups(train: list[Video], test: list[Video], classes: list[str]) -> N
 
 def only_present(split: Split) -> Split:
     """The split without the videos whose files are not there."""
-    train, test = ([v for v in side if v.path.is_file()] for side in (split.train, split.test))
+    train, test = ([v for v in side if os.path.isfile(v.path)] for side in (split.train, split.test))
     return Split(split.classes, train, test)
 
 
 def check_present(split: Split, lists) -> None:
     """Raises FileNotFoundError that counts the videos, listed in `lists`, whose files are not there."""
     listed = split.train + split.test
-    missing = [video for video in listed if not video.path.is_file()]
+    missing = [video for video in listed if not os.path.isfile(video.path)]  # nor lead there
     if missing:
         raise FileNotFoundError(
-            f"{missing[0].path}: listed in {lists}, but not there (missing: {len(missing)} of {len(listed)} videos); "
-            "get them, or name those to do without in a skip list (snippets check-data writes one), or take what there "
-            "is with --available"
+            f"{missing[0].path}: listed in {lists}, but no file is there (missing: {len(missing)} of {len(listed)} "
+            "videos); get them, or name those to leave out in a skip list (snippets check-data writes one), or take "
+            "what there is with --available"
         )
 
 
@@ -102,26 +106,25 @@ def check_fold(fold: int, folds: int = 3) -> None:
 
 
 def read_skip(path) -> set[str]:
-    """Names to leave out, one a line ("Class/file.avi"); blank lines and lines that begin with # say nothing."""
-    return {line for line in lines_of(path) if not line.startswith("#")}
+    """Names to leave out, one a line ("Class/file.avi"); blank lines say nothing, and those with # that are no name."""
+    return set(lines_of(path))
 
 
-def check_skip(skip: Collection[str], known: Collection[str], where: str) -> None:
-    """Raises ValueError for a name to leave out that nobody knows, a slip of the pen most likely."""
-    unknown = set(skip) - set(known)
+def without(split: Split, skip: Collection[str], where: str) -> Split:
+    """The split without the videos named in skip; ValueError for a name that nobody knows, most likely misspelled."""
+    unknown = {name for name in skip if not name.startswith("#")} - {v.name for v in split.train + split.test}
     if unknown:
         raise ValueError(f"skip list: {min(unknown)} is not {where}")
+    train, test = ([v for v in side if v.name not in skip] for side in (split.train, split.test))
+    return Split(split.classes, train, test)
 
 
 def lines_of(path) -> list[str]:
-    """Lines of a text file without their ends (CRLF or LF) and without blank ones."""
+    """Lines of a text file without their ends (CRLF or LF) and without blank ones; bytes that are no UTF-8 are kept."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such list")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: not a text file in UTF-8 (byte {error.start}), expected a list, one a line"
-        ) from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")  # file names may be bytes in any encoding
+    if "\0" in text:
+        raise ValueError(f"{path}: not a text file in UTF-8, expected a list, one a line")
+    return [line.strip() for line in text.split("\n") if line.strip()]

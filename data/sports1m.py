@@ -13,12 +13,13 @@ batches. Videos are known by their ids in caches and skip lists. Many links are 
 of the data set: see `data.splits.only_present`.
 """
 
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 
-from data.splits import Split, Video, check_skip, lines_of
-from data.video import SUFFIXES
+from data.listing import shown, walk
+from data.splits import Split, Video, lines_of, without
 
 FPS, SECONDS = 1.0, 300.0  # the first five minutes, one frame a second: 300 frames
 PARTITIONS = ("train_partition.txt", "test_partition.txt")
@@ -61,11 +62,9 @@ def read_partition(path, K: int) -> dict[str, tuple[int, ...]]:
 def find_files(root, wanted: Collection[str]) -> dict[str, Path]:
     """{id: video file} under root, for the ids that are there. Raises ValueError for two files with one id."""
     files = {}
-    for path in sorted(Path(root).rglob("*")):
-        if path.stem in wanted and path.suffix.lower() in SUFFIXES:
-            if path.stem in files:
-                raise ValueError(f"{files[path.stem]} and {path}: two files for one video, expected one; remove one")
-            files[path.stem] = path
+    for path in (path for _, videos, _ in walk(root) for path in videos):
+        if path.stem in wanted and os.path.realpath(path) != os.path.realpath(files.setdefault(path.stem, path)):
+            raise ValueError(f"{files[path.stem]} and {path}: two files for one video, expected one; remove one")
     return files
 
 
@@ -80,10 +79,7 @@ def list_sports1m(root, skip: Collection[str] = ()) -> Split:
     classes = lines_of(found[0])
     sides = [read_partition(path, len(classes)) if path.is_file() else {} for path in found[1]]
     ids = sides[0].keys() | sides[1].keys()
-    check_skip(skip, ids, f"in the partitions in {found[1][0].parent}")
     files = find_files(root, ids)
-    train, test = (
-        [Video(files.get(i, root / f"{i}.*"), labels, i, i) for i, labels in side.items() if i not in skip]
-        for side in sides
-    )
-    return Split(classes, train, test)
+    train, test = ([Video(files.get(i, root / f"{i}.*"), labels, i, i) for i, labels in side.items()] for side in sides)
+    split = Split([shown(name) for name in classes], train, test)
+    return without(split, skip, f"in the partitions in {found[1][0].parent}")

@@ -5,6 +5,7 @@ cost one), which is told but is no fault; see `data.video` for what counts as da
 """
 
 import itertools
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 from data.files import replacing
-from data.folder import list_videos
+from data.folder import UNLISTED, ignored, list_videos, tally
+from data.listing import shown
 from data.loader import prepare
 from data.splits import Split, Video, check_groups
 from data.sports1m import is_sports1m
 from data.ucf101 import find_lists
-from data.video import SUFFIXES, Film, VideoError
+from data.video import Film, VideoError
 
 SHOWN = 10  # names of each kind
 
@@ -38,7 +40,7 @@ def look(video: Video, fps: float | None = None, limit: int | None = None) -> Lo
         with Film(video.path) as film:
             decoded = sum(1 for _ in itertools.islice(film.pictures(fps, 16), limit))
             return Look(film.stream.frames, decoded, clock=film.clock_fault())
-    except VideoError as error:
+    except (VideoError, OSError) as error:
         return Look(0, 0, str(error))
 
 
@@ -54,6 +56,7 @@ class Survey:
     looks: dict[str, Look] = field(default_factory=dict)  # by the video's name
     missing: list[str] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)  # why, by the file's name
     problems: list[str] = field(default_factory=list)  # of lists and splits
 
     @property
@@ -79,7 +82,7 @@ class Survey:
         """Write a skip list with the reasons."""
         why = {name: "missing" for name in self.missing} | self.damaged
         with replacing(path) as file:
-            file.write("".join(f"# {why[name]}\n{name}\n" for name in self.unusable).encode())
+            file.write("".join(f"# {shown(why[name])}\n{name}\n" for name in self.unusable).encode())
 
     def __str__(self):
         good = {name: found for name, found in self.looks.items() if not found.error}
@@ -98,20 +101,22 @@ class Survey:
             name = "split" if fold is None else f"fold {fold}"
             lines.append(f"{name:8}  {len(train)} training and {len(test)} test videos, {groups} groups")
         lines.append(f"decoded   {len(good)} videos, {counts.sum()} frames: {counts.min()} to {counts.max()} a video")
+        kinds, others = tally(self.ignored.values()), [f"{name}: {why}" for name, why in self.ignored.items()]
         told = [("short    ", f"of fewer than {self.frames} frames, which clips repeat from the start", short)]
         told += [("header   ", "declare another number of frames", other)] if self.exact else []
         told += [
             ("clock    ", "have times that cannot be; only without --fps are all their frames right", self.clocks),
             ("damaged  ", "cannot be used", list(self.damaged.values())),
             ("missing  ", "are listed but not there", self.missing),
-            ("unlisted ", "are there but in no list, and are left alone", self.unlisted),
+            ("unlisted ", f"are {UNLISTED}, and are left alone", self.unlisted),
+            ("ignored  ", f"are no videos ({kinds})" if kinds else "are no videos", others),
             ("wrong    ", "in lists and splits", self.problems),
         ]
         for title, meaning, names in told:
             lines.append(f"{title} {len(names)} {meaning}")
             lines += [f"            {name}" for name in names[:SHOWN]]
             lines += [f"            and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-        return "\n".join([*lines, "something is wrong, see above" if self.wrong else "nothing is wrong"])
+        return "\n".join(map(shown, [*lines, "something is wrong, see above" if self.wrong else "nothing is wrong"]))
 
 
 def look_at(path, fps=None, limit=None, frames=30, skip=(), workers=2, progress=True) -> Survey:
@@ -140,12 +145,13 @@ def look_at(path, fps=None, limit=None, frames=30, skip=(), workers=2, progress=
             where = "" if fold is None else f"fold {fold}: "
             name = split.classes[min(empty)]
             survey.problems.append(f"{where}classes without a training video: {len(empty)}, {name} for instance")
-    there = {name: v for name, v in videos.items() if v.path.is_file()}
+    there = {name: v for name, v in videos.items() if os.path.isfile(v.path)}
     survey.missing = sorted(set(videos) - set(there))
-    known = {v.path for v in there.values()}
-    for file in sorted(path.rglob("*")):
-        name = file.relative_to(path).as_posix()
-        if file.suffix.lower() in SUFFIXES and file not in known and not {name, file.stem} & set(skip):
+    for file, why in ignored(path, (v.path for v in videos.values())):
+        name = shown(file.relative_to(path).as_posix())
+        if why != UNLISTED:
+            survey.ignored[name] = why
+        elif not {name, file.stem} & set(skip):
             survey.unlisted.append(name)
     looks = prepare(lambda v: look(v, fps, limit), there.values(), workers, ahead=2 * workers)
     bar = tqdm(looks, total=len(there), desc="decode", unit="video", disable=not progress)

@@ -11,18 +11,20 @@ the folder, not the file (HandstandPushups/v_HandStandPushups_g01_c01.avi); a ho
 so the counts of the 101 classes are known and checked.
 """
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
+from data.listing import shown
 from data.splits import (
     Split,
     Video,
     check_fold,
     check_groups,
     check_present,
-    check_skip,
     group_of,
     lines_of,
+    without,
 )
 
 COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}  # training and test videos of fold 1, 2, 3
@@ -58,16 +60,14 @@ def read_list(path, classes: list[str]) -> list[tuple[str, int]]:
     index = {name: label for label, name in enumerate(classes)}
     videos = {}
     for line in lines_of(path):
-        name, *number = line.split()
-        folder = name.partition("/")[0]
-        if folder == name or len(number) > 1:
+        match = re.fullmatch(r"(([^/]+)/.+?)(?:\s+(\d+))?", line)
+        if not match or {"", ".", ".."} & set(re.split(r"[/\\]", match[1])):  # nothing outside the folder
             raise ValueError(f"{path}: found line {line!r}, expected 'Class/video.avi' or 'Class/video.avi 1'")
+        name, folder, number = match.groups()
         if folder not in index:
             raise ValueError(f"{path}: class {folder} of {name} is not among the {len(classes)} of classInd.txt")
-        if number and number[0] != str(index[folder] + 1):
-            raise ValueError(
-                f"{path}: {name} has number {number[0]}, but {folder} is {index[folder] + 1} in classInd.txt"
-            )
+        if number not in (None, str(index[folder] + 1)):
+            raise ValueError(f"{path}: {name} has number {number}, but {folder} is {index[folder] + 1} in classInd.txt")
         if name in videos:
             raise ValueError(f"{path}: {name} is listed twice")
         videos[name] = index[folder]
@@ -98,11 +98,9 @@ def list_ucf101(root, fold: int = 1, skip: Collection[str] = ()) -> Split:
     if lists is None:
         raise FileNotFoundError(f"{root}: no {LISTS}/classInd.txt in it or beside it; put the split lists there")
     classes, *sides = read_fold(lists, fold)
-    check_skip(skip, {name for side in sides for name, _ in side}, f"in the lists of fold {fold} in {lists}")
-    train, test = (
-        [Video(root / name, label, name, group_of(name)) for name, label in side if name not in skip] for side in sides
-    )
-    return Split(classes, train, test)
+    train, test = ([Video(root / name, label, shown(name), group_of(name)) for name, label in side] for side in sides)
+    split = Split([shown(name) for name in classes], train, test)
+    return without(split, skip, f"in the lists of fold {fold} in {lists}")
 
 
 def load_ucf101(root, fold: int = 1, skip: Collection[str] = ()) -> Split:

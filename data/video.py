@@ -22,7 +22,10 @@ from av.stream import Disposition
 from data.display import Display
 from data.whole import all_bytes
 
-SUFFIXES = {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"}  # of video files
+SUFFIXES = set(  # of video files from computers, phones, cameras, discs and television
+    ".avi .mp4 .mov .mkv .webm .mpg .mpeg .wmv .flv .m4v .3gp .3g2 .3gpp .mts .m2ts .m2t .ts .mod .tod .mxf .dv .qt "
+    ".ogv .ogm .divx .xvid .f4v .mp4v .asf .vob .mpe .mpv .m1v .m2v .m2p .rm .rmvb .amv .wtv .y4m .nut".split()
+)
 
 STRICT = {"err_detect": "explode+crccheck+bitstream+buffer", "max_pixels": str(1 << 27)}  # of FFmpeg's decoders
 

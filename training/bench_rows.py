@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from data.flow import GREY
+from data.listing import walk
 from data.mini import look_of, paint_clip, write_avi
-from data.video import SUFFIXES, read_frames
+from data.video import read_frames
 from layers.base import Sequential
 from layers.conv import Conv2D
 from layers.dropout import Dropout
@@ -134,7 +135,7 @@ def rendered(s):
 
 def real(s):
     """Every video in the folder --clips, or in its folders."""
-    paths = sorted(path for path in Path(s.clips).rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = [path for _, videos, _ in walk(s.clips) for path in videos]
     if not paths:
         raise ValueError(f"--clips {s.clips}: no videos there; expected a folder with video files")
     return paths, s(30, 4), s(220, 27)

@@ -1,8 +1,6 @@
 """The command line: `snippets COMMAND --help` says what each command takes, and what it takes when you say nothing."""
 
 import argparse
-import errno
-import os
 import sys
 from dataclasses import fields
 
@@ -18,7 +16,7 @@ from training.outputs import check_outputs
 from training.predictions import SIDES
 from training.simulate import Cluster
 from training.sources import DataSettings
-from training.sync import MENDABLE
+from training.sync import MENDABLE, in_words
 
 
 def add_data(parser, fold=int, about="official split, 1 to 3 (default: the model's, else 1)"):
@@ -287,17 +285,11 @@ def check_options(args):
             raise ValueError(f"--{name.replace('_', '-')} is {value}, expected at least {least}")
 
 
-def in_words(error):
-    """What went wrong, without Python's error numbers."""
-    if isinstance(error, OSError) and error.strerror:
-        full = error.strerror == os.strerror(errno.ENOSPC)
-        text = "the disk is full; make room and run again" if full else error.strerror
-        return f"{error.filename}: {text}" if error.filename else text
-    return str(error) or type(error).__name__
-
-
 def main(argv=None):
     """Run one command; returns the exit status. Errors that a user can mend are one line, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # what their encoding lacks is escaped, and no error
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     args = parser().parse_args(argv)
     try:
         check_options(args)

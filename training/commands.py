@@ -7,6 +7,7 @@ import numpy as np
 
 from data.augment import centre_crop, cut
 from data.features import load_features, save_features
+from data.listing import shown
 from data.loader import ClipSet
 from data.lock import one_run
 from data.splits import Video, read_skip
@@ -28,6 +29,7 @@ from training.model import check_kind, frame_features, load_model, predict_clips
 from training.predictions import SIDES, Predictions, save_predictions
 from training.render import render
 from training.sources import DataSettings, fold_for, is_features, open_data, open_source, settings_for
+from training.sync import in_words
 from training.train_commands import cache_of
 
 
@@ -48,7 +50,7 @@ def run_evaluate(args):
     else:
         result = evaluate(model.net, videos, args.views, args.batch, mode, progress=True)
     for name, accuracy in zip(result.classes, result.per_class, strict=True):
-        print(f"{100 * accuracy:6.1f} %  {name}")
+        print(f"{100 * accuracy:6.1f} %  {shown(name)}")
     print(result if args.side == "test" else f"on the training videos: {result}")
     if args.save:
         views = 0 if args.whole else args.views
@@ -113,12 +115,12 @@ def run_predict(args):
                 p = to_numpy(stream(model.net, frames, model.mode))
             else:
                 p = predict_clips(model, videos.test_clips(i, args.views, rng))
-        except (VideoError, FileNotFoundError) as error:
-            print(f"error: {error}", file=sys.stderr)
+        except (VideoError, OSError) as error:
+            print(f"error: {in_words(error)}", file=sys.stderr)
             bad += 1
             continue
         best = np.argsort(-p, kind="stable")[: args.top]
-        print(f"{path}\n" + "\n".join(f"  {100 * p[k]:5.1f} %  {model.classes[k]}" for k in best))
+        print(f"{shown(path)}\n" + "\n".join(f"  {100 * p[k]:5.1f} %  {shown(model.classes[k])}" for k in best))
         if args.render:
             print(f"wrote {args.render}")
     return 1 if bad else 0
@@ -160,7 +162,9 @@ def compute_features(args):
         is_test = np.concatenate([np.full(len(part), part is sides[1]) for part in parts])
     else:
         parts = [video_set(args.inputs, 1, config.size, data)]
-        names = [f"{v.path.parent.resolve().name}/{v.path.name}" for v in parts[0].videos]  # its folder is its class
+        names = [
+            shown(f"{v.path.parent.resolve().name}/{v.path.name}") for v in parts[0].videos
+        ]  # its folder is its class
         folders = sorted({name.split("/")[0] for name in names})
         label = np.array([folders.index(name.split("/")[0]) + 1 for name in names])
         is_test = np.zeros(len(names), bool)

@@ -5,6 +5,7 @@ FILE.npz     features of frames, see `data.features`; the networks then have no 
 """
 
 import math
+import os
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from data.augment import cache_side
 from data.cache import Decoder, FrameCache
 from data.features import fold_in, load_features
 from data.flow import FlowCache, FlowDecoder
-from data.folder import list_videos, load_videos
+from data.folder import ignored, list_videos, load_videos, tally
 from data.loader import ClipSet
 from data.splits import read_skip
 from data.sports1m import FPS, SECONDS, is_sports1m
@@ -127,6 +128,9 @@ def open_data(
         listed = list_videos(path, fold, skip=skip)
         for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
             print(f"available: {len(have)} of {len(all_of)} {side} videos")
+    everything = list_videos(path, fold)
+    if others := ignored(path, (v.path for v in everything.train + everything.test)):
+        print(f"ignored: {len(others)} files ({tally(why for _, why in others)})")
     source = open_source(path, size, settings, cache, xp)
     if cache is not None:
         announce(split, source)
@@ -147,7 +151,7 @@ def open_source(path, size, settings, cache=None, xp=np):
     if cache is None:
         source = decoder(*given)
     else:
-        source = cached(Path(cache) / f"{path.name}-{zlib.crc32(str(path.resolve()).encode()):08x}", *given)
+        source = cached(Path(cache) / f"{path.name[:60]}-{zlib.crc32(os.fsencode(path.resolve())):08x}", *given)
     source.xp = xp
     return source
 

@@ -15,6 +15,7 @@ through MPI; CuPy arrays through NCCL, one device a rank.
 """
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from data.listing import shown
 from layers.base import Sequential
 from layers.xp import usable_cores, xp_of
 from training.flat import empty_like, slices, views
@@ -34,6 +36,16 @@ from training.flat import empty_like, slices, views
 CHUNK = 1 << 20  # bytes in one all-reduce
 MENDABLE = (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)  # by the user: one line tells how
 LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")  # set by mpiexec
+
+
+def in_words(error):
+    """What went wrong in one line, without Python's error numbers; each of its notes on a line of its own."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        full = error.strerror == os.strerror(errno.ENOSPC)
+        text = "the disk is full; make room and run again" if full else error.strerror
+        text = f"{error.filename}: {text}" if error.filename else text
+    return "\n  ".join(map(shown, [text, *getattr(error, "__notes__", ())]))
 
 
 class Ranks:
@@ -149,7 +161,8 @@ class MPIRanks(Ranks):
         if self.rank:
             time.sleep(2)  # what all ranks have found, rank 0 says once; its Abort ends this one here
         if issubclass(kind, MENDABLE):
-            print(f"snippets: {f'rank {self.rank}: ' if self.rank else ''}{error}", file=sys.stderr, flush=True)
+            who = f"rank {self.rank}: " if self.rank else ""
+            print(f"snippets: {who}{in_words(error)}", file=sys.stderr, flush=True)
         else:
             traceback.print_exception(error)
         if "HYDI_CONTROL_FD" not in os.environ:  # MPICH's mpiexec ends the others by itself, and clears up only then

@@ -120,7 +120,7 @@ def test_real_clips(shared, head, tmp_path, capsys):
     "args, told",
     [
         (["train", "nowhere"], "nowhere: no such folder"),
-        (["train", "nowhere.npz"], "nowhere.npz: no such feature file"),
+        (["train", "nowhere.npz"], "nowhere.npz: no such file"),
         (["evaluate", "nowhere.npz", "x"], "no checkpoint nowhere.npz"),
         (["predict", "setup.cfg", "x.avi"], "setup.cfg is not a checkpoint"),
         (["summary", "--head", "single", "--frames", "3"], "head 'single' reads one frame"),

@@ -2,8 +2,8 @@
 
 import json
 import math
+import os
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -18,9 +18,10 @@ from layers.temporal import TemporalMaxPool
 from training import loop
 from training.checkpoint import CheckpointError, load
 from training.log import Log, read_log
-from training.loop import Settings, train, undisturbed
+from training.loop import Settings, train
 from training.objective import gain, loss_and_gradient, loss_weight, split_frozen
 from training.sgd import SGD
+from training.signals import stoppable
 
 
 class Clips:
@@ -158,6 +159,26 @@ def test_resumed_is_uninterrupted_bit_for_bit(make, stop, tmp_path):
     assert [timeless(r) for r in history] == [timeless(r) for r in resumed]
     logs = [[timeless(r) for r in read_log(f / "log.jsonl")] for f in (whole, folder)]
     assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_waits_for_the_save(tmp_path, monkeypatch, number):
+    clips, fsync, came = Clips(), os.fsync, []
+
+    def impatient(file):
+        came.append(number)
+        signal.raise_signal(number)  # in the middle of the save
+        fsync(file)
+
+    def interrupt(i):
+        monkeypatch.setattr(os, "fsync", impatient)
+        raise KeyboardInterrupt
+
+    clips.hook = interrupt
+    with stoppable(), pytest.raises(KeyboardInterrupt, match=r"after step 0 of 3.*saved .*checkpoint\.npz"):
+        quiet(pooled(), clips, SETTINGS, folder=tmp_path)
+    assert came and load(tmp_path / "checkpoint.npz").steps == 0
+    assert [p.name for p in tmp_path.glob(".snippets*")] == []
 
 
 def test_ctrl_c_in_the_middle_of_an_update_waits_for_its_end(tmp_path, monkeypatch):
@@ -372,22 +393,3 @@ def test_the_log_writes_what_is_not_finite_as_null_and_names_a_broken_line(tmp_p
     path.write_text('{"steps": 1}\nnonsense\n')
     with pytest.raises(ValueError, match="line 2 is not JSON"):
         read_log(path)
-
-
-def test_undisturbed_holds_an_interrupt_back_and_works_in_threads():
-    done = []
-    with pytest.raises(KeyboardInterrupt):
-        with undisturbed():
-            signal.raise_signal(signal.SIGINT)
-            done.append("block")
-        done.append("after")
-    assert done == ["block"]
-
-    def work():
-        with undisturbed():
-            done.append("thread")
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert done == ["block", "thread"]

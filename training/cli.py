@@ -1,9 +1,11 @@
 """The command line: `snippets COMMAND --help` says what each command takes, and what it takes when you say nothing."""
 
 import argparse
+import signal
 import sys
 from dataclasses import fields
 
+from data.files import sweep
 from nets.googlenet import VARIANTS
 from nets.options import add_options
 from nets.zoo import HEADS, TOWERS, NetConfig
@@ -14,6 +16,7 @@ from training.evaluate import MODES
 from training.loop import Settings
 from training.outputs import check_outputs
 from training.predictions import SIDES
+from training.signals import stoppable
 from training.simulate import Cluster
 from training.sources import DataSettings
 from training.sync import MENDABLE, in_words
@@ -291,12 +294,14 @@ def main(argv=None):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     args = parser().parse_args(argv)
+    sweep.cache_clear()
     try:
-        check_options(args)
-        return args.run(args) or 0
+        with stoppable() as signals:
+            check_options(args)
+            return args.run(args) or 0
     except KeyboardInterrupt as stop:
         print(f"\n{stop}" if str(stop) else "\nstopped", file=sys.stderr)
-        return 130
+        return 128 + int(signals[0] if signals else signal.SIGINT)
     except MemoryError as error:
         print(f"snippets: out of memory ({error}); try a smaller --size, --frames or --batch", file=sys.stderr)
         return 1

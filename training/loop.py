@@ -7,10 +7,8 @@ the same number of BLAS threads. Many ranks (training/sync.py) run this same loo
 
 import importlib
 import math
-import signal
-import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -27,6 +25,7 @@ from training.evaluate import MODES, clip_probabilities, evaluate, hit_at_k
 from training.log import Log
 from training.objective import GAINS, loss_and_gradient, on_device, split_frozen
 from training.sgd import SGD, exponential, gradient_norm
+from training.signals import undisturbed
 from training.sync import ALONE
 
 DROPOUT = 1  # keeps the net's generators (seed, epoch, step, DROPOUT + rank) apart from the loader's
@@ -57,22 +56,6 @@ class Settings:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"lr is {self.lr}, expected a positive learning rate")
-
-
-@contextmanager
-def undisturbed():
-    """Holds Ctrl-C back until the end of the block: parameters and position change together or not at all."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is ever interrupted
-        return
-    held = []
-    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
-        signal.raise_signal(signal.SIGINT)
 
 
 def train(
@@ -130,8 +113,9 @@ def train(
         except KeyboardInterrupt:
             if path is None:
                 raise
-            check_finite(state, opt.lr)
-            save(path, state)
+            with suppress(KeyboardInterrupt), undisturbed():  # a second Ctrl-C waits for the end of the save
+                check_finite(state, opt.lr)
+                save(path, state)
             at = f"after step {state.step} of {per_epoch} in epoch {state.epoch + 1} of {s.epochs}"
             raise KeyboardInterrupt(f"stopped {at}; saved {path}: run again with resume to go on from there") from None
     return state.history

@@ -14,7 +14,7 @@ import numpy as np
 from layers.base import Sequential
 from layers.linear import AsMap
 from layers.rnn import ACTIVATIONS
-from nets.alexnet import NORMS, alexnet, fully_connected, map_shape, scaled
+from nets.alexnet import NORMS, alexnet, map_shape, scaled
 from nets.auxiliary import Auxiliary, with_sides
 from nets.frames import CHUNK, OverFrames
 from nets.googlenet import ENDS, VARIANTS, googlenet, map_sides, output_shape
@@ -24,6 +24,7 @@ from nets.pooling import (
     average_pooling,
     conv_pooling,
     fc_pooling,
+    hidden,
     late_pooling,
     local_pooling,
     slow_pooling,
@@ -112,7 +113,7 @@ class NetConfig:
     end: str = option("auto", "where GoogLeNet ends; auto: maps for heads that read maps, else vector", ("auto", *ENDS))
     vector: int = option(1000, "length of GoogLeNet's output vector")
     variant: str = option("paper", "GoogLeNet's details: the paper's, or those of imported weights", tuple(VARIANTS))
-    fc: int = option(4096, "units of each fully connected layer; 0, with pooling heads: none")
+    fc: int = option(4096, "units of each fully connected layer; 0: none")
     dropout: float = option(0.6, "probability of being dropped, in the fully connected layers")
     units: int = option(512, "cells of an LSTM layer, or units of a plain recurrent one")
     depth: int = option(5, "recurrent layers")
@@ -145,11 +146,8 @@ class NetConfig:
             raise ValueError(f"norm is {self.norm!r}, but tower {self.tower!r} has lrn: only alexnet has the choice")
         if self.variant != "paper" and self.tower != "googlenet":
             raise ValueError(f"variant is {self.variant!r}, but tower is {self.tower!r}: only googlenet has the choice")
-        needs_fc = self.head == "slow" or (self.tower == "alexnet" and self.reads == "vectors")
-        if self.fc < needs_fc:
-            raise ValueError(
-                f"fc is {self.fc}, expected units of a fully connected layer (0 for none, in pooling heads but 'slow')"
-            )
+        if self.fc < (self.head == "slow"):
+            raise ValueError(f"fc is {self.fc}, expected units of a fully connected layer (0: none, but not in 'slow')")
         if self.head == "single" and self.frames != 1:
             raise ValueError(f"head 'single' reads one frame, but frames is {self.frames}; use head 'conv' or frames 1")
         if self.frames < HEADS[self.head].least:
@@ -185,8 +183,8 @@ def build_tower(config, rng):
     maps, shape = alexnet(rng, config.width, config.norm), map_shape(config.size, config.width)
     if config.reads != "vectors":
         return maps, shape
-    layers = fully_connected(prod(shape), config.fc, config.dropout, rng)  # vectors are AlexNet's last FC
-    return Sequential(**maps.layers, **layers), (config.fc,)
+    layers = hidden(prod(shape), config.fc, config.dropout, rng)  # vectors are AlexNet's last FC, or its flattened map
+    return Sequential(**maps.layers, **layers), (config.fc or prod(shape),)
 
 
 def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):

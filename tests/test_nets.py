@@ -27,6 +27,7 @@ CONFIGS = [
     *[dict(tower="googlenet", variant="caffe", end=end) for end in ("maps", "vector")],
     dict(tower="features", head="rnn", activation="tanh", features=8),
     *[dict(tower="features", head=head, fc=0, features=8) for head in ("late", "local", "average", "fcpool")],
+    dict(tower="alexnet", head="lstm", fc=0),
 ]
 
 

@@ -531,7 +531,7 @@ print("gains on gradients equal weights on losses:", g.round(2))
 # test clip is tested forwards and backwards, where it belongs to the other class.
 
 # %%
-T = 20
+SEED, T = 0, 20
 
 
 def two_symbols(n, rng):
@@ -544,15 +544,15 @@ def two_symbols(n, rng):
     return x.astype(np.float32), labels, when
 
 
-test_x, test_labels, when = two_symbols(500, np.random.default_rng(7))
+test_x, test_labels, when = two_symbols(500, np.random.default_rng([SEED, 1]))
 test_x, test_labels = np.concatenate([test_x, test_x[:, ::-1]]), np.concatenate([test_labels, 1 - test_labels])
 when = np.concatenate([when, T - 1 - when[:, ::-1]])
 
 
 def train(net, weight=1.0, steps=600, batch=64):
     """SGD with momentum on fresh clips; returns the test accuracy, of every frame for a net that predicts at each."""
-    rng = np.random.default_rng(0)
-    sgd = SGD(net.params, exponential(0.3, decay=0.3, every=steps), momentum=0.9, weight_decay=0, clip_norm=1.0)
+    rng = np.random.default_rng([SEED, 2])
+    sgd = SGD(net.params, exponential(0.1, decay=0.3, every=steps), momentum=0.9, weight_decay=0, clip_norm=1.0)
     for _ in range(steps):
         x, labels, _ = two_symbols(batch, rng)
         scores, cache = net.forward(x)
@@ -562,16 +562,16 @@ def train(net, weight=1.0, steps=600, batch=64):
     return (predicted == (test_labels if predicted.ndim == 1 else test_labels[:, None])).mean(axis=0)
 
 
-def lstm_net(seed):
-    rng = np.random.default_rng(seed)
+def lstm_net():
+    rng = np.random.default_rng([SEED, 3])
     return Sequential(lstm=PeepholeLSTM(3, 16, rng), scores=Linear(16, 2, rng))
 
 
-rng = np.random.default_rng(0)
+rng = np.random.default_rng(SEED)
 pooling = Sequential(fc=Linear(3, 32, rng, relu=True), relu=ReLU(), pool=TemporalMaxPool(), scores=Linear(32, 2, rng))
 pooled_accuracy = train(pooling)
 gains = {"$g_t = t/T$": gain(T, "linear"), "$g_t = 1$": gain(T, "ones"), "last frame only": gain(T, "last")}
-accuracy = {name: train(lstm_net(1), g / g.sum()) for name, g in gains.items()}
+accuracy = {name: train(lstm_net(), g / g.sum()) for name, g in gains.items()}
 
 first_seen, second_seen = (when[:, n : n + 1] <= np.arange(T) for n in (0, 1))  # (clips, T): has it been shown by t?
 plt.figure(figsize=(7.5, 3.8))
@@ -594,8 +594,8 @@ print(f"max-pooling over the whole clip: {pooled_accuracy:.1%}")
 for name, values in accuracy.items():
     print(f"LSTM, {name:16s} frame 5: {values[4]:.1%}   frame 10: {values[9]:.1%}   last frame: {values[-1]:.1%}")
 assert pooled_accuracy == 0.5
-assert all(values[-1] > 0.97 for values in accuracy.values())
-assert accuracy["$g_t = t/T$"][4] > 0.65 and accuracy["last frame only"][4] < 0.45
+assert min(values[-1] for values in accuracy.values()) > 0.97
+assert accuracy["$g_t = t/T$"][4] > 0.65 and accuracy["$g_t = 1$"][4] > 0.65 and accuracy["last frame only"][4] < 0.45
 
 # %% [markdown]
 # **What to see:** at the last frame each LSTM is nearly perfect and max-pooling stands at exactly one half; on the way
@@ -664,9 +664,9 @@ lately = np.stack([moves[:, max(0, t - MEMORY + 1) : t + 1].any(axis=1) for t in
 
 x = np.stack([energy, np.broadcast_to(camera, energy.shape)], axis=-1) / energy.std()  # (squares, T, 2)
 x = x.astype(np.float32)
-test = np.random.default_rng(0).permutation(len(x)) < len(x) // 4
+test = np.random.default_rng([SEED, 4]).permutation(len(x)) < len(x) // 4
 
-rng = np.random.default_rng(0)
+rng = np.random.default_rng([SEED, 5])
 lstm = Sequential(lstm=PeepholeLSTM(2, 4, rng), scores=Linear(4, 2, rng))
 memoryless = Sequential(fc=Linear(2, 16, rng, relu=True), relu=ReLU(), scores=Linear(16, 2, rng))
 right = {}
@@ -740,12 +740,15 @@ panels[2].set(ylim=(low - 0.1, high + 0.5 * (high - low)), xlabel="time (seconds
 plt.show()
 
 # %% [markdown]
-# **What to see:** (shaded: the right answer is yes; yellow: the square) while nothing moves the cell is held far below
-# zero; when motion crosses the threshold the forget gate drops, the input gate is open, and the cell jumps up; then the
-# input gate shuts and the cell runs down like an hourglass.
+# **What to see:** (shaded: the right answer is yes; yellow: the square) the answer turns to yes when motion crosses the
+# threshold, and back to no about eight frames after it was last above it. What comes in during these still frames does
+# not say how long they have lasted; the cell does. Here motion throws it to one end, and while nothing moves it runs
+# towards the other, a little every frame, like an hourglass; the gates show how the glass is turned and how it runs.
 #
-# In the pitcher's clip motion reaches the square at 1.1 s and turns the glass again near 2 s; the answer changes to no
-# once the cell has run down, eight frames after the motion was last above the threshold.
+# In the pitcher's clip motion is above the threshold in this square from 0.6 s and once more near 1.9 s, which turns
+# the glass again. Which end of the cell stands for "just now", and which gate turns the glass, is up to the training:
+# with another `SEED`, or on another processor, whose sums differ in their last bits, the clock may run the other way
+# round, or units share the work. Its time is as good: see the two accuracies above.
 #
 # Nobody told the cell to be a clock. The label did, through Equations 3–7 and their derivatives.
 #
@@ -822,4 +825,4 @@ mark(2, coupled_forward, coupled_backward, np.random.default_rng(2).standard_nor
 # again. How long does it remember?
 #
 # **5.** In 2.11 set `MEMORY = 16`, or give a clip of your own in `SNIPPETS_CLIP`. Do four cells still suffice? What
-# does the slope of the cell's descent do?
+# does the slope of the cell do?

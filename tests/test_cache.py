@@ -87,6 +87,47 @@ def test_damaged_entry_is_decoded_again(tmp_path, video, decoded, keep):
     assert decoded == ["a.avi"] * 3
 
 
+def test_no_changed_bit_of_a_cache_goes_unnoticed(tmp_path, video, rng, capsys, monkeypatch):
+    """Wherever it is, in pixels, header or manifest: the same frames, decoded again, or an error with advice."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    expected = Decoder(8).frames(video)
+    cache = FrameCache(tmp_path / "cache", 8)
+    cache.frames(video)
+    file, manifest = cache.folder / "A" / "a.avi.npy", cache.manifest
+    whole = {path: path.read_bytes() for path in (file, manifest)}
+    places = [(file, at) for at in [*rng.choice(128, 10, replace=False), *rng.integers(128, len(whole[file]), 10)]]
+    places += [(manifest, at) for at in rng.choice(len(whole[manifest]), 40, replace=False)]
+    told = 0
+    for path, at in places:
+        for other, content in whole.items():
+            other.write_bytes(content)
+        changed = bytearray(whole[path])
+        changed[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        try:
+            again = FrameCache(tmp_path / "cache", 8)
+        except ValueError as error:
+            assert path == manifest and "manifest.jsonl begins with" in str(error)
+            told += 1
+            continue
+        np.testing.assert_array_equal(again.frames(video), expected)
+        err = capsys.readouterr().err
+        assert path == manifest or at < 128 or "a.avi.npy: bits of it have changed" in err
+    assert told > 5
+
+
+def test_frames_are_compared_with_their_checksum_once_and_not_while_building(tmp_path, video, monkeypatch):
+    FrameCache(tmp_path / "cache", 8).build([video], progress=False)
+    seen, checksum = [], data.cache.checksum
+    monkeypatch.setattr(data.cache, "checksum", lambda file: seen.append(os.path.basename(file.name)) or checksum(file))
+    cache = FrameCache(tmp_path / "cache", 8)
+    cache.build([video], progress=False)
+    assert seen == ["a.avi"]
+    for _ in range(3):
+        cache.frames(video)
+    assert seen == ["a.avi", "a.avi.npy"]
+
+
 def test_interrupted_building_goes_on(tmp_path, video, decoded, monkeypatch):
     """Stopped within a video: no trace of it. Stopped within a line of the manifest: only that video is built again."""
     second = make_video(tmp_path, "B/b.avi", seed=1)

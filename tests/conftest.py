@@ -13,7 +13,43 @@ from simulator import mend
 from data.mini import make_mini
 
 ROOT = Path(__file__).resolve().parent.parent
+TOOLS = {".git", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".venv", "snippets.egg-info"}
+BEFORE = pytest.StashKey()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to Ctrl-C
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere(tmp_path_factory):
+    """Tests run in a folder of their own: what is written under a relative name does not land in the checkout.
+
+    Programs that they start import the code from here all the same.
+    """
+    os.chdir(tmp_path_factory.mktemp("here"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def checkout():
+    """The names of all files and folders of the checkout, those that tools keep there left out."""
+    found = set()
+    for folder, names, files in os.walk(ROOT):
+        names[:] = [name for name in names if name not in TOOLS]
+        found.update(os.path.relpath(os.path.join(folder, name), ROOT) for name in names + files)
+    return found
+
+
+def pytest_sessionstart(session):
+    session.config.stash[BEFORE] = checkout()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    """A run whose tests leave something in the checkout, or take something away, has failed."""
+    changed = session.config.stash[BEFORE] ^ checkout()
+    if changed and not hasattr(session.config, "workerinput"):  # the workers of pytest-xdist end one by one
+        session.config.get_terminal_writer().line(
+            f"\ntests changed the checkout: {', '.join(sorted(changed))}", red=True
+        )
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture

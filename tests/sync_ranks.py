@@ -79,9 +79,22 @@ def check_columns(ranks):
     assert sum(widths) == whole.params["W"].size and max(widths) - min(widths) <= 7  # a column at most
 
 
+def check_listeners():
+    """On one machine, ranks listen to no other; what mpiexec itself listens on, they have inherited."""
+    import psutil
+
+    me = psutil.Process()
+    mine, mpiexec = (
+        {c.laddr for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+        for process in (me, me.parent())
+    )
+    assert {address.ip for address in mine - mpiexec} <= {"127.0.0.1", "::1"}, (mine, mpiexec)
+
+
 if __name__ == "__main__":
     with MPIRanks(int(sys.argv[1])) as ranks:
         check_start(ranks)
+        check_listeners()
         check_gradients(ranks)
         check_columns(ranks)
         if ranks.rank == 0:

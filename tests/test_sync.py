@@ -128,14 +128,17 @@ def test_ctrl_c_stops_all_ranks_after_the_same_step(features, tmp_path):
 def test_an_error_on_one_rank_ends_all(features, tmp_path):
     script = tmp_path / "fails.py"
     script.write_text(
-        "from training.sync import ranks\n"
-        "with ranks() as team:\n"
+        "from training import sync\n"
+        "sync.TOGETHER = 0\n"
+        "with sync.ranks() as team:\n"
         "    if team.rank == 1:\n        raise ValueError('clip 7 is broken')\n"
         "    team.same(None)\n    team.sum(__import__('numpy').zeros(9))\n"
     )
     done = mpiexec(3, script)
     assert done.returncode != 0 and done.stderr.count("snippets: rank 1: clip 7 is broken") == 1
-    found = mpiexec(2, "-m", "training.cli", *arguments(tmp_path / "none.npz", tmp_path))
+    args = arguments(tmp_path / "none.npz", tmp_path)
+    script.write_text(f"from training import cli, sync\nsync.TOGETHER = {HANG}\ncli.main({args})\n")
+    found = mpiexec(2, script)
     assert found.returncode != 0 and found.stderr.count("snippets: ") == 1  # all ranks found it, one says it
 
 

@@ -35,6 +35,7 @@ from training.flat import empty_like, slices, views
 
 CHUNK = 1 << 20  # bytes in one all-reduce
 MENDABLE = (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)  # by the user: one line tells how
+TOGETHER = 3  # seconds in which all ranks find what all of them find; after that, a rank speaks for itself
 LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")  # set by mpiexec
 
 
@@ -87,6 +88,8 @@ class MPIRanks(Ranks):
     """The ranks of an MPI communicator. As a context: shares out cores, stops on Ctrl-C at one step, fails together."""
 
     def __init__(self, started=None, comm=None):
+        if os.environ.get("MPI_LOCALNRANKS", 0) == os.environ.get("PMI_SIZE"):  # all on this machine
+            os.environ.setdefault("UCX_NET_DEVICES", "lo")  # so MPICH need not listen to others
         try:
             with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # said better below
                 from mpi4py import MPI
@@ -102,6 +105,7 @@ class MPIRanks(Ranks):
             )
         self.host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)  # the ranks of this machine
         self.crowded = self.host.size > usable_cores()
+        self.failed = self.comm.Dup()  # for those that have, so that they meet beside whatever the others wait for
         if self.host.rank == 0:
             forget_shared_memory()
         self.stop, self.nccl = False, None
@@ -158,16 +162,24 @@ class MPIRanks(Ranks):
         """An error on one rank ends them all: the others would wait for it for ever."""
         if kind is None or issubclass(kind, (KeyboardInterrupt, SystemExit)):
             return
-        if self.rank:
-            time.sleep(2)  # what all ranks have found, rank 0 says once; its Abort ends this one here
+        if self.rank == 0:
+            self.say(kind, error)
+        others, until = self.failed.Ibarrier(), time.monotonic() + TOGETHER
+        while not (all_failed := others.Test()) and time.monotonic() < until:
+            time.sleep(0.02)
+        if self.rank and not all_failed:  # what all ranks have found, rank 0 says once
+            self.say(kind, error)
+        if "HYDI_CONTROL_FD" not in os.environ:  # MPICH's mpiexec ends the others by itself, and clears up only then
+            self.comm.Abort(1)
+        os._exit(1)
+
+    def say(self, kind, error):
+        """One line for what the user can mend, else the traceback."""
         if issubclass(kind, MENDABLE):
             who = f"rank {self.rank}: " if self.rank else ""
             print(f"snippets: {who}{in_words(error)}", file=sys.stderr, flush=True)
         else:
             traceback.print_exception(error)
-        if "HYDI_CONTROL_FD" not in os.environ:  # MPICH's mpiexec ends the others by itself, and clears up only then
-            self.comm.Abort(1)
-        os._exit(1)
 
 
 def forget_shared_memory():

@@ -1,5 +1,7 @@
 """Downpour SGD without an engine: what replicas and shards do, carried out by a plain loop in a seeded order."""
 
+import json
+import time
 from collections import deque
 from dataclasses import replace
 
@@ -10,7 +12,7 @@ from outcomes import Outcome, hold
 from data.features import FeatureSet
 from nets.zoo import NetConfig, build
 from training.checkpoint import CheckpointError
-from training.downpour import Ask, Downpour, Job, Push, Take, Wait, replica
+from training.downpour import Ask, Downpour, History, Job, Push, Take, Wait, replica
 from training.flat import flatten
 from training.loop import DROPOUT, Settings, train
 from training.objective import loss_and_gradient
@@ -249,3 +251,36 @@ def test_wrong_settings_are_refused():
         Downpour(0)
     with pytest.raises(ValueError, match="one shard a parameter"):
         job(Downpour(1, 10**6)).range(0)
+
+
+class Lines(list):
+    """A log that keeps its records."""
+
+    def write(self, record):
+        self.append(json.loads(json.dumps(record)))
+
+
+def test_history_and_totals_go_on_after_a_stop():
+    """A run that is stopped anywhere and goes on from its log has the history of one that was not, and all its time."""
+    shards, _ = run(Downpour(1, 1, 1, 1))
+    records, whole = shards[0].records, History(job(Downpour(1, 1, 1, 1)), Lines())
+    for record in records:
+        whole.add(record)
+    assert [epoch["epoch"] for epoch in whole.epochs()] == [1, 2, 3] and whole.samples == 3 * 44
+    assert [epoch["steps"] for epoch in whole.epochs()] == [6, 12, 18]
+    for stop in (0, 1, 7, 18):
+        first = History(whole.job, Lines([{"event": "started", "replica": 0, "pid": 1}]))
+        first.started = time.perf_counter() - 100
+        for record in records[:stop]:
+            first.add(record)
+        first.write({"event": "stopped"})
+        second = History(whole.job, Lines(first.log), first.log)
+        assert 100 <= second.seconds == first.log[-1]["seconds"] < 200  # the clock stands still until it is set
+        second.started = time.perf_counter() - 50
+        for record in records[max(0, stop - 2) :]:  # what a killed run had not saved is done again and counts once
+            second.add(record)
+        assert second.epochs() == whole.epochs() and second.samples == whole.samples
+        assert 150 <= second.seconds < 300
+    steps = [r for r in second.log if r["event"] == "step"]
+    assert steps[:18] == [r for r in first.log if r["event"] == "step"] and steps[8]["batch"] == 8
+    assert History(whole.job, Lines(), [{"event": "step", "loss": 1.0}]).epochs() == []  # of an older version

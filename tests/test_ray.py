@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from waiting import HANG, meanwhile, until
 
 from data.features import save_features
 from nets.zoo import build
-from training.checkpoint import load
+from training.checkpoint import CheckpointError, load
 from training.cli import main
 from training.downpour import Downpour, Job
 from training.flat import flatten
@@ -23,9 +24,11 @@ from training.log import read_log
 from training.loop import Settings, train
 from training.measure import measured
 from training.objective import loss_and_gradient
-from training.ray_engine import downpour, import_ray
+from training.ray_engine import downpour
+from training.ray_session import check_address, connect, import_ray, on_this_machine
 from training.simulation_report import compare
 
+ROOT = Path(__file__).resolve().parent.parent
 # 360 batches; at the end steps are small, and so is noise; momentum as docs/scale-out.md advises: with 0.9 a shard that
 # goes back may leave every unit of the twelve dead
 LONG = Settings(**{**vars(SETTINGS), "epochs": 60, "decay": 0.97, "momentum": 0.5})
@@ -35,12 +38,14 @@ LONG = Settings(**{**vars(SETTINGS), "epochs": 60, "decay": 0.97, "momentum": 0.
 def one_ray():
     """Ray is started once for the module and leaves no process behind."""
     ray = import_ray()
-    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    session = ray._private.worker._global_node.get_session_dir_path().encode()
-    assert processes(session)  # or the check below would prove nothing
-    ray.shutdown()
-    until(lambda: not processes(session), "the end of Ray's processes")
+    with on_this_machine() as how:
+        connect(ray, **how, num_cpus=1, log_to_driver=False, logging_level="ERROR")
+        yield Path(how["_temp_dir"]).parent, ray
+        session = how["_temp_dir"].encode()
+        assert processes(session)  # or the check below would prove nothing
+        ray.shutdown(wait_for_processes=True)
+        until(lambda: not processes(session), "the end of Ray's processes")
+    assert not Path(how["_temp_dir"]).parent.exists()
 
 
 def processes(session):
@@ -52,6 +57,32 @@ def processes(session):
                 state = (process / "stat").read_text().rpartition(")")[2].split()[0]
                 found += [process.name] if state != "Z" else []
     return found
+
+
+def test_nobody_else_reaches_ray(one_ray):
+    """Every process listens on the loopback alone and wants a token that nobody but this user can read."""
+    psutil, (session, ray) = pytest.importorskip("psutil"), one_ray
+
+    class Environment:
+        def tell(self):
+            return os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN_PATH"]
+
+    actor = ray.remote(num_cpus=0)(Environment).remote()
+    mode, token = ray.get(actor.tell.remote())
+    me, heard = psutil.Process(), []
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            heard += [c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert len(heard) >= 5 and {ip.removeprefix("::ffff:") for ip in heard} <= {"127.0.0.1", "::1"}
+    assert mode == "token" and Path(token).parent == session and len(Path(token).read_text()) == 64
+    assert Path(token).stat().st_mode & 0o777 == 0o600 and session.stat().st_mode & 0o777 == 0o700
+    address = ray.get_runtime_context().gcs_address
+    check_address(address)  # somebody answers there
+    stranger = f"from training.ray_session import ray_session\nwith ray_session({address!r}): print('in')"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_TOKEN": "0" * 64}
+    command = [sys.executable, "-c", stranger]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG)
+    assert done.stdout == "" and f"no connection to Ray ({address}): RPC error: InvalidAuthToken" in done.stderr
 
 
 def quiet(net, settings, d, folder, **options):
@@ -134,10 +165,22 @@ def test_a_stopped_run_goes_on(tmp_path):
         quiet(net, LONG, d, folder)
     with pytest.raises(FileExistsError, match="resume that run"):
         quiet(net, LONG, d, folder)
+    with pytest.raises(CheckpointError, match="'replicas': 2"):
+        quiet(net, LONG, Downpour(3, 2, fetch=2, push=2, keep=10), folder, resume=True)
+    (folder / "shards" / "1.npz").rename(folder / "moved")
+    with pytest.raises(FileNotFoundError, match=r"shards/1.npz is gone"):
+        quiet(net, LONG, d, folder, resume=True)
+    (folder / "moved").rename(folder / "shards" / "1.npz")
+    before = read_log(log)
     result = quiet(build(CONFIG, 1), LONG, d, folder, resume=True)
-    steps = [r for r in read_log(log) if r["event"] == "step"]
-    assert sum(result["staleness"].values()) >= 2 * 180 * 0.95 and len(steps) <= 360
-    assert load(folder / "checkpoint.npz").epoch == 60
+    records = read_log(log)
+    steps = [r for r in records if r["event"] == "step"]
+    assert sum(result["staleness"].values()) >= 2 * 180 * 0.95 and 360 * 0.95 <= len(steps) <= 360
+    assert records[: len(before)] == before and before[-1]["event"] == "stopped"  # the log goes on
+    assert result["seconds"] > before[-1]["seconds"] > 0 and result["samples"] == sum(r["sums"][3] for r in steps)
+    checkpoint = load(folder / "checkpoint.npz")
+    assert checkpoint.epoch == 60 and checkpoint.history == result["history"]
+    assert [record["epoch"] for record in checkpoint.history] == list(range(1, 61))
 
 
 def test_an_error_in_a_replica_is_the_drivers_error(tmp_path):

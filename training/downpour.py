@@ -20,6 +20,7 @@ the shards know, it stays where it is.
 """
 
 import math
+import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -157,7 +158,7 @@ def replica(job, me, start=0, stop=None):
                 f"replica {me} has diverged at its step {step} of batch {numbers[step]}: loss {done['loss']}, gradient "
                 f"norm {norm}; try lr {s.lr / 10:g}, less momentum (asynchrony adds its own) or a clip_norm"
             )
-        records.append({"replica": me, "epoch": epoch, **done})
+        records.append({"replica": me, "epoch": epoch, "batch": numbers[step], **done})
         yield Compute()
         if total is None:
             total = flatten(grads)
@@ -171,6 +172,50 @@ def replica(job, me, start=0, stop=None):
             norm = norm if step == first else gradient_norm(views(total, grads)) / (step + 1 - first)
             yield Push(first, step + 1, total, norm, versions, records)
             first, total, records = step + 1, None, []
+
+
+class History:
+    """What the replicas have done, batch by batch; it lives in the run's log, to which a run that goes on adds.
+
+    found: the records that are there already. A batch that is done again, after a death, counts once.
+    """
+
+    def __init__(self, job, log, found=()):
+        self.job, self.log = job, log
+        self.sums = {r["batch"]: r["sums"] for r in found if "sums" in r}  # batch -> (loss, weight, hits, clips)
+        self.before, self.started = max((r.get("seconds", 0) for r in found), default=0), None
+
+    @property
+    def seconds(self):
+        """Time at work, before and after any stops; the clock goes on once `started` is set to time.perf_counter()."""
+        return self.before + (0 if self.started is None else time.perf_counter() - self.started)
+
+    def write(self, event):
+        self.log.write({**event, "seconds": round(self.seconds, 3)})
+
+    def add(self, record):
+        """A step that a shard has told of."""
+        sums = self.sums[record["batch"]] = [record[key] for key in ("loss", "weight", "hits", "clips")]
+        at = {"replica": record["replica"], "epoch": record["epoch"] + 1, "batch": record["batch"]}
+        self.write({"event": "step", **at, **means(sums), "sums": sums})
+
+    def epochs(self):
+        """A record of each epoch, as `training.loop` has them."""
+        per_epoch, found = self.job.per_epoch, {}
+        for batch, sums in self.sums.items():
+            found.setdefault(batch // per_epoch, []).append(sums)
+        columns = {epoch: [sum(column) for column in zip(*some, strict=True)] for epoch, some in sorted(found.items())}
+        return [{"epoch": e + 1, "steps": (e + 1) * per_epoch, **means(sums)} for e, sums in columns.items()]
+
+    @property
+    def samples(self):
+        """Clips seen so far."""
+        return sum(clips for *_, clips in self.sums.values())
+
+
+def means(sums):
+    loss, weight, hits, clips = sums
+    return {"loss": loss / weight, "accuracy": hits / clips}
 
 
 def backward(net, dscores, cache):

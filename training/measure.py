@@ -12,7 +12,8 @@ from layers.xp import usable_cores
 from training.downpour import backward
 from training.loop import gradient
 from training.objective import loss_and_gradient, split_frozen
-from training.ray_engine import PATIENCE, import_ray
+from training.ray_engine import PATIENCE
+from training.ray_session import ray_session
 from training.sgd import SGD
 from training.shard import Shard
 from training.simulate import Cluster
@@ -51,12 +52,8 @@ def gradient_times(job, repeat=15):
             os.sched_setaffinity(0, cores)
 
 
-def ray_costs(numbers):
+def ray_costs(ray, numbers):
     """Through Ray here: (latency of a message, bytes a second, seconds until a killed actor answers again)."""
-    ray = import_ray()
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 
     class Echo:
         def pid(self):
@@ -79,8 +76,6 @@ def ray_costs(numbers):
             time.sleep(0.05)
     restart = time.perf_counter() - start
     ray.kill(actor)
-    if ours:
-        ray.shutdown()
     return small / 2, 2 * large.nbytes / max(both - small, 1e-9), restart
 
 
@@ -90,7 +85,8 @@ def measured(job, **changes):
     shard = Shard(job, 0)
     gradient_of = {key: a.copy() for key, a in shard.params.items()}
     update = statistics.median(seconds(lambda: shard.opt.step(gradient_of, 1.0)))
-    latency, bandwidth, restart = ray_costs(max(shard.vector.size, 1 << 18))
+    with ray_session() as (ray, _):
+        latency, bandwidth, restart = ray_costs(ray, max(shard.vector.size, 1 << 18))
     logs = np.log(times)
     spread = float(1.4826 * np.median(np.abs(logs - np.median(logs))))  # sigma, unmoved by a few outliers
     found = dict(compute=statistics.median(times), spread=spread, cores=usable_cores(), latency=latency)

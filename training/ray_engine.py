@@ -7,6 +7,7 @@ all of them see; pushes since then are lost and the log says which. A replica th
 had got; gradients that it had not pushed are lost. What crosses the network are the requests of training/downpour.py.
 """
 
+import math
 import os
 import time
 from collections import Counter
@@ -21,10 +22,11 @@ from data.lock import one_run
 from layers.xp import usable_cores
 from nets.frames import OverFrames
 from training.checkpoint import Checkpoint, load_into, save
-from training.downpour import IN_FLIGHT, Ask, Downpour, Job, Push, Take, Wait, replica
+from training.downpour import IN_FLIGHT, Ask, Downpour, History, Job, Push, Take, Wait, replica
 from training.flat import flatten, views
-from training.log import Log
+from training.log import Log, read_log
 from training.loop import Settings
+from training.ray_session import import_ray, ray_session
 from training.shard import Shard
 
 PATIENCE = 60  # seconds that a replica waits for a shard that is being started again
@@ -114,16 +116,6 @@ class ReplicaActor(Located):
         return max(patient(shard, "progress", self.me) for shard in self.shards)
 
 
-def import_ray():
-    """Ray with its usage reports off. ModuleNotFoundError says how to install it."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    try:
-        import ray
-    except ImportError as error:
-        raise ModuleNotFoundError(f'Downpour SGD needs Ray: pip install -e ".[ray]" ({error})') from error
-    return ray
-
-
 def patient(shard, name, *args, asked=None):
     """What a shard answers; while it is being started again, asks again."""
     ray, until = import_ray(), time.monotonic() + PATIENCE
@@ -137,18 +129,12 @@ def patient(shard, name, *args, asked=None):
         time.sleep(0.1)
 
 
-def means(sums):
-    return {"loss": sums["loss"] / sums["weight"], "accuracy": sums["hits"] / sums["clips"]}
-
-
 class Run:
     """The driver: starts the actors, waits, starts a replica's work again after its death, keeps the log."""
 
-    def __init__(self, job, folder, log, bar):
-        self.ray, self.job, self.log, self.bar = import_ray(), job, log, bar
-        self.sums = {}  # epoch -> sums of its steps
+    def __init__(self, job, paths, log, bar, stopped):
+        self.ray, self.job, self.log, self.bar, self.stopped = import_ray(), job, log, bar, stopped
         d, self.sent = job.downpour, [self.ray.put(job)]  # kept: an actor that is started again reads it again
-        paths = [str((folder / "shards" / f"{i}.npz").absolute()) for i in range(d.shards)]
         self.shards = [self.actor(ShardActor, i).remote(self.sent, i, path) for i, path in enumerate(paths)]
         self.replicas = [self.actor(ReplicaActor, i).remote(self.sent, i, self.shards) for i in range(d.replicas)]
         for kind in ("shard", "replica"):
@@ -190,6 +176,8 @@ class Run:
                     for shard in self.shards:
                         patient(shard, "leave", me)
             self.report()
+            if self.stopped:
+                raise KeyboardInterrupt
 
     def again(self, me, stop):
         """Set a replica to work that Ray has started again, or is about to."""
@@ -213,11 +201,7 @@ class Run:
             for event in told["events"]:
                 self.log.write(event)
             for record in told["records"]:
-                sums = self.sums.setdefault(record["epoch"], dict.fromkeys(("loss", "weight", "hits", "clips"), 0))
-                for key in sums:
-                    sums[key] += record[key]
-                here = {"replica": record["replica"], "epoch": record["epoch"] + 1}
-                self.log.write({"event": "step", **here, **means(record)})
+                self.log.add(record)
             if i == 0:
                 self.bar.update(sum(told["done"]) - self.bar.n)
 
@@ -228,8 +212,8 @@ class Run:
         self.report()
         return [patient(shard, "state") for shard in self.shards]
 
-    def stop(self):
-        for actor in self.replicas + self.shards:
+    def stop(self, actors):
+        for actor in actors:
             self.ray.kill(actor)
 
 
@@ -237,7 +221,7 @@ def downpour(
     net, dataset, settings=None, downpour=None, *, folder, resume=False, address=None,
     config=None, fold=None, data=None, progress=True,
 ):  # fmt: skip
-    """Trains `net` in place; returns a dict: history, staleness (Counter), seconds.
+    """Trains `net` in place; returns a dict: history, staleness, samples, seconds; all since its first start.
 
     settings, downpour    `training.loop.Settings` and `training.downpour.Downpour`
     folder                gets checkpoint.npz, log.jsonl and shards/; resume goes on from the shards' checkpoints there
@@ -247,47 +231,51 @@ def downpour(
     s, folder = settings or Settings(), Path(folder)
     job = Job(net, dataset, s, downpour or Downpour())
     d = job.downpour
-    old = [path for path in (folder / "checkpoint.npz", folder / "shards" / "0.npz") if path.exists()]
+    paths = [str((folder / "shards" / f"{i}.npz").absolute()) for i in range(d.shards)]
+    old = [path for path in (str(folder / "checkpoint.npz"), paths[0]) if os.path.exists(path)]
     if old and not resume:
         raise FileExistsError(f"{old[0]} exists: resume that run, or choose another folder")
-    if resume and not (folder / "shards" / "0.npz").exists():
-        raise FileNotFoundError(f"cannot resume: there is no {folder / 'shards' / '0.npz'}")
-    ray = import_ray()
-    ours = not ray.is_initialized()
-    if ours:
-        quiet = dict(log_to_driver=False, logging_level="ERROR")
-        local = {} if address else dict(include_dashboard=False)
-        ray.init(address=address or "local", **quiet, **local)
-    run, bar = None, tqdm(total=job.total, desc=f"{d.replicas} replicas, {d.shards} shards", disable=not progress)
-    try:
-        with bar, one_run(folder), Log(folder / "log.jsonl", keep=float("inf") if resume else 0) as log:
-            run = Run(job, folder, log, bar)
-            started = time.perf_counter()
-            try:
-                if d.warm:
-                    run.go([0], stop=d.warm)
-                run.go(range(d.replicas))
-            except KeyboardInterrupt:
-                for shard in run.shards:
-                    patient(shard, "state")  # which saves it
-                raise KeyboardInterrupt(f"stopped; the shards are saved in {folder}: run again with resume") from None
-            seconds = time.perf_counter() - started
+    if resume:
+        check_shards(job, paths)
+    file, bar = folder / "log.jsonl", tqdm(total=job.total, desc=f"{d.replicas} replicas", disable=not progress)
+    found = read_log(file) if resume and file.exists() else []
+    with one_run(folder), ray_session(address) as (_, stopped), bar, Log(file, keep=math.inf if resume else 0) as log:
+        log = History(job, log, found)
+        run = Run(job, paths, log, bar, stopped)
+        log.started = time.perf_counter()
+        try:
+            if d.warm:
+                run.go([0], stop=d.warm)
+            run.go(range(d.replicas))
+            seconds = log.seconds
             vectors, velocities, versions, staleness = zip(*run.finish(), strict=True)
-            history = [
-                {"epoch": epoch + 1, "steps": (epoch + 1) * job.per_epoch, **means(sums)}
-                for epoch, sums in sorted(run.sums.items())
-            ]
-            stale = sum(map(Counter, staleness), Counter())
-            log.write({"event": "finished", "versions": list(versions), "staleness": dict(sorted(stale.items()))})
-    finally:
-        if run is not None:
-            run.stop()
-        if ours:
-            ray.shutdown()
-    load_into(job.trained(), views(np.concatenate(vectors), job.trained()))
-    velocity = views(np.concatenate(velocities), job.trained())
-    about = (config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset))
-    save(folder / "checkpoint.npz", Checkpoint(
-        net.params, velocity, *about, epoch=s.epochs, steps=job.total, history=history,
-    ))  # fmt: skip
-    return {"history": history, "staleness": stale, "seconds": seconds}
+        except KeyboardInterrupt:
+            run.stop(run.replicas)
+            run.report()
+            for shard in run.shards:
+                patient(shard, "state")  # which saves it
+            log.write({"event": "stopped"})
+            raise KeyboardInterrupt(f"stopped; the shards are saved in {folder}: run again with resume") from None
+        finally:
+            run.stop(run.replicas + run.shards)
+        stale = sum(map(Counter, staleness), Counter())
+        totals = {"staleness": dict(sorted(stale.items())), "samples": log.samples}
+        log.write({"event": "finished", "versions": list(versions), **totals})
+        load_into(job.trained(), views(np.concatenate(vectors), job.trained()))
+        velocity = views(np.concatenate(velocities), job.trained())
+        about = (config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset))
+        save(folder / "checkpoint.npz", Checkpoint(
+            net.params, velocity, *about, epoch=s.epochs, steps=job.total, history=log.epochs(),
+        ))  # fmt: skip
+    return {"history": log.epochs(), "seconds": seconds, **totals}
+
+
+def check_shards(job, paths):
+    """Refuses what is no part of this run, before anything is started."""
+    if not os.path.exists(paths[0]):
+        raise FileNotFoundError(f"cannot resume: there is no {paths[0]}")
+    first = Shard(job, 0)
+    first.restore(paths[0])
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing and first.opt.steps:  # else the run was stopped while its shards began
+        raise FileNotFoundError(f"cannot resume: {missing[0]} is gone, and with it a part of the parameters")

@@ -7,14 +7,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def undisturbed():
-    """Holds Ctrl-C back until the end of the block: parameters and position change together or not at all."""
+    """Holds Ctrl-C back until the end of the block: parameters and position change together or not at all.
+
+    Yields the list of those that came.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is ever interrupted
+        yield []  # only the main thread is ever interrupted
         return
     held = []
     before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
     try:
-        yield
+        yield held
     finally:
         signal.signal(signal.SIGINT, before)
     if held:

@@ -18,6 +18,7 @@ from training.loop import Settings, train
 from training.model import check_start, load_model
 from training.predictions import Predictions, load_predictions, save_predictions
 from training.ray_engine import downpour
+from training.ray_session import check_address
 from training.sgd import multiplier
 from training.sources import DataSettings, fold_for, has_folds, is_features, open_data, settings_for
 from training.sync import ALONE, ranks
@@ -66,6 +67,8 @@ def new_net(args, dataset):
 
 def run_train(args):
     out = Path(args.out or f"runs/{args.head}")
+    if args.downpour and args.address:
+        check_address(args.address)
     if args.fold != "all":
         with ranks() as team, one_run(None if team.rank else out):
             print(train_fold(args, args.fold, out, args.resume, team))

@@ -78,11 +78,14 @@ def test_what_a_killed_run_left_is_swept_and_what_is_in_use_is_not(monkeypatch):
     pytest.importorskip("ray")
     with tempfile.TemporaryDirectory(dir="/tmp") as root:  # short, as Ray's paths must be
         monkeypatch.setenv("RAY_TMPDIR", root)
-        dead, alive, other = (Path(root) / name for name in ("snippets-ray-dead", "snippets-ray-live", "other"))
-        for folder in (dead, alive, other):
+        names = "snippets-ray-dead", "snippets-ray-old", "snippets-ray-live", "snippets-ray-new", "other"
+        dead, old, alive, new, other = (Path(root) / name for name in names)
+        for folder in (dead, old, alive, new, other):
             folder.mkdir()
-            (folder / ".lock").touch()
             (folder / "file").touch()
+        for folder in (dead, alive, other):
+            (folder / "token").touch()
+        os.utime(old, (0, 0))
         command = f"from data.lock import one_run\nwith one_run({str(alive)!r}): print(1, flush=True); input()"
         options = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent)
         with subprocess.Popen([sys.executable, "-c", command], **options) as process:
@@ -90,8 +93,8 @@ def test_what_a_killed_run_left_is_swept_and_what_is_in_use_is_not(monkeypatch):
             before = dict(os.environ)
             with on_this_machine() as how:
                 mine = Path(how["_temp_dir"]).parent
-                assert mine.parent == Path(root) and not dead.exists()
-                assert (alive / "file").exists() and (other / "file").exists()
+                assert mine.parent == Path(root) and not dead.exists() and not old.exists()
+                assert all((folder / "file").exists() for folder in (alive, new, other))
                 with pytest.raises(OSError, match="in use"):
                     threaded(lambda: one_run(mine).__enter__())
                 assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(mine / "token")

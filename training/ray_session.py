@@ -13,6 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from data.lock import one_run
@@ -79,9 +80,11 @@ def on_this_machine():
 
     short = [d for d in (os.environ.get("RAY_TMPDIR"), tempfile.gettempdir()) if d and len(d) <= 18]
     root = Path((short or ["/tmp"])[0])  # paths of Unix sockets are 107 bytes long at most
-    for left in root.glob(f"{NAME}*/.lock"):
-        with contextlib.suppress(OSError), one_run(left.parent):
-            shutil.rmtree(left.parent)
+    for left in root.glob(f"{NAME}*"):
+        with contextlib.suppress(OSError):
+            if (left / "token").exists() or time.time() - left.stat().st_mtime > 3600:  # a new one is not locked yet
+                with one_run(left):
+                    shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(prefix=NAME, dir=root))
     token, before = folder / "token", {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")}
     with one_run(folder):

@@ -59,13 +59,13 @@ def spread_firsts(length: int, frames: int, views: int) -> np.ndarray:
 def cut(video, index, crop: Crop, mean, scale) -> np.ndarray:
     """Network input (T, size, size, C), float32 (pixel - mean) / scale, from a video (frames, H, W, C) of uint8 pixels.
 
-    index: (T,) frame numbers; mean, scale: a number, or one a channel. Only the pixels in the crop are read, so a
-    memory-mapped video stays on disk. A video of two channels is optical flow (see data/flow.py): mirrored, its motion
+    index: (T,) frame numbers; mean, scale: a number, or one a channel. Only these frames are read of a
+    video that is on disk. A video of two channels is optical flow (see data/flow.py): mirrored, its motion
     to the right is one to the left, and x gets a third channel of zeros, which are zeros after the subtraction of the
     mean.
     """
     top, left, size, flip = crop
-    pixels = video[:, top : top + size, left : left + size][index]  # (T, size, size, C)
+    pixels = video[index][:, top : top + size, left : left + size]  # (T, size, size, C)
     flow = pixels.shape[-1] == 2
     if flip:
         pixels = pixels[:, :, ::-1]

@@ -1,19 +1,21 @@
-"""Decode once: frames on disk as one memory-mapped .npy file a video, and a manifest that says where they come from.
+"""Decode once: frames on disk as one .npy file a video, and a manifest that says where they come from.
 
     <root>/256px_native/manifest.jsonl            first line: side, fps; then one line a video, the last one counts
     <root>/256px_native/Archery/v_Archery_g01_c01.avi.npy      uint8 (frames, 256, 256, 3), RGB
 
 Another side, frame rate or limit has a folder of its own, so a cache is never read with other parameters than it was
-built with. An entry is used only if its source and its own file still have the checksums noted in the manifest (both
-looked at once a process, the file's when its frames are first asked for) and the array has the noted shape; else it is
-built again, which is told where bits have changed. Files appear whole (data/files.py) and before their line in the
-manifest, so building may be interrupted anywhere and goes on from there.
+built with. An entry is used only if its source and its own file still have the checksums noted in the manifest (the
+source is looked at once a process, the file when its frames are first asked for and whenever it is another one since)
+and the array has the noted shape; else it is built again, which is told where bits have changed. Files appear whole
+(data/files.py) and before their line in the manifest, so building may be interrupted anywhere and goes on from there,
+and two processes may fill one cache: each file is one of theirs.
 """
 
 import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import re
 import sys
@@ -21,7 +23,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import write_array_header_1_0
+from numpy.lib import format as npy
 from tqdm import tqdm
 
 from data.files import checksum, guarded, parse_json, replacing
@@ -69,7 +71,7 @@ class Decoder:
 
 
 class FrameCache(Decoder):
-    """A Decoder that keeps its frames on disk under root and hands out read-only memory maps. Threads may share it.
+    """A Decoder that keeps its frames on disk under root and hands out `StoredFrames`. Threads may share it.
 
     parameters: the Decoder's, side and fps. Raises ValueError if the manifest found there is one of other parameters.
     """
@@ -81,20 +83,17 @@ class FrameCache(Decoder):
         self.manifest = self.folder / "manifest.jsonl"
         self._lock = threading.Lock()
         self._checked = {}  # name -> (path, checksum) of sources seen by this process
-        self._intact = set()  # names of videos whose frames have been compared with their checksum
+        self._intact = {}  # name -> stamp of the file that has been compared with its checksum
         self._entries = self._read_manifest()
 
     def __reduce__(self):
         return self._opened, ()  # another process opens the same folder
 
-    def frames(self, video: Video) -> np.ndarray:
-        """Frames of a video, uint8 RGB (frames, side, side, 3), read-only; decoded first if they are not there yet."""
+    def frames(self, video: Video) -> "StoredFrames":
+        """Frames of a video, uint8 RGB (frames, side, side, 3); decoded first if they are not there yet."""
         file = self._file(video)
-        array = self._stored(video, file)
-        if array is None:
-            self._add(video, file)
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
-        return array
+        stored = self._stored(video, file)
+        return self._add(video, file) if stored is None else stored
 
     def build(self, videos: list[Video], progress: bool = True) -> None:
         """Decode all videos that are not in the cache; what is there already costs only a look.
@@ -129,16 +128,16 @@ class FrameCache(Decoder):
         if entry is None or entry["source"] != self._checksum(video):
             return None
         with contextlib.suppress(ValueError), guarded(file):  # which is built again
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
-            if array.shape != (entry["frames"], self.side, self.side, self.channels) or array.dtype != np.uint8:
+            stored = StoredFrames(file)
+            if stored.shape != (entry["frames"], self.side, self.side, self.channels):
                 return None
-            if not compare or video.name in self._intact:
-                return array
+            if not compare or self._intact.get(video.name) == stored.stamp:
+                return stored
             with open(file, "rb") as content:
                 same = checksum(content) == entry["crc"]
             if same:
-                self._intact.add(video.name)
-                return array
+                self._intact[video.name] = stored.stamp
+                return stored
             print(f"{file}: bits of it have changed on this disk; {video.path} is decoded again", file=sys.stderr)
         return None
 
@@ -155,7 +154,7 @@ class FrameCache(Decoder):
         return known[1]
 
     def _add(self, video, file):
-        """Decode a video into its file, then note it in the manifest."""
+        """Decode a video into its file, then note it in the manifest; returns its `StoredFrames`."""
         source, count = self._checksum(video), 0
         with replacing(file) as out:
             # NumPy leaves room in the header for the count to grow: it is written again when the count is known
@@ -167,22 +166,29 @@ class FrameCache(Decoder):
             self._write_header(out, count)
             out.seek(0)
             entry = {"name": video.name, "frames": count, "source": source, "crc": checksum(out)}
-        self._intact.add(video.name)
+        stored = StoredFrames(file)
+        self._intact[video.name] = stored.stamp
+        self._begin()  # again, if somebody has deleted the cache meanwhile
         with self._lock, open(self.manifest, "a", encoding="utf-8") as lines:
             # the newline comes first: it ends whatever line an interrupted run left unfinished
             lines.write("\n" + json.dumps(entry))
             self._entries[video.name] = entry
+        return stored
 
     def _write_header(self, out, count):
         shape = (count, self.side, self.side, self.channels)
-        write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        npy.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+    def _begin(self):
+        """A manifest of no videos, if there is none."""
+        if not self.manifest.exists():
+            with replacing(self.manifest) as file:
+                file.write(json.dumps(self.parameters).encode())
 
     def _read_manifest(self):
         """Entries by name; a new manifest if there is none."""
+        self._begin()
         parameters = self.parameters
-        if not self.manifest.exists():
-            with replacing(self.manifest) as file:
-                file.write(json.dumps(parameters).encode())
         found, *entries = (_parse(line) for line in self.manifest.read_bytes().split(b"\n"))
         if found != parameters:
             differ = {key: value for key, value in parameters.items() if found.get(key) != value}
@@ -192,6 +198,42 @@ class FrameCache(Decoder):
                 "delete its folder or choose another one"
             )
         return {str(entry["name"]): entry for entry in entries if {"name", "frames", "source", "crc"} <= entry.keys()}
+
+
+class StoredFrames:
+    """Frames (frames, H, W, C) in a file of the cache; indexing along the first axis reads those asked for.
+
+    Read, and not mapped into memory: a map of a file that another program cuts short would end this process. ValueError
+    if the file is none of uint8 frames, or shorter than it says; VideoError if it becomes so later.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "rb") as file:
+            npy.read_magic(file)
+            self.shape, order, dtype = npy.read_array_header_1_0(file)
+            self.start, stat = file.tell(), os.fstat(file.fileno())
+        self.stamp = stat.st_ino, stat.st_size, stat.st_mtime_ns
+        if order or dtype != np.uint8 or len(self.shape) != 4 or stat.st_size < self.start + math.prod(self.shape):
+            raise ValueError(f"{path} holds no frames, or not all of them")
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        chosen = np.arange(len(self))[index]
+        frames = np.empty((*chosen.shape, *self.shape[1:]), np.uint8)
+        with contextlib.suppress(FileNotFoundError), open(self.path, "rb", buffering=0) as file:
+            for k, frame in zip(chosen.reshape(-1), frames.reshape(-1, *self.shape[1:]), strict=True):
+                file.seek(self.start + int(k) * frame.nbytes)
+                if file.readinto(frame) < frame.nbytes:
+                    break
+            else:
+                return frames
+        raise VideoError(f"{self.path}: another program has cut or removed it while it was read; run again")
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:] if dtype is None else self[:].astype(dtype)
 
 
 def _parse(line):

@@ -2,13 +2,15 @@
 
 import errno
 import os
+import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import data.cache
-from data.cache import Decoder, FrameCache
+from data.cache import Decoder, FrameCache, StoredFrames
 from data.files import replacing
 from data.splits import Video
 from data.video import VideoError, write_video
@@ -47,7 +49,7 @@ def test_same_frames_decoded_once(tmp_path, video, decoded):
         cache = FrameCache(tmp_path / "cache", 32)
         for _ in range(2):
             frames = cache.frames(video)
-            assert isinstance(frames, np.memmap) and not frames.flags.writeable
+            assert isinstance(frames, StoredFrames) and len(frames) == len(expected)
             np.testing.assert_array_equal(frames, expected)
     assert decoded == ["a.avi"]
 
@@ -67,12 +69,12 @@ def test_other_parameters_are_another_cache(tmp_path, video):
 
 def test_changed_source_is_decoded_again(tmp_path, video):
     """Another file under the old name, even with the old length and time."""
-    old = FrameCache(tmp_path / "cache", 32).frames(video).copy()
+    old = FrameCache(tmp_path / "cache", 32).frames(video)[:]
     stat = video.path.stat()
     make_video(tmp_path, "A/a.avi", seed=1)
     os.utime(video.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     new = FrameCache(tmp_path / "cache", 32).frames(video)
-    assert np.abs(new.astype(int) - old).max() > 50
+    assert np.abs(new[:].astype(int) - old).max() > 50
     np.testing.assert_array_equal(new, Decoder(32).frames(video))
 
 
@@ -189,3 +191,65 @@ def test_threads_share_a_cache(tmp_path):
         for k in range(4):
             np.testing.assert_array_equal(results[i + 4 * k], expected)
     assert len(FrameCache(tmp_path / "cache", 32)._entries) == 4
+
+
+def test_a_cache_that_changes_under_a_run_is_built_again(tmp_path, video, decoded, capsys):
+    """Deleted, cut short or overwritten between two looks of one process; then the next process finds it whole."""
+    cache, expected = FrameCache(tmp_path / "cache", 32), Decoder(32).frames(video)
+    file = tmp_path / "cache" / "32px_native" / "A" / "a.avi.npy"
+    cache.build([video], progress=False)
+
+    def cut():
+        os.truncate(file, 5000)
+
+    def overwrite():
+        with open(file, "r+b") as stored:
+            stored.seek(9000)
+            stored.write(bytes(100))
+
+    def other():
+        np.save(file, np.zeros_like(expected))
+
+    for harm in (file.unlink, lambda: shutil.rmtree(tmp_path / "cache"), cut, overwrite, other):
+        np.testing.assert_array_equal(cache.frames(video), expected)
+        decoded.clear()
+        harm()
+        np.testing.assert_array_equal(cache.frames(video), expected)
+        assert decoded == ["a.avi"], harm
+        np.testing.assert_array_equal(FrameCache(tmp_path / "cache", 32).frames(video), expected)
+        assert decoded == ["a.avi"], harm
+    assert capsys.readouterr().err.count("bits of it have changed") == 2
+
+
+def test_frames_that_vanish_while_they_are_read_are_an_error_and_no_crash(tmp_path, video):
+    """A memory map would end the process by SIGBUS."""
+    cache = FrameCache(tmp_path / "cache", 32)
+    file = tmp_path / "cache" / "32px_native" / "A" / "a.avi.npy"
+    for harm in (lambda: os.truncate(file, 128 + 3 * 32 * 32 * 3 + 1), file.unlink):
+        frames, expected = cache.frames(video), Decoder(32).frames(video)
+        np.testing.assert_array_equal(frames[[2, 0, 2]], expected[[2, 0, 2]])
+        np.testing.assert_array_equal(frames[-1], expected[-1])
+        np.testing.assert_array_equal(frames[1:5:2], expected[1:5:2])
+        harm()
+        with pytest.raises(VideoError, match=r"a.avi.npy: another program has cut or removed it"):
+            frames[3:]
+
+
+def test_two_processes_fill_one_cache(tmp_path, decoded):
+    """Both decode what neither has; the manifest knows every video, and a third process decodes none."""
+    videos = [make_video(tmp_path, f"A/{name}.avi", seed=i) for i, name in enumerate("abcd")]
+    one, two = FrameCache(tmp_path / "cache", 16), FrameCache(tmp_path / "cache", 16)
+    threads = [
+        threading.Thread(target=cache.build, args=(some, False)) for cache, some in ((one, videos), (two, videos[::-1]))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(decoded) == {"a.avi", "b.avi", "c.avi", "d.avi"} and len(decoded) >= 4
+    decoded.clear()
+    third = FrameCache(tmp_path / "cache", 16)
+    third.build(videos, progress=False)
+    for video in videos:
+        np.testing.assert_array_equal(third.frames(video), one.frames(video))
+    assert decoded == [] and len(third.manifest.read_text().split()) > 4

@@ -14,12 +14,14 @@ and two processes may fill one cache: each file is one of theirs.
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
 import re
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from numpy.lib import format as npy
 from tqdm import tqdm
 
 from data.files import checksum, guarded, parse_json, replacing
+from data.listing import shown
 from data.splits import Video
 from data.video import VideoError, read_frames
 
@@ -43,7 +46,7 @@ class Decoder:
         if side < 1:
             raise ValueError(f"side is {side}, expected a positive number of pixels")
         self.side, self.fps, self.limit = side, fps, limit
-        self._checked = {}  # name -> (path, checksum) of videos seen by this process
+        self._counts = {}  # path -> frames
 
     @property
     def parameters(self):
@@ -66,22 +69,37 @@ class Decoder:
         """Frames one by one: uint8 RGB (side, side, 3). Raises what read_frames raises."""
         return read_frames(path, self.fps, self.side, self.limit)
 
+    def length(self, path) -> int:
+        """How many frames `read` gives; all of them are decoded for it, but small. Raises what read_frames raises."""
+        return sum(1 for _ in read_frames(path, self.fps, 8, self.limit))
+
     def frames(self, video: Video) -> np.ndarray:
         """The frames of a video: uint8 RGB (frames, side, side, 3)."""
         return np.stack(list(self.read(video.path)))
 
-    def checksum(self, video: Video) -> int:
-        """CRC-32 of a video's file, looked at once a process. FileNotFoundError, VideoError: cannot be read."""
-        path, known = str(video.path), self._checked.get(video.name)
-        if known is None or known[0] != path:
-            if not os.path.isfile(path):
-                raise FileNotFoundError(f"{path}: no such video file")
-            try:
-                with open(path, "rb") as file:
-                    known = self._checked[video.name] = path, checksum(file)
-            except OSError as error:
-                raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
-        return known[1]
+    def count(self, video: Video) -> int:
+        """How many frames a video has, found out once: later calls take its word for it."""
+        if video.path not in self._counts:
+            self._counts[video.path] = self.length(video.path)
+        return self._counts[video.path]
+
+    def take(self, video: Video, windows) -> Iterator[np.ndarray]:
+        """The frames of each window, a list of frame numbers: uint8 RGB (T, side, side, 3).
+
+        After its last frame a video begins anew. It is read once, and a frame kept only while a window waits for it: if
+        windows follow each other in time, memory depends on them and not on the video.
+        """
+        windows = list(windows)
+        last = {n: w for w, window in enumerate(windows) for n in window}  # window that is the last to want frame n
+        frames = enumerate(frame for _ in itertools.count() for frame in self.read(video.path))
+        kept = {}
+        for w, window in enumerate(windows):
+            while not kept.keys() >= set(window):
+                n, frame = next(frames)
+                if last.get(n, -1) >= w:
+                    kept[n] = frame
+            yield np.stack([kept[n] for n in window])
+            kept = {n: frame for n, frame in kept.items() if last[n] > w}
 
 
 class FrameCache(Decoder):
@@ -96,6 +114,7 @@ class FrameCache(Decoder):
         self.folder = Path(root) / self.name
         self.manifest = self.folder / "manifest.jsonl"
         self._lock = threading.Lock()
+        self._checked = {}  # name -> (path, checksum) of sources seen by this process
         self._intact = {}  # name -> stamp of the file that has been compared with its checksum
         self._entries = self._read_manifest()
 
@@ -107,6 +126,16 @@ class FrameCache(Decoder):
         file = self._file(video)
         stored = self._stored(video, file)
         return self._add(video, file) if stored is None else stored
+
+    def count(self, video: Video) -> int:
+        """How many frames a video has."""
+        return len(self.frames(video))
+
+    def take(self, video: Video, windows) -> Iterator[np.ndarray]:
+        """The frames of each window, see `Decoder`."""
+        for window in windows:
+            frames = self.frames(video)
+            yield frames[np.array(window) % len(frames)]
 
     def build(self, videos: list[Video], progress: bool = True) -> None:
         """Decode all videos that are not in the cache; what is there already costs only a look.
@@ -138,7 +167,7 @@ class FrameCache(Decoder):
     def _stored(self, video, file, compare=True):
         """The frames in a file of the cache; None if it is missing, cut short, changed, or of another source."""
         entry = self._entries.get(video.name)
-        if entry is None or entry["source"] != self.checksum(video):
+        if entry is None or entry["source"] != self._checksum(video):
             return None
         with contextlib.suppress(ValueError), guarded(file):  # which is built again
             stored = StoredFrames(file)
@@ -151,12 +180,24 @@ class FrameCache(Decoder):
             if same:
                 self._intact[video.name] = stored.stamp
                 return stored
-            print(f"{file}: bits of it have changed on this disk; {video.path} is decoded again", file=sys.stderr)
+            print(f"{shown(file)}: bits of it have changed on this disk; it is decoded again", file=sys.stderr)
         return None
+
+    def _checksum(self, video):
+        path, known = str(video.path), self._checked.get(video.name)
+        if known is None or known[0] != path:
+            if not os.path.isfile(path):
+                raise FileNotFoundError(f"{path}: no such video file")
+            try:
+                with open(path, "rb") as file:
+                    known = self._checked[video.name] = path, checksum(file)
+            except OSError as error:
+                raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+        return known[1]
 
     def _add(self, video, file):
         """Decode a video into its file, then note it in the manifest; returns its `StoredFrames`."""
-        source, count = self.checksum(video), 0
+        source, count = self._checksum(video), 0
         with replacing(file) as out:
             # NumPy leaves room in the header for the count to grow: it is written again when the count is known
             self._write_header(out, count)

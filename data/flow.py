@@ -74,27 +74,34 @@ class FlowDecoder(Decoder):
     def name(self):
         return super().name + "_flow"
 
-    def flows(self, path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Each frame (side, side, 3) uint8 RGB that has an image, and its flow (side, side, 2) in pixels, float32."""
-        pairs, found = itertools.islice(self._pairs(path), self.limit), False
+    def length(self, path):
+        return sum(1 for _ in itertools.islice(self._pairs(path, 8), self.limit))
+
+    def flows(self, path, wanted=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Each frame (side, side, 3) uint8 RGB that has an image, and its flow (side, side, 2) in pixels, float32.
+
+        wanted: numbers of the images to compute, None for all.
+        """
+        pairs = enumerate(itertools.islice(self._pairs(path), self.limit))
+        pairs = (pair for n, pair in pairs if wanted is None or n in wanted)
         while batch := list(itertools.islice(pairs, pairs_at_once(self.side, self.side) * usable_cores())):
-            found, grey = True, np.stack([[frame @ GREY for frame in pair] for pair in batch])  # (N, 2, side, side)
+            grey = np.stack([[frame @ GREY for frame in pair] for pair in batch])  # (N, 2, side, side)
             u = tvl1(*(self.xp.asarray(grey[:, k]) for k in (0, 1)), self.settings)
             yield from zip((frame for frame, _ in batch), u if self.xp is np else u.get(), strict=True)
-        if not found:
-            raise VideoError(f"{path}: only one frame at {self.flow_fps:g} a second, and flow is between two; skip it")
 
     def read(self, path):
         for _, u in self.flows(path):
             yield quantise(u, self.bound)
 
-    def _pairs(self, path):
-        """Pairs of neighbours at flow_fps, fps of them a second."""
+    def _pairs(self, path, side=None):
+        """Pairs of neighbours at flow_fps, fps of them a second, side x side pixels."""
         images = 0
-        for k, pair in enumerate(itertools.pairwise(read_frames(path, self.flow_fps, self.side))):
+        for k, pair in enumerate(itertools.pairwise(read_frames(path, self.flow_fps, side or self.side))):
             if self.fps is None or k == int(images * self.flow_fps / self.fps + 1e-6):
                 images += 1
                 yield pair
+        if not images:
+            raise VideoError(f"{path}: only one frame at {self.flow_fps:g} a second, and flow is between two; skip it")
 
 
 class FlowCache(FrameCache, FlowDecoder):

@@ -1,8 +1,7 @@
 """From a list of videos to batches of clips.
 
-A data set is any object with classes, labels, names, len(), train_clip(i, rng), test_clips(i, views, rng), blocks(i)
-and, if it can tell what its videos hold, checksum(i): ClipSet here for videos, FeatureSet in data/features.py for
-features computed before. batches() draws from either.
+A data set is any object with classes, labels, names, len(), train_clip(i, rng), test_clips(i, views, rng), blocks(i):
+ClipSet here for videos, FeatureSet in data/features.py for features computed before. batches() draws from either.
 
 Example i of an epoch is drawn from default_rng([seed, epoch, i]) and the order from default_rng([seed, epoch]), so
 (seed, epoch, step) is the whole state of the loader: the number of threads and an interruption change nothing.
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.augment import centre_crop, cut, random_crop, random_first, spread_firsts, window
+from data.augment import centre_crop, cut, random_crop, random_first, spread_firsts
 from data.cache import Decoder
 from data.splits import Video
 
@@ -64,15 +63,10 @@ class ClipSet:
     def __len__(self):
         return len(self.videos)
 
-    def checksum(self, i: int) -> int:
-        """CRC-32 of the file of video i."""
-        return self.source.checksum(self.videos[i])
-
     def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
         """x (T, size, size, 3) of video i from a random first frame, under one random crop and flip for all frames."""
-        video = self.source.frames(self.videos[i])
-        index = window(len(video), self.frames, random_first(self.length or len(video), self.frames, rng))
-        return cut(video, index, random_crop(*video.shape[1:3], self.size, rng), self.mean, self.scale)
+        first, side = random_first(self.count(i), self.frames, rng), self.source.side
+        return next(self._cut(i, [range(first, first + self.frames)], [random_crop(side, side, self.size, rng)]))
 
     def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
         """Clips x (T, size, size, 3) of video i, whose predictions are to be averaged.
@@ -82,12 +76,9 @@ class ClipSet:
         """
         if views > 1 and rng is None:
             raise ValueError(f"{views} views need rng for their crops and flips, found None")
-        video = self.source.frames(self.videos[i])
-        for first in spread_firsts(self.length or len(video), self.frames, views):
-            crop = centre_crop(*video.shape[1:3], self.size)
-            if views > 1:
-                crop = random_crop(*video.shape[1:3], self.size, rng)
-            yield cut(video, window(len(video), self.frames, first), crop, self.mean, self.scale)
+        windows = [range(first, first + self.frames) for first in spread_firsts(self.count(i), self.frames, views)]
+        crops = [random_crop(self.source.side, self.source.side, self.size, rng) for _ in windows if views > 1]
+        yield from self._cut(i, windows, crops)
 
     def whole_video(self, i: int) -> np.ndarray:
         """All frames of video i under the centre crop: x (frames, size, size, 3)."""
@@ -95,10 +86,22 @@ class ClipSet:
 
     def blocks(self, i: int, block: int = 32) -> Iterator[np.ndarray]:
         """The frames of whole_video, so many at a time: x (t, size, size, 3)."""
-        video = self.source.frames(self.videos[i])
-        crop, length = centre_crop(*video.shape[1:3], self.size), self.length or len(video)
-        for first in range(0, length, block):
-            yield cut(video, window(len(video), min(block, length - first), first), crop, self.mean, self.scale)
+        count = self.count(i)
+        yield from self._cut(i, [range(first, min(first + block, count)) for first in range(0, count, block)])
+
+    def spread(self, i: int, T: int) -> np.ndarray:
+        """T frames spread evenly over video i, the first and the last among them: x (T, size, size, 3)."""
+        return next(self._cut(i, [np.linspace(0, self.count(i) - 1, T).round().astype(int).tolist()]))
+
+    def count(self, i: int) -> int:
+        """How many frames video i has, or is taken to have."""
+        return self.length or self.source.count(self.videos[i])
+
+    def _cut(self, i, windows, crops=()):
+        """Clips x of video i, one for each window of frame numbers, under its crop, else under the centre crop."""
+        crops = crops or [centre_crop(self.source.side, self.source.side, self.size)] * len(windows)
+        for pixels, crop in zip(self.source.take(self.videos[i], windows), crops, strict=True):
+            yield cut(pixels, slice(None), crop, self.mean, self.scale)
 
 
 def label_array(labels, K: int) -> np.ndarray:

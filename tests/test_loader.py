@@ -31,19 +31,23 @@ class Drawn:
         return np.append(rng.standard_normal(3), i).astype(np.float32)
 
 
-class Pixels:
+class Pixels(Decoder):
     """A source whose frames tell frame, row and column; video k has k + 3 frames."""
 
-    side, fps = 20, None
+    def __init__(self):
+        super().__init__(side=20)
 
-    def frames(self, video):
-        axes = np.arange(int(video.name) + 3), np.arange(20), np.arange(20)
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.uint8)
+    def read(self, path):
+        axes = np.arange(path + 3), np.arange(20), np.arange(20)
+        yield from np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.uint8)
+
+    def length(self, path):
+        return path + 3
 
 
 @pytest.fixture
 def clips():
-    videos = [Video(None, k % 2, str(k), "") for k in range(6)]
+    videos = [Video(k, k % 2, str(k), "") for k in range(6)]
     return ClipSet(["a", "b"], videos, Pixels(), frames=5, size=16, mean=0, scale=1)
 
 
@@ -195,7 +199,7 @@ def test_test_clips(clips, rng):
 
 def test_videos_of_one_length(rng):
     """With a length, shorter videos repeat from the start up to there, in training, in views, and whole."""
-    videos = [Video(None, k % 2, str(k), "") for k in range(6)]
+    videos = [Video(k, k % 2, str(k), "") for k in range(6)]
     clips = ClipSet(["a", "b"], videos, Pixels(), frames=5, size=16, mean=0, scale=1, length=8)
     starts = set()
     for _ in range(40):
@@ -211,7 +215,7 @@ def test_videos_of_one_length(rng):
 
 def test_labels_of_several_classes():
     """Tuples of classes become rows of a bool matrix, which batches hand on; a set without any stays integers."""
-    videos = [Video(None, label, str(k), "") for k, label in enumerate([(1,), (0, 2), (2,)])]
+    videos = [Video(k, label, str(k), "") for k, label in enumerate([(1,), (0, 2), (2,)])]
     clips = ClipSet(list("abc"), videos, Pixels(), frames=2, size=16)
     assert clips.labels.dtype == bool and clips.labels.tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 1]]
     for batch in batches(clips, 2, seed=0, epoch=0):

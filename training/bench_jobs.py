@@ -149,16 +149,24 @@ def step(net, x, labels):
     return Job(run, run, multiply_adds(net, x.shape, True))
 
 
+class WholeVideos(Decoder):
+    """Reads a video to its end for every clip, so that the time per frame means something."""
+
+    def take(self, video, windows):
+        frames = self.frames(video)
+        return (frames[np.array(window) % len(frames)] for window in windows)
+
+
 def decode(paths, length, size):
     """Whole videos decoded, a random clip of `length` frames cut from each: one epoch of the loader, on all cores."""
-    source, videos = Decoder(cache_side(size)), [Video(path, 0, path.name, path.name) for path in paths]
+    source, videos = WholeVideos(cache_side(size)), [Video(path, 0, path.name, path.name) for path in paths]
     dataset = ClipSet(["any"], videos, source, length, size)
 
     def run():
         clips = [batch.x for batch in batches(dataset, 1, seed=0, epoch=0, workers=usable_cores())]
         return {"x": np.concatenate(clips)}
 
-    return Job(run, run, count=sum(len(source.frames(video)) for video in videos))
+    return Job(run, run, count=sum(source.count(video) for video in videos))
 
 
 def flow(I0, I1):

@@ -151,7 +151,9 @@ def compute_features(args):
         fold = fold_for(folder, args.fold or (model.checkpoint.fold if args.model else None))
         if args.model and model.checkpoint.fold is not None:
             check_fits(model.checkpoint, args.model, fold=fold)
-        sides = open_data(folder, 1, config.size, data, fold, cache_of(args), args.skip, available=args.available)
+        sides = open_data(
+            folder, 1, config.size, data, fold, cache_of(args), args.skip, available=args.available, build=False
+        )
         parts = [side for side in sides if len(side)]
         names = [name for part in parts for name in part.names]
         label = np.concatenate([part.labels for part in parts])
@@ -172,14 +174,13 @@ def compute_features(args):
     for part in parts:
         for i in range(len(part)):
             try:
-                clip = part.whole_video(i)
-            except (VideoError, FileNotFoundError) as error:
-                print(f"error: {error}", file=sys.stderr)
+                clip, count = part.spread(i, args.count), part.count(i)
+            except (VideoError, OSError) as error:
+                print(f"error: {in_words(error)}", file=sys.stderr)
                 bad.append(len(feat) + len(bad))
                 continue
-            index = np.linspace(0, len(clip) - 1, args.count).round().astype(int)
-            feat.append(frame_features(tower, clip[index]))
-            print(f"{names[len(feat) + len(bad) - 1]}: {len(clip)} frames, {args.count} x {feat[-1].shape[1]} features")
+            feat.append(frame_features(tower, clip))
+            print(f"{names[len(feat) + len(bad) - 1]}: {count} frames, {args.count} x {feat[-1].shape[1]} features")
     if not feat:
         raise ValueError("none of the videos could be read; nothing was written")
     keep = np.delete(np.arange(len(names)), bad)
@@ -187,6 +188,11 @@ def compute_features(args):
         args.out, np.stack(feat), label[keep], is_test[keep], np.array(names)[keep], classes=classes, fold=fold
     )
     print(args.out)
+    if bad:
+        left = f"{len(bad)} of {len(names)} videos are left out, for the reasons above"
+        print(
+            f"{left}; a skip list (--skip, check-data --write-skip) leaves them out without an error", file=sys.stderr
+        )
     return 1 if bad else 0
 
 

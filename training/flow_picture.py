@@ -10,6 +10,7 @@ from data.video import SUFFIXES, read_header, write_video
 from nets.figure import new_figure
 
 MOMENTS = 6  # of the video in a picture
+SAMPLE = 60  # images of it that tell how much motion there is
 WIDEST = 4  # times its side, for a picture of the flow
 
 
@@ -20,12 +21,17 @@ def render_flow(path, decoder, out):
     """
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    header, pairs = read_header(path), list(decoder.flows(path))
+    header, count = read_header(path), decoder.length(path)
+    sample = np.unique(np.linspace(0, count - 1, SAMPLE).round().astype(int)).tolist()  # in memory, whatever the length
+    pairs = list(decoder.flows(path, sample))
     largest = float(np.percentile([np.hypot(*u[::4, ::4].reshape(-1, 2).T) for _, u in pairs], 99))
     largest = max(largest, 0.1)  # pixels
     if out.suffix.lower() in SUFFIXES:
         rows, columns = as_shown(decoder.side, header)
-        shown = (np.hstack([image[rows][:, columns] for image in (frame, colours(u, largest))]) for frame, u in pairs)
+        shown = (
+            np.hstack([image[rows][:, columns] for image in (frame, colours(u, largest))])
+            for frame, u in decoder.flows(path)
+        )
         write_video(out, shown, decoder.rate)
         return out
     times = np.linspace(0, len(pairs) - 1, min(MOMENTS, len(pairs))).round().astype(int)
@@ -34,7 +40,7 @@ def render_flow(path, decoder, out):
     for axis, t in zip(axes.T, times, strict=False):
         for place, image in zip(axis, (pairs[t][0], colours(pairs[t][1], largest)), strict=True):
             place.imshow(image, aspect=header.height / header.width)  # stored as squares
-        axis[0].set_title(f"{t / decoder.rate:.1f} s", fontsize=9)
+        axis[0].set_title(f"{sample[t] / decoder.rate:.1f} s", fontsize=9)
     v, u = np.mgrid[-1:1:129j, -1:1:129j]
     wheel = np.where((np.hypot(u, v) <= 1)[..., None], colours(np.stack([u, v], axis=-1), 1.0), 255).astype(np.uint8)
     axes[1, -1].imshow(wheel)

@@ -4,6 +4,7 @@ FOLDER       UCF-101 and what looks like it (official lists in or beside it), Sp
 FILE.npz     features of frames, see `data.features`; the networks then have no tower
 """
 
+import contextlib
 import math
 import os
 import zlib
@@ -21,7 +22,7 @@ from data.loader import ClipSet
 from data.splits import read_skip
 from data.sports1m import FPS, SECONDS, is_sports1m
 from data.tvl1 import TVL1
-from data.video import read_header
+from data.video import VideoError, read_header
 from nets.options import option
 
 
@@ -109,8 +110,11 @@ def open_data(
     progress=True,
     available=False,
     xp=np,
+    build=True,
 ):
     """Training and test set of DATA as clips of T = frames (features: None for all); decodes into the cache.
+
+    build: all videos now, and raise one error for all that are damaged; else each when it is asked for.
 
     cache: folder for decoded frames, None decodes anew each time. skip: file that lists videos to leave out.
     available: do without the videos that are missing, and say how many there are. xp: see `open_source`.
@@ -134,7 +138,8 @@ def open_data(
     source = open_source(path, size, settings, cache, xp)
     if cache is not None:
         announce(split, source)
-        source.build(split.train + split.test, progress)
+        if build:
+            source.build(split.train + split.test, progress)
     pixels = dict(mean=settings.mean, scale=settings.scale, length=settings.limit)
     return tuple(ClipSet(split.classes, part, source, frames, size, **pixels) for part in (split.train, split.test))
 
@@ -159,9 +164,12 @@ def open_source(path, size, settings, cache=None, xp=np):
 def announce(split, source):
     """Say how large the cache will be, before it is built, if that is more than a gigabyte (from a few headers)."""
     videos = split.train + split.test
-    sample = [read_header(video.path) for video in videos[:: max(1, len(videos) // 20)]]
+    sample = []
+    for video in videos[:: max(1, len(videos) // 20)]:
+        with contextlib.suppress(VideoError, OSError):  # the cache tells all of them at once
+            sample.append(read_header(video.path))
     counts = [h.frames * (source.rate / h.fps if source.rate and h.fps else 1) for h in sample]
-    frames = sum(min(count, source.limit or count) for count in counts) / len(sample)
+    frames = sum(min(count, source.limit or count) for count in counts) / max(len(sample), 1)
     size = frames * len(videos) * source.side**2 * source.channels
     if size > 1e9:
         print(f"the frame cache of {len(videos)} videos will take about {size / 1e9:.0f} GB in {source.folder}")

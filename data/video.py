@@ -27,12 +27,13 @@ SUFFIXES = set(  # of video files from computers, phones, cameras, discs and tel
     ".ogv .ogm .divx .xvid .f4v .mp4v .asf .vob .mpe .mpv .m1v .m2v .m2p .rm .rmvb .amv .wtv .y4m .nut".split()
 )
 
-STRICT = {"err_detect": "explode+crccheck+bitstream+buffer", "max_pixels": str(1 << 27)}  # of FFmpeg's decoders
+# Of FFmpeg's decoders. With several threads for the slices of a frame, errors in them would get lost.
+STRICT = {"err_detect": "explode+crccheck+bitstream+buffer", "threads": "1", "max_pixels": str(1 << 27)}
 
 # How far a file may end before its declared length. Real AVI and MP4 clips reach their declared count exactly, counted
 # in packets (packed B-frames cost the decoder a frame), so the count is taken at its word, with one exception: encoders
 # drop a repeated frame by an empty chunk, which leaves no trace at the end of a file, so an AVI file whose bytes are
-# all there may miss a few. Matroska, WebM and fragmented MP4 declare seconds only, rounded.
+# all there may miss a few. Other files declare seconds only, most of them rounded.
 SLACK_FRAMES = 10
 SLACK_SECONDS = 0.25
 
@@ -265,10 +266,10 @@ class Film:
         if declared:  # an edit list leaves out frames that are declared; then the times are as declared
             missing = declared - packets > (SLACK_FRAMES if self.avi and there else 0)
             cut = missing and (self.avi or not there or short > half)
-        elif there is None:
-            cut = short > SLACK_SECONDS
-        else:  # all the bytes: the last frame is held
-            cut = not there and (short > half or not self.container.duration)
+        elif there is None:  # Matroska's seconds are exact, others rounded
+            cut = short > (half if self.container.format.name.startswith("matroska") else SLACK_SECONDS)
+        else:  # with all bytes the last frame is held
+            cut = not there
         if cut:
             raise VideoError(self._cut(packets, short))
         if not decoded:

@@ -1,23 +1,21 @@
-"""Whether a video file is as long as its own headers say."""
+"""Whether all bytes of a video file are there and as they were written, as far as the file itself says so."""
 
 import os
+import zlib
 
-SEGMENT = bytes.fromhex("18538067")  # of Matroska and WebM
+SEGMENT, CLUSTER, CRC = 0x18538067, 0x1F43B675, 0xBF  # Matroska's names: all that follows, some frames, a checksum
 
 
 def all_bytes(path, name: str) -> bool | None:
-    """True or False for FFmpeg's format `name`; None where a file of this kind, or this one, does not say."""
+    """True, False, or None where a file of FFmpeg's format `name`, or this one, does not say."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         if name == "avi":  # RIFF and the length of what follows
             return size >= 8 + int.from_bytes(file.read(8)[4:], "little")
-        if name == "mpegts":  # packets, also with a time or a checksum each
-            return any(size % length == 0 for length in (188, 192, 204))
+        if name == "mpegts" and all(size % length for length in (188, 192, 204)):  # of a packet
+            return False
         if name.startswith("matroska"):
-            file.seek(4)  # the header's name
-            file.seek(_vint(file) or 0, os.SEEK_CUR)
-            length = _vint(file) if file.read(4) == SEGMENT else None
-            return None if length is None else size >= file.tell() + length
+            return _clusters(file, size)
         if name.startswith("mov"):  # boxes, one after the other
             end = 0
             while end + 8 <= size:
@@ -33,9 +31,37 @@ def all_bytes(path, name: str) -> bool | None:
     return None
 
 
-def _vint(file):
-    """Matroska's numbers: as many bytes as the first one has zeros in front, and one more; None: not known."""
-    first = file.read(1) or b"\xff"
-    count = 8 - first[0].bit_length()
-    value = int.from_bytes(first + file.read(count), "big") & ((1 << 7 * (count + 1)) - 1)
-    return None if value == (1 << 7 * (count + 1)) - 1 else value
+def _clusters(file, size):
+    """Matroska and WebM: whether each cluster of frames is there and has the checksum that it begins with, if any."""
+    while file.tell() < size:
+        name, length = _number(file, keep=True), _number(file)
+        if name is None or length is None:
+            return None  # written live, its lengths unknown
+        end = file.tell() + length
+        if name == CLUSTER:
+            if end > size:
+                return False
+            if _number(file, keep=True) == CRC and _number(file) == 4:
+                expected, found = int.from_bytes(file.read(4), "little"), 0
+                while block := file.read(min(1 << 20, end - file.tell())):
+                    found = zlib.crc32(block, found)
+                if found != expected:
+                    return False
+        if name == SEGMENT:
+            last = end
+        else:
+            file.seek(end)
+    return True if file.tell() == last == size else None
+
+
+def _number(file, keep=False):
+    """Matroska's numbers: as many bytes as the first one has zeros in front, and one more; None: unknown.
+
+    keep: the first 1 with the rest, as names are written.
+    """
+    first = file.read(1).strip(b"\0")
+    if not first:
+        return None
+    more = 8 - first[0].bit_length()
+    value, ones = int.from_bytes(first + file.read(more), "big"), (1 << 7 * (more + 1)) - 1
+    return value if keep else None if value & ones == ones else value & ones

@@ -88,9 +88,9 @@ def two_streams(path, first, second, disposition=None, cover=False):
             stream.pix_fmt = "yuvj420p" if cover and k == 0 else "yuv420p"
             streams.append(stream)
         if cover:
-            streams[0].disposition = Disposition.attached_pic
+            streams[0].disposition = Disposition.attached_pic.value
         for k in range(2 if disposition else 0):
-            streams[k].disposition = disposition[k]
+            streams[k].disposition = disposition[k].value
         for stream, pixels in zip(streams, (first, second), strict=True):
             for x in pixels:
                 file.mux(stream.encode(av.VideoFrame.from_ndarray(x, format="rgb24")))
@@ -120,7 +120,7 @@ def test_a_song_with_a_cover_is_no_video(tmp_path):
 
     with av.open(str(tmp_path / "a.mp4"), "w") as file:
         sound, cover = file.add_stream("aac", rate=8000), file.add_stream("mjpeg", rate=25)
-        cover.height, cover.width, cover.pix_fmt, cover.disposition = 64, 64, "yuvj420p", Disposition.attached_pic
+        cover.height, cover.width, cover.pix_fmt, cover.disposition = 64, 64, "yuvj420p", Disposition.attached_pic.value
         file.mux(cover.encode(av.VideoFrame.from_ndarray(quadrants(64, 64), format="rgb24")))
         file.mux(cover.encode())
         tone = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")

@@ -2,14 +2,16 @@
 
 import tracemalloc
 from dataclasses import asdict
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from contract import assert_close
+from films import film, number, numbered, quadrants, set_matrix
 from test_invariants import SMALL, name
 from test_stream import cut, net_and_video
 
-from data.video import read_frames, write_video
+from data.video import Film, read_frames, write_video
 from layers.loss import softmax
 from nets.stream import BLOCK, stream
 from nets.timeline import Timeline, follow
@@ -195,6 +197,66 @@ def test_memory_does_not_grow_with_the_video(models, tmp_path):
         tracemalloc.stop()
         assert count == frames
     assert peaks[1] < peaks[0] + 1e6
+
+
+def picture(image):
+    """The video's part of a rendered image, by its edges against black."""
+    left, top, width, height = render.PICTURE
+    inside = image[top : top + height, left : left + width]
+    bright = inside.max(axis=2) > 40
+    rows, columns = (np.flatnonzero(bright.sum(axis=axis) > 12) for axis in (1, 0))
+    return inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+@pytest.mark.parametrize("head", ["lstm", "conv"])
+@pytest.mark.parametrize("source, suffix", [("v.mkv", ".mp4"), ("v.mp4", ".mp4"), ("v.mp4", ".avi")])
+def test_a_variable_rate_is_rendered_in_real_time(models, tmp_path, head, source, suffix):
+    """20 frames at 25 a second, then 7 at 2.5: each is shown when and as long as it is in the video."""
+    times = [n / 25 for n in range(20)] + [0.8 + 0.4 * n for n in range(7)]
+    film(tmp_path / source, [numbered(n + 100) for n in range(27)], times, last=0.4)
+    out = tmp_path / f"out{suffix}"
+    assert main(["predict", str(models[head]), str(tmp_path / source), "--render", str(out)]) == 0
+    with Film(out) as opened:
+        frames = [(start, end, number(picture(image)) - 100) for start, end, image in opened.pictures()]
+        assert opened.clock_fault() is None
+    assert [n for _, _, n in frames] == list(range(27))
+    assert [start for start, _, _ in frames] == pytest.approx(times, abs=0.002)
+    if suffix == ".mp4":  # AVI does not say how long its last frame is shown
+        assert frames[-1][1] == pytest.approx(3.6, abs=0.01)
+
+
+def test_the_chart_of_a_variable_rate_has_time_as_its_axis(models, tmp_path):
+    """At half of the time the line stands in the middle, whatever the number of frames before it."""
+    times = [n / 25 for n in range(20)] + [0.8 + 0.4 * n for n in range(7)]
+    film(tmp_path / "v.mkv", [numbered(n) for n in range(27)], times)
+    out = tmp_path / "out.mp4"
+    assert main(["predict", str(models["lstm"]), str(tmp_path / "v.mkv"), "--render", str(out)]) == 0
+    left, top, width, _ = render.CHART
+    for image, seconds in zip(read_frames(out), times, strict=True):
+        line = image[top - 6, left - 5 : left + width + 5].astype(int).sum(axis=1)
+        assert abs(int(line.argmax()) - 5 - seconds / times[-1] * (width - 1)) < 4
+
+
+@pytest.mark.parametrize(
+    "aspect, matrix, shape",
+    [
+        (Fraction(8, 3), (1, 0, 0, 1), (180, 640)),  # 32:9
+        (None, (0, 1, -1, 0), (480, 360)),  # held upright
+        (Fraction(8, 3), (0, 1, -1, 0), (480, 135)),
+        (Fraction(16), (1, 0, 0, 1), (30, 640)),
+    ],
+)
+def test_a_picture_is_rendered_as_players_show_it(models, tmp_path, aspect, matrix, shape):
+    film(tmp_path / "v.mp4", [quadrants()] * 3, aspect=aspect)
+    set_matrix(tmp_path / "v.mp4", matrix)
+    out = tmp_path / "out.avi"
+    assert main(["predict", str(models["conv"]), str(tmp_path / "v.mp4"), "--render", str(out)]) == 0
+    found = picture(next(read_frames(out)))
+    np.testing.assert_allclose(found.shape[:2], shape, atol=3)
+    first = next(read_frames(tmp_path / "v.mp4"))
+    for y, x in ((1, 1), (1, 3), (3, 1), (3, 3)):
+        here, there = (a[y * a.shape[0] // 4, x * a.shape[1] // 4].astype(int) for a in (found, first))
+        assert np.abs(here - there).max() < 40
 
 
 def test_a_picture_of_the_last_frame(models, clip, tmp_path):

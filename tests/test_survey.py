@@ -1,7 +1,10 @@
 """check-data: what is wrong with a data set is found, counted and named, and a skip list makes the rest usable."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from films import film, numbered
 
 from data.survey import balance, look_at
 from data.ucf101 import load_ucf101
@@ -108,3 +111,24 @@ def test_folders_and_real_clips(shared, tmp_path):
 def test_balance():
     assert balance([0, 0, 1], ["a", "b", "c"]) == "3, with 0 (c) to 2 videos (a), median 1"
     assert balance([(0,), (0, 1)], ["a", "b"]).endswith("; 1 of 2 videos have several classes")
+
+
+def test_a_clock_that_cannot_be_is_told_and_a_strange_one_that_can_is_not(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    pixels = [numbered(n) for n in range(20)]
+    film(tmp_path / "a" / "late.mkv", pixels, [0.5 + n / 25 for n in range(20)])
+    film(tmp_path / "a" / "usual.mp4", pixels)
+    film(tmp_path / "b" / "held.mkv", pixels, [n / 25 for n in range(20)], last=9)
+    film(tmp_path / "b" / "varies.mkv", pixels, [0.04 * n + 0.4 * max(0, n - 9) for n in range(20)])
+    assert not look_at(tmp_path, progress=False).wrong
+    film(tmp_path / "b" / "jumps.mkv", pixels, [n / 25 + 1e7 * (n > 9) for n in range(20)])
+    film(tmp_path / "b" / "races.mp4", pixels, [n / 1e6 for n in range(20)], tick=Fraction(1, 10**6))
+    for fps in (None, 25):
+        survey = look_at(tmp_path, fps, progress=False)
+        assert survey.wrong and not survey.unusable
+        assert survey.clocks == [
+            "b/jumps.mkv: 10 frames whose times stand still, run back or jump",
+            "b/races.mp4: declares 1e+06 frames per second",
+        ]
+        assert "clock     2 have times" in str(survey)

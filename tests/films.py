@@ -61,3 +61,17 @@ def set_matrix(path, matrix):
     a, b, c, d = (round(65536 * x) for x in matrix)
     data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
+
+
+def set_stts(path, *entries):
+    """Give an mp4 file (one track, one moov at its end) other times: pairs of a count and a step in ticks."""
+    data = path.read_bytes()
+    at = data.index(b"stts") - 4
+    old = struct.unpack_from(">I", data, at)[0]
+    new = struct.pack(">I4sII", 16 + 8 * len(entries), b"stts", 0, len(entries))
+    new += b"".join(struct.pack(">II", *entry) for entry in entries)
+    for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        start = data.index(box) - 4
+        size = struct.unpack_from(">I", data, start)[0] + len(new) - old
+        data = data[:start] + struct.pack(">I", size) + data[start + 4 :]
+    path.write_bytes(data[:at] + new + data[at + old :])

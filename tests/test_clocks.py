@@ -1,12 +1,11 @@
 """The clock of a film: times from its first frame on, any frame rate, and clocks that cannot be."""
 
-import struct
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
-from films import film, number, numbered
+from films import film, number, numbered, set_stts
 
 from data.video import HELD, Film, read_frames, read_header
 
@@ -95,20 +94,6 @@ def test_a_clock_that_jumps_or_stands_still(tmp_path, times):
     assert len(shown(tmp_path / "a.mkv", 25)) == 20
     spans, fault = rest(tmp_path / "a.mkv")
     assert spans[-1][1] == pytest.approx(0.8) and "frames whose times stand still, run back or jump" in fault
-
-
-def set_stts(path, *entries):
-    """Give an mp4 file (one track, one moov at its end) other times: pairs of a count and a step in ticks."""
-    data = path.read_bytes()
-    at = data.index(b"stts") - 4
-    old = struct.unpack_from(">I", data, at)[0]
-    new = struct.pack(">I4sII", 16 + 8 * len(entries), b"stts", 0, len(entries))
-    new += b"".join(struct.pack(">II", *entry) for entry in entries)
-    for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
-        start = data.index(box) - 4
-        size = struct.unpack_from(">I", data, start)[0] + len(new) - old
-        data = data[:start] + struct.pack(">I", size) + data[start + 4 :]
-    path.write_bytes(data[:at] + new + data[at + old :])
 
 
 STEPS = [(20, 0)], [(20, 1)], [(20, 2**31 - 1)], [(20, 2**32 - 1)], [(10, 640), (1, 2**31 - 2), (9, 640)]

@@ -1,10 +1,8 @@
 """check-data: what is wrong with a data set is found, counted and named, and a skip list makes the rest usable."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
-from films import film, numbered
+from films import film, numbered, set_stts
 
 from data.survey import balance, look_at
 from data.ucf101 import load_ucf101
@@ -123,12 +121,13 @@ def test_a_clock_that_cannot_be_is_told_and_a_strange_one_that_can_is_not(tmp_pa
     film(tmp_path / "b" / "varies.mkv", pixels, [0.04 * n + 0.4 * max(0, n - 9) for n in range(20)])
     assert not look_at(tmp_path, progress=False).wrong
     film(tmp_path / "b" / "jumps.mkv", pixels, [n / 25 + 1e7 * (n > 9) for n in range(20)])
-    film(tmp_path / "b" / "races.mp4", pixels, [n / 1e6 for n in range(20)], tick=Fraction(1, 10**6))
+    film(tmp_path / "b" / "races.mp4", pixels)
+    set_stts(tmp_path / "b" / "races.mp4", (20, 1))
     for fps in (None, 25):
         survey = look_at(tmp_path, fps, progress=False)
         assert survey.wrong and not survey.unusable
-        assert survey.clocks == [
+        assert sorted(survey.clocks) == [
             "b/jumps.mkv: 10 frames whose times stand still, run back or jump",
-            "b/races.mp4: declares 1e+06 frames per second",
+            "b/races.mp4: declares 12800 frames per second",
         ]
         assert "clock     2 have times" in str(survey)

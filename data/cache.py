@@ -46,6 +46,7 @@ class Decoder:
         if side < 1:
             raise ValueError(f"side is {side}, expected a positive number of pixels")
         self.side, self.fps, self.limit = side, fps, limit
+        self._checked = {}  # name -> (path, checksum) of videos seen by this process
         self._counts = {}  # path -> frames
 
     @property
@@ -76,6 +77,19 @@ class Decoder:
     def frames(self, video: Video) -> np.ndarray:
         """The frames of a video: uint8 RGB (frames, side, side, 3)."""
         return np.stack(list(self.read(video.path)))
+
+    def checksum(self, video: Video) -> int:
+        """CRC-32 of a video's file, looked at once a process. FileNotFoundError, VideoError: cannot be read."""
+        path, known = str(video.path), self._checked.get(video.name)
+        if known is None or known[0] != path:
+            if not os.path.isfile(path):
+                raise FileNotFoundError(f"{path}: no such video file")
+            try:
+                with open(path, "rb") as file:
+                    known = self._checked[video.name] = path, checksum(file)
+            except OSError as error:
+                raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+        return known[1]
 
     def count(self, video: Video) -> int:
         """How many frames a video has, found out once: later calls take its word for it."""
@@ -114,7 +128,6 @@ class FrameCache(Decoder):
         self.folder = Path(root) / self.name
         self.manifest = self.folder / "manifest.jsonl"
         self._lock = threading.Lock()
-        self._checked = {}  # name -> (path, checksum) of sources seen by this process
         self._intact = {}  # name -> stamp of the file that has been compared with its checksum
         self._entries = self._read_manifest()
 
@@ -167,7 +180,7 @@ class FrameCache(Decoder):
     def _stored(self, video, file, compare=True):
         """The frames in a file of the cache; None if it is missing, cut short, changed, or of another source."""
         entry = self._entries.get(video.name)
-        if entry is None or entry["source"] != self._checksum(video):
+        if entry is None or entry["source"] != self.checksum(video):
             return None
         with contextlib.suppress(ValueError), guarded(file):  # which is built again
             stored = StoredFrames(file)
@@ -183,21 +196,9 @@ class FrameCache(Decoder):
             print(f"{shown(file)}: bits of it have changed on this disk; it is decoded again", file=sys.stderr)
         return None
 
-    def _checksum(self, video):
-        path, known = str(video.path), self._checked.get(video.name)
-        if known is None or known[0] != path:
-            if not os.path.isfile(path):
-                raise FileNotFoundError(f"{path}: no such video file")
-            try:
-                with open(path, "rb") as file:
-                    known = self._checked[video.name] = path, checksum(file)
-            except OSError as error:
-                raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
-        return known[1]
-
     def _add(self, video, file):
         """Decode a video into its file, then note it in the manifest; returns its `StoredFrames`."""
-        source, count = self._checksum(video), 0
+        source, count = self.checksum(video), 0
         with replacing(file) as out:
             # NumPy leaves room in the header for the count to grow: it is written again when the count is known
             self._write_header(out, count)

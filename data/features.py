@@ -14,6 +14,7 @@ A file is an .npz with
 Features stay in memory as they are in the file (uint8 is a quarter of float32) and are converted clip by clip.
 """
 
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -42,6 +43,10 @@ class FeatureSet:
 
     def __len__(self):
         return len(self.rows)
+
+    def checksum(self, i: int) -> int:
+        """CRC-32 of the features of video i as they are stored, and of their scale."""
+        return zlib.crc32(np.ascontiguousarray(self.feat[self.rows[i]]), zlib.crc32(np.ascontiguousarray(self.scale)))
 
     def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
         """x (T, D) of video i from a random first frame."""

@@ -1,7 +1,8 @@
 """From a list of videos to batches of clips.
 
-A data set is any object with classes, labels, names, len(), train_clip(i, rng), test_clips(i, views, rng), blocks(i):
-ClipSet here for videos, FeatureSet in data/features.py for features computed before. batches() draws from either.
+A data set is any object with classes, labels, names, len(), train_clip(i, rng), test_clips(i, views, rng), blocks(i)
+and, if it can tell what its videos hold, checksum(i): ClipSet here for videos, FeatureSet in data/features.py for
+features computed before. batches() draws from either.
 
 Example i of an epoch is drawn from default_rng([seed, epoch, i]) and the order from default_rng([seed, epoch]), so
 (seed, epoch, step) is the whole state of the loader: the number of threads and an interruption change nothing.
@@ -62,6 +63,10 @@ class ClipSet:
 
     def __len__(self):
         return len(self.videos)
+
+    def checksum(self, i: int) -> int:
+        """CRC-32 of the file of video i."""
+        return self.source.checksum(self.videos[i])
 
     def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
         """x (T, size, size, 3) of video i from a random first frame, under one random crop and flip for all frames."""

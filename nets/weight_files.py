@@ -77,11 +77,17 @@ def read_onnx(path):
                 if math.prod(shape) > LARGE:
                     raise ValueError(f"it holds one number in a shape of {shape}")
                 tensors[node.output[0]] = np.full(shape, value)
-    return tensors, onnx_variant(path, [(op, options) for op, options, _ in nodes if op != "ConstantOfShape"])
+        variant, found = onnx_variant([(op, options) for op, options, _ in nodes if op != "ConstantOfShape"])
+    if variant is None:
+        raise ValueError(
+            f"{path} is not Caffe's GoogLeNet: expected a convolution padded by 3, two LRN of 5 channels and pools of "
+            f"stride 2 with one kind of border; found {found}"
+        )
+    return tensors, variant
 
 
-def onnx_variant(path, nodes):
-    """The variant that nodes (operator, its options) compute; ValueError for anything but Caffe's GoogLeNet."""
+def onnx_variant(nodes):
+    """The variant that nodes (operator, its options) compute, and what they are; None for all but Caffe's GoogLeNet."""
     operators = [op for op, _ in nodes]
     of = {op: [options for kind, options in nodes if kind == op] for op in ("Conv", "MaxPool", "LRN")}
     lrn = [tuple(round(o.get(name, 0), 9) for name in ("size", "alpha", "beta", "bias")) for o in of["LRN"]]
@@ -94,8 +100,5 @@ def onnx_variant(path, nodes):
         and len(pools) == 1
         and pools <= set(variants)
     ):
-        return variants[pools.pop()]
-    raise ValueError(
-        f"{path} is not Caffe's GoogLeNet: expected a convolution padded by 3, two LRN of 5 channels and pools of "
-        f"stride 2 with one kind of border; found {' '.join(operators[:10]) or 'no nodes'}, borders {sorted(pools)}"
-    )
+        return variants[pools.pop()], ""
+    return None, f"{' '.join(operators[:10]) or 'no nodes'}, borders {sorted(pools)}"

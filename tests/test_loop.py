@@ -238,7 +238,7 @@ def test_resume_refuses_what_would_change_the_run(tmp_path):
     for words, net, clips, settings, fold in [
         ("'lr': 0.1}, this run has {'lr': 0.2}", pooled(), Clips(), Settings(**{**vars(SETTINGS), "lr": 0.2}), 1),
         ("fold 1, this run has 2", pooled(), Clips(), SETTINGS, 2),
-        ("videos 10, this run has 12", pooled(), Clips(V=12), SETTINGS, 1),
+        ("2 new (the first: video10) of 10", pooled(), Clips(V=12), SETTINGS, 1),
         ("another architecture", recurrent(), Clips(), SETTINGS, 1),
     ]:
         with pytest.raises(CheckpointError) as caught:

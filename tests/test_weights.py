@@ -12,7 +12,7 @@ from contract import assert_close
 
 from nets.googlenet import googlenet
 from nets.weight_files import read_safetensors
-from nets.weights import PIXELS, map_tensors, read_weights
+from nets.weights import PIXELS, fold_batch_norm, map_tensors, read_weights
 from training.checkpoint import load, load_into
 from training.cli import main
 from training.model import load_model
@@ -100,6 +100,22 @@ def test_what_torchvision_does_to_pixels_is_what_the_network_gets():
     wanted = normalised * (std / 0.5) + (mean - 0.5) / 0.5
     mean, scale = PIXELS["torchvision"].values()
     np.testing.assert_allclose((image - mean) / scale, wanted, atol=1e-12)
+
+
+def test_a_convolution_takes_its_batch_norm_in(rng):
+    """By loops over filters and pixels: y = gamma (conv(x) - mean) / sqrt(var + 0.001) + beta."""
+    W, x = rng.standard_normal((3, 2, 2, 2)), rng.standard_normal((5, 2, 2, 2))  # five positions of the kernel
+    gamma, beta, mean, var = (
+        rng.standard_normal(3),
+        rng.standard_normal(3),
+        rng.standard_normal(3),
+        1 + 3 * rng.random(3),
+    )
+    folded, b = fold_batch_norm(W, gamma, beta, mean, var)
+    for f in range(3):
+        for patch in x:
+            y = gamma[f] * ((W[f] * patch).sum() - mean[f]) / (var[f] + 0.001) ** 0.5 + beta[f]
+            assert (folded[f] * patch).sum() + b[f] == pytest.approx(y, rel=1e-12)
 
 
 def test_the_reader_agrees_with_the_package_safetensors(rng, tmp_path):

@@ -37,6 +37,7 @@ class Checkpoint:
     steps: int = 0  # updates done in all
     partial: dict = field(default_factory=dict)  # sums of the epoch under way
     history: list = field(default_factory=list)  # one record per finished epoch
+    content: list | None = None  # the training videos, see `training.content`; None: of an older version, or imported
 
 
 class CheckpointError(ValueError):
@@ -74,6 +75,7 @@ def load(path):
         for part in ("params/", "velocity/")
     )
     expected = {f.name: f.type for f in fields(Checkpoint) if f.name not in ("params", "velocity")}
+    about.setdefault("content", None)
     missing = [name for name in expected if name not in about] + ([] if params else ["parameters"])
     if missing:
         raise CheckpointError(f"{path} is incomplete: it lacks {', '.join(sorted(missing))}")

@@ -160,7 +160,7 @@ def parser():
     p.add_argument("--width", type=float, default=1.0, help="multiplier on its channels")
     p.add_argument("--seed", type=int, default=0, help="of its weights")
     add_data(p)
-    add_options(p, DataSettings, "pixels")
+    add_options(p, DataSettings, "pixels", only=[f.name for f in fields(DataSettings) if f.name != "features"])
 
     p = command("import", importing.run_import, "turn GoogLeNet's weights from Caffe or torchvision into a checkpoint")
     p.add_argument("weights", help="file that ends in .onnx, .safetensors or .npz; see docs/weights.md")
@@ -257,8 +257,11 @@ def parser():
     p.add_argument("--measure", action="store_true", help="take this machine's costs, with Ray, instead of those below")
     p.add_argument("--real", action="store_true", help="run it on Ray, too, and compare (implies --measure)")
     add_data(p)
-    for kind, title in ((DataSettings, "pixels"), (Cluster, "cluster"), (Downpour, "Downpour SGD")):
-        add_options(p, kind, title)
+    add_options(p, DataSettings, "pixels")
+    add_options(p, Cluster, "cluster")
+    add_options(
+        p, Downpour, "Downpour SGD", only=[f.name for f in fields(Downpour) if f.name != "replicas"]
+    )  # --counts
     add_options(p, NetConfig, "network", frames=None)
     add_options(p, Settings, "training")
 

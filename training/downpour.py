@@ -65,6 +65,7 @@ class Job:
         self.net, self.dataset, self.settings, self.downpour = net, dataset, settings, downpour
         self.per_epoch = math.ceil(len(dataset) / settings.batch)
         self.total = settings.epochs * self.per_epoch  # batches
+        self.content = None  # of the data set, where the run is kept: see `training.content`
         split_frozen(net, settings.groups)  # refuses a net with nothing to train
 
     def trained(self):

@@ -1,10 +1,10 @@
 """`snippets import`: trained weights from elsewhere become a checkpoint, see `nets.weights` and docs/weights.md."""
 
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
+from data.splits import lines_of
 from nets.weights import PIXELS, map_tensors, read_weights, vector_length
 from nets.zoo import NetConfig, build
 from training.checkpoint import Checkpoint, load_into, save
@@ -45,8 +45,7 @@ def imported_config(source, args):
 
 def read_labels(path, count):
     """`count` different names from a text file, one a line."""
-    names = Path(path).read_text(encoding="utf-8").split("\n")
-    names = [name.strip() for name in names if name.strip()]
+    names = lines_of(path)
     if len(names) != count or len(set(names)) != count:
         raise ValueError(
             f"{path}: {len(names)} names, {len(set(names))} of them different, expected {count}, one a class"

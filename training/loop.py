@@ -21,6 +21,7 @@ from data.lock import one_run
 from layers.xp import xp_of
 from nets.options import option
 from training.checkpoint import Checkpoint, check_fits, load, load_into, save
+from training.content import check_same, content_of
 from training.evaluate import MODES, clip_probabilities, evaluate, hit_at_k
 from training.log import Log
 from training.objective import GAINS, loss_and_gradient, on_device, split_frozen
@@ -66,7 +67,7 @@ def train(
 
     test      data set to evaluate on after each `evaluate_every` epochs and after the last
     folder    gets checkpoint.npz and log.jsonl; None keeps nothing
-    resume    go on from folder's checkpoint; settings, fold, classes, config and data must equal its own, epochs apart
+    resume    go on from folder's checkpoint; settings, fold, classes, config, data and videos must equal its own
     config, fold, data    net, split and data settings, kept in the checkpoint
     ranks     processes that share every batch, see `training.sync`; the first of them keeps checkpoint and log
     FloatingPointError if the loss or a parameter is no longer a number; the last good checkpoint stays.
@@ -82,6 +83,7 @@ def train(
         net.params, opt.velocity, config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset)
     )
     path = Path(folder) / "checkpoint.npz" if folder is not None and ranks.rank == 0 else None
+    state.content = path and content_of(dataset)
     if resume and ranks.rank == 0:
         restore(state, path)
     elif path is not None and path.exists():
@@ -194,8 +196,9 @@ def restore(state, path):
         raise ValueError("resume needs the folder of the run")
     old = load(path)
     settings = {**state.settings, "epochs": old.settings.get("epochs")}
-    known = {name: getattr(state, name) for name in ("config", "fold", "classes", "data", "videos")}
+    known = {name: getattr(state, name) for name in ("config", "fold", "classes", "data")}
     check_fits(old, str(path), settings=settings, **known)
+    check_same(old, state.content, path)
     load_into(state.params, old.params)
     load_into(state.velocity, old.velocity, "velocity in the checkpoint")
     for name in POSITION:

@@ -4,8 +4,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from nets.expand import warm_start
 from nets.zoo import NetConfig, build
 from training.checkpoint import Checkpoint, CheckpointError, check_fits, load, load_into, to_numpy
+from training.content import check_unseen
 from training.device import move
 from training.evaluate import clip_probabilities
 from training.objective import on_device
@@ -67,6 +69,23 @@ def check_start(source, path, config, data, fold):
     if names:
         flags = " ".join(f"--{n} {' '.join(map(str, np.ravel(theirs[n])))}" for n in names)
         raise ValueError(f"{path}: its weights were trained for a network with {flags}; add that to the command")
+
+
+def start_from(path, net, config, data, fold, train_set, test_set):
+    """Copies into `net` what fits of the checkpoint at `path`, and says what that is; classes go by their names.
+
+    Errors: those of `check_start`, `check_unseen` and `warm_start`.
+    """
+    source, classes = load(path), list(train_set.classes)
+    check_start(source, path, config, data, fold)
+    check_unseen(source.content, test_set, path)
+    last = {key: a for key, a in source.params.items() if "/scores/" in f"/{key}"}
+    if sorted(source.classes) == sorted(classes):
+        last = {key: a[..., [source.classes.index(name) for name in classes]] for key, a in last.items()}
+    else:  # as many classes, perhaps, but not these
+        last = dict.fromkeys(last, np.empty(0))
+    copied, new = warm_start(net, source.params | last)
+    return f"{len(copied)} arrays from {path}; new: {', '.join(new) or 'none'}"
 
 
 def predict_clips(model, clips):

@@ -22,6 +22,7 @@ from data.lock import one_run
 from layers.xp import usable_cores
 from nets.frames import OverFrames
 from training.checkpoint import Checkpoint, load_into, save
+from training.content import content_of
 from training.downpour import IN_FLIGHT, Ask, Downpour, History, Job, Push, Take, Wait, replica
 from training.flat import flatten, views
 from training.log import Log, read_log
@@ -230,7 +231,7 @@ def downpour(
     """
     s, folder = settings or Settings(), Path(folder)
     job = Job(net, dataset, s, downpour or Downpour())
-    d = job.downpour
+    d, job.content = job.downpour, content_of(dataset)
     paths = [str((folder / "shards" / f"{i}.npz").absolute()) for i in range(d.shards)]
     old = [path for path in (str(folder / "checkpoint.npz"), paths[0]) if os.path.exists(path)]
     if old and not resume:
@@ -266,6 +267,7 @@ def downpour(
         about = (config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset))
         save(folder / "checkpoint.npz", Checkpoint(
             net.params, velocity, *about, epoch=s.epochs, steps=job.total, history=log.epochs(),
+            content=job.content,
         ))  # fmt: skip
     return {"history": log.epochs(), "seconds": seconds, **totals}
 

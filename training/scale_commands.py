@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nets.expand import warm_start
 from nets.options import chosen
 from nets.zoo import NetConfig, build, input_shape
-from training.checkpoint import load
 from training.downpour import Downpour, Job
 from training.loop import Settings
 from training.measure import measured, scaling
+from training.model import start_from
 from training.simulate import Cluster
 from training.simulation_report import compare, simulate_all
 from training.sources import DataSettings, fold_for, is_features, open_data, settings_for
@@ -38,11 +37,11 @@ def run_simulate(args):
         args.data, frames, args.size, data, fold_for(args.data, args.fold), cache_of(args), args.skip,
         available=args.available,
     )  # fmt: skip
-    net, _ = new_net(args, train_set)
+    net, config = new_net(args, train_set)
     settings, cluster = Settings(**chosen(args, Settings)), Cluster(**chosen(args, Cluster))
     d = Downpour(**chosen(args, Downpour))
     if args.init:
-        warm_start(net, load(args.init).params)
+        print(start_from(args.init, net, config, data, fold_for(args.data, args.fold), train_set, test_set))
     if args.measure or args.real:
         cluster = measured(Job(net, train_set, settings, d), mtbf=args.mtbf, grow=args.grow, chance=args.chance)
         cluster = cluster if args.real else replace(cluster, cores=args.cores)  # there each replica has its own machine

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from training.checkpoint import Checkpoint, check_fits, load, load_into, save
+from training.content import check_same
 from training.flat import flatten, slices, views
 from training.sgd import SGD, exponential, gradient_norm, pieces
 
@@ -117,13 +118,16 @@ class Shard:
         position = {"shard": self.index, **asdict(self.job.downpour)}
         settings = asdict(self.job.settings)
         save(path, Checkpoint(self.params, self.opt.velocity, settings=settings, data=position, partial=about,
-                              steps=self.opt.steps, videos=len(self.job.dataset)))  # fmt: skip
+                              steps=self.opt.steps, videos=len(self.job.dataset),
+                              content=None if self.index else self.job.content))  # fmt: skip
 
     def restore(self, path):
         old = load(path)
         settings = asdict(self.job.settings) | {"epochs": old.settings.get("epochs")}
         position = {"shard": self.index, **asdict(self.job.downpour)}
-        check_fits(old, str(path), settings=settings, data=position, videos=len(self.job.dataset))
+        check_fits(old, str(path), settings=settings, data=position)
+        if self.index == 0 and self.job.content is not None:
+            check_same(old, self.job.content, path)
         load_into(self.params, old.params, str(path))
         load_into(self.opt.velocity, old.velocity, f"velocity in {path}")
         self.opt.steps, self.done = old.steps, old.partial["done"]

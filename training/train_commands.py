@@ -5,17 +5,17 @@ from pathlib import Path
 
 from data.lock import one_run
 from layers.xp import on_gpu
-from nets.expand import expand, warm_start
+from nets.expand import expand
 from nets.memory import GIB, available_memory, plan
 from nets.options import chosen
 from nets.zoo import NetConfig, build, input_shape
-from training.checkpoint import load, save
+from training.checkpoint import save
 from training.device import CHUNK, move
 from training.downpour import Downpour
 from training.evaluate import evaluate
 from training.folds import all_folds
 from training.loop import Settings, train
-from training.model import check_start, load_model
+from training.model import load_model, start_from
 from training.predictions import Predictions, load_predictions, save_predictions
 from training.ray_engine import downpour
 from training.ray_session import check_address
@@ -101,14 +101,7 @@ def train_fold(args, fold, out, resume, team=ALONE):
     net = move(net, device)
     settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
     if args.init:
-        init = args.init.replace("{fold}", str(fold))
-        source = load(init)
-        check_start(source, init, config, data, fold)
-        params = source.params
-        if source.classes != list(train_set.classes):  # as many classes, perhaps, but not these
-            params = {key: a for key, a in params.items() if not key.startswith("scores/")}
-        copied, new = warm_start(net, params)
-        print(f"{len(copied)} arrays from {init}; new: {', '.join(new) or 'none'}")
+        print(start_from(args.init.replace("{fold}", str(fold)), net, config, data, fold, train_set, test_set))
     shape = input_shape(config, -(-min(settings.batch, len(train_set)) // team.size))
     fit_memory(net, shape, settings, args.workers, args.memory)
     how = dict(folder=out, resume=resume, config=asdict(config), fold=fold, data=asdict(data))

@@ -7,8 +7,6 @@ import dataclasses
 import importlib
 import os
 import re
-import shutil
-import subprocess
 import sys
 
 import flow_checks as flow
@@ -144,20 +142,28 @@ FILES = sorted(path.relative_to(kernels.ROOT).as_posix() for path in kernels.ROO
 
 @pytest.mark.parametrize("real", ["float", "double"])
 @pytest.mark.parametrize("file", FILES)
-def test_kernels_compile_for_every_gpu_and_spill_nothing(cp, file, real, tmp_path):
-    """NVRTC makes PTX for each compute capability; ptxas, where there is one, makes machine code and tells spills."""
+def test_kernels_compile_for_every_gpu_and_spill_nothing(cp, file, real):
+    """NVRTC makes machine code for each compute capability with its own assembler, which tells spills.
+
+    The toolkit's ptxas would not do: it reads no PTX of an NVRTC that is newer, as pip's may be.
+    """
     for compute in COMPUTE:
-        ptx, _ = cp.cuda.compiler.compile_using_nvrtc(
-            kernels.source(file), ("-std=c++17", f"-DREAL={real}"), compute, cache_in_memory=True
-        )
-        if shutil.which("ptxas") is None:
-            continue
-        (tmp_path / "kernels.ptx").write_bytes(ptx if isinstance(ptx, bytes) else ptx.encode())
-        command = ["ptxas", "-v", f"-arch=sm_{compute}", "kernels.ptx", "-o", "kernels.cubin"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        told = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)
-        assert told and set(told) == {("0", "0")}, f"{file} for sm_{compute}, {real}:\n{done.stderr}"
+        told = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", assembled(file, real, compute))
+        assert told and set(told) == {("0", "0")}, f"{file} for sm_{compute}, {real}: {told}"
+
+
+def assembled(file, real, compute):
+    """What NVRTC's assembler says about the kernels of a file."""
+    from cupy.cuda import nvrtc
+
+    program = nvrtc.createProgram(kernels.source(file), file, [], [])
+    try:
+        nvrtc.compileProgram(program, ["-std=c++17", f"-DREAL={real}", f"-arch=sm_{compute}", "--ptxas-options=-v"])
+        return nvrtc.getProgramLog(program)
+    except nvrtc.NVRTCError:
+        pytest.fail(f"{file} for sm_{compute}, {real}:\n{nvrtc.getProgramLog(program)}")
+    finally:
+        nvrtc.destroyProgram(program)
 
 
 NETS = [

@@ -21,6 +21,7 @@ import numpy as np
 
 from data.augment import random_first, spread_firsts, window
 from data.files import read_npz, write_npz
+from data.listing import shown
 
 NEEDED, OPTIONAL = ("feat", "label", "is_test"), ("scale", "name", "classes", "fold")
 
@@ -83,9 +84,9 @@ def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureS
     arrays = read_npz(path, NEEDED, OPTIONAL)
     _check(path, arrays)
     feat, label, is_test = arrays["feat"], arrays["label"], arrays["is_test"].astype(bool)
-    names = [str(name) for name in arrays.get("name", np.arange(len(feat)))]
+    names = _text(arrays.get("name", np.arange(len(feat))))
     if label.ndim == 2:
-        labels, classes = label.astype(bool), [str(name) for name in arrays.get("classes", np.arange(label.shape[1]))]
+        labels, classes = label.astype(bool), _text(arrays.get("classes", np.arange(label.shape[1])))
     else:
         ids, labels = np.unique(label, return_inverse=True)
         labels, classes = labels.astype(np.int64), _class_names(path, ids, label, names)
@@ -152,6 +153,11 @@ def _check_multi_hot(path, label, classes):
         raise ValueError(f"{path}: label (videos, classes) must hold 0 and 1 only, and a 1 for every video")
     if classes is not None and classes.shape != label.shape[1:]:
         raise ValueError(f"{path}: classes has shape {classes.shape}, expected one name for each of {label.shape[1]}")
+
+
+def _text(names):
+    """Names as str, which are bytes in files that were made elsewhere, as they can be shown."""
+    return [shown(n.decode(errors="surrogateescape") if isinstance(n, bytes) else n) for n in names.tolist()]
 
 
 def _class_names(path, ids, label, names):

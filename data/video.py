@@ -153,7 +153,8 @@ class Film:
     def __init__(self, path):
         self.path, self.strange = Path(path), 0
         if not self.path.is_file():
-            raise FileNotFoundError(f"{path}: no such video file")
+            found = "a folder, expected a video file" if self.path.is_dir() else "no such video file"
+            raise FileNotFoundError(f"{path}: {found}")
         if self.path.stat().st_size == 0:
             raise VideoError(f"{path}: the file is empty (0 bytes); get it again or skip it")
         try:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data.cache import Decoder, FrameCache
+from data.features import load_features
 from data.folder import ignored, load_videos, tally
 from data.listing import shown
 from data.splits import Video
@@ -203,3 +204,91 @@ def test_lists_with_names_of_any_kind(tmp_path, clip):
     ]  # fmt: skip
     assert os.fsencode(test[1].path).endswith(b"/Caf\xe9/\xff.avi")
     assert len(list_ucf101(tmp_path, skip=[r"Caf\udce9/v.avi"]).train) == 1
+
+
+@pytest.fixture
+def spoiled(tmp_path, clip):
+    """Classes #a and b of six videos each, of which five of b cannot be read, each in its own way."""
+    root = folder(tmp_path / "data", clip, [f"{k}.avi" for k in range(1, 7)])
+    b = root / "b"
+    (b / "2.avi").write_bytes(b"")
+    (b / "3.avi").write_bytes(clip.read_bytes()[:-2000])
+    (b / "4.avi").write_text("text")
+    for name in ("5.avi", "6.avi"):
+        (b / name).unlink()
+    (b / "5.avi").symlink_to("nowhere")
+    os.mkfifo(b / "6.avi") if hasattr(os, "mkfifo") else (b / "6.avi").symlink_to("nowhere")
+    return root
+
+
+def test_features_and_predict_go_on_past_what_cannot_be_read(spoiled, model, tmp_path, capsys):
+    """Each is named once, the others are used, the exit status tells, and a skip list is the way on."""
+    bad = [f"b/{k}.avi" for k in (2, 3, 4, 5, 6)]
+    for cache in ("none", str(tmp_path / "cache")):
+        out = str(tmp_path / f"{cache[-5:]}.npz")
+        command = ["features", str(spoiled), "--model", str(model), "--count", "2", "--out", out, "--cache", cache]
+        assert main(command) == 1
+        found = lines(capsys)
+        assert [sum(f"{name}: " in line for line in found) for name in bad] == [1] * 5
+        assert any("5 of 12 videos are left out" in line and "--skip" in line for line in found)
+        with np.load(out) as file:
+            assert sorted(file["name"]) == sorted([*(f"#a/{k}.avi" for k in range(1, 7)), "b/1.avi"])
+    files = [str(spoiled / "b" / f"{k}.avi") for k in range(1, 7)]
+    assert main(["predict", str(model), *files, str(spoiled), *files[:1]]) == 1
+    found = lines(capsys)
+    assert [line for line in found if not line.startswith("  ")][-2:] == [files[0], files[0]] or found.count(
+        files[0]
+    ) == 2
+    assert sum(line.startswith("error: ") for line in found) == 6
+    assert any("data: a folder, expected a video file" in line for line in found)
+
+
+def test_one_run_names_all_that_cannot_be_read(spoiled, model, tmp_path, capsys):
+    """check-data, and what fills the cache before a training; with the list of those, both are content."""
+    skip, bad = tmp_path / "skip.txt", [f"b/{k}.avi" for k in (2, 3, 4, 5, 6)]
+    assert main(["check-data", str(spoiled), "--write-skip", str(skip)]) == 1
+    found = lines(capsys)
+    assert all(sum(name in line for line in found) == 1 for name in bad)
+    assert [line for line in skip.read_text().splitlines() if not line.startswith("#")] == bad
+    train = ["train", str(spoiled), "--tower", "alexnet", "--size", "64", "--width", "0.05", "--fc", "4", "--frames"]
+    train += ["4", "--epochs", "0", "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
+    assert main(train) == 1
+    assert any("missing: 2 of 12 videos" in line for line in lines(capsys))
+    assert main([*train, "--available"]) == 1
+    found = lines(capsys)
+    assert all(sum(f"{name}: " in line for line in found) == 1 for name in bad[:3]) and not (tmp_path / "run").exists()
+    assert any("3 of 10 videos cannot be used" in line and "--skip" in line for line in found)
+    assert len([*(tmp_path / "cache").rglob("*.npy")]) == 7  # all others have been decoded
+    (spoiled / "b" / "7.avi").write_bytes((spoiled / "b" / "1.avi").read_bytes())
+    assert main(["check-data", str(spoiled), "--skip", str(skip)]) == 0
+
+
+def test_names_that_are_bytes(tmp_path, rng):
+    """Feature files from elsewhere, also with names that are no UTF-8 and with control characters."""
+    feat, is_test = rng.random((3, 2, 4), np.float32), [0, 0, 1]
+    np.savez(
+        tmp_path / "a.npz", feat=feat, label=[5, 7, 5], is_test=is_test, name=[b"a/1.avi", b"b\x1b/2.avi", b"a/\xe9"]
+    )
+    train, test = load_features(tmp_path / "a.npz")
+    assert (
+        train.classes == ["a", r"b\x1b"] and test.names == [r"a/\udce9"] and train.names == ["a/1.avi", r"b\x1b/2.avi"]
+    )
+    hot = np.eye(2, dtype=int)[[0, 1, 0]]
+    np.savez(tmp_path / "b.npz", feat=feat, label=hot, is_test=is_test, classes=np.array([b"x", b"y/../z"]))
+    assert load_features(tmp_path / "b.npz")[0].classes == ["x", "y/../z"]
+
+
+def test_the_situations_that_were_found(shared, tmp_path, capsys):
+    """The small inputs beside the shared data, where they are."""
+    cases = shared.parent / "cases"
+    if not cases.is_dir():
+        pytest.skip(f"needs {cases}")
+    assert [s.classes for s in load_features(cases / "names_as_bytes.npz")] == [["a", "b", "c"]] * 2
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(cases / "clip.3gp", tmp_path / name / "1.3gp")
+        shutil.copy(cases / "clip.MTS", tmp_path / name / "2.MTS")
+        shutil.copy(cases / "apple_double", tmp_path / name / "._1.mp4")
+    assert main(["check-data", str(tmp_path)]) == 0
+    found = lines(capsys)
+    assert "ignored   2 are no videos (2 hidden)" in found and any("decoded   4 videos" in line for line in found)

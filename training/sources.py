@@ -114,7 +114,7 @@ def open_data(
 ):
     """Training and test set of DATA as clips of T = frames (features: None for all); decodes into the cache.
 
-    build: all videos now, and raise one error for all that are damaged; else each when it is asked for.
+    build: all videos now, and raise one error for all that are missing or damaged; else each when it is asked for.
 
     cache: folder for decoded frames, None decodes anew each time. skip: file that lists videos to leave out.
     available: do without the videos that are missing, and say how many there are. xp: see `open_source`.
@@ -127,7 +127,7 @@ def open_data(
             f"{path}: no such folder; expected a folder of videos, or a feature file ending in .npz"
         )
     skip = read_skip(skip) if skip else ()
-    split = load_videos(path, fold, skip=skip, available=available)
+    split = load_videos(path, fold, skip=skip, available=available, check=build)
     if available:
         listed = list_videos(path, fold, skip=skip)
         for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):

@@ -33,25 +33,26 @@ def all_bytes(path, name: str) -> bool | None:
 
 def _clusters(file, size):
     """Matroska and WebM: whether each cluster of frames is there and has the checksum that it begins with, if any."""
+    last = None  # byte of the segment
     while file.tell() < size:
         name, length = _number(file, keep=True), _number(file)
         if name is None or length is None:
             return None  # written live, its lengths unknown
         end = file.tell() + length
+        if name == SEGMENT:
+            last = end
+            continue
+        if end > size:
+            return False if name == CLUSTER else None
         if name == CLUSTER:
-            if end > size:
-                return False
             if _number(file, keep=True) == CRC and _number(file) == 4:
                 expected, found = int.from_bytes(file.read(4), "little"), 0
-                while block := file.read(min(1 << 20, end - file.tell())):
+                while block := file.read(max(0, min(1 << 20, end - file.tell()))):
                     found = zlib.crc32(block, found)
                 if found != expected:
                     return False
-        if name == SEGMENT:
-            last = end
-        else:
-            file.seek(end)
-    return True if file.tell() == last == size else None
+        file.seek(end)
+    return True if last == size else None
 
 
 def _number(file, keep=False):

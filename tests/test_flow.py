@@ -4,9 +4,11 @@ The formulas are held to plain loops and to known motion in flow_checks.py, whic
 """
 
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from films import film, quadrants, set_matrix
 from flow_checks import moved
 
 import data.flow
@@ -169,6 +171,24 @@ def test_flow_is_rendered(video, tmp_path, capsys):
     frames = list(read_frames(tmp_path / "flow.avi"))
     assert len(frames) == 8 and frames[0].shape == (36, 72, 3)  # side 37, made even
     assert (frames[3][8:-8, 44:-8].mean(axis=(0, 1)).argmin()) == 0  # to the left: not red
+
+
+@pytest.mark.parametrize(
+    "matrix, aspect, shape",
+    [((1, 0, 0, 1), 2, (36, 2 * 98)), ((0, 1, -1, 0), 2, (98, 2 * 36)), ((1, 0, 0, 1), 10, (12, 2 * 148))],
+    ids=["wide pixels", "and held upright", "no wider than four times its side"],
+)
+def test_flow_is_shown_in_the_shape_of_the_video(tmp_path, matrix, aspect, shape):
+    film(tmp_path / "a.mp4", [np.roll(quadrants(), t, axis=1) for t in range(3)], aspect=Fraction(aspect))
+    set_matrix(tmp_path / "a.mp4", matrix)
+    quick = ["--size", "32", "--flow-fps", "25", "--tvl1", "scales=1,warps=1,iterations=3"]
+    assert main(["flow", str(tmp_path / "a.mp4"), "--render", str(tmp_path / "flow.avi"), *quick]) == 0
+    frame = next(read_frames(tmp_path / "flow.avi"))
+    assert frame.shape[:2] == shape
+    left, first = frame[:, : shape[1] // 2], next(read_frames(tmp_path / "a.mp4"))
+    for y, x in ((1, 1), (1, 3), (3, 1), (3, 3)):
+        here, there = (a[y * a.shape[0] // 4, x * a.shape[1] // 4].astype(int) for a in (left, first))
+        assert np.abs(here - there).max() < 60
 
 
 @pytest.mark.parametrize(

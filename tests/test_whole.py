@@ -8,6 +8,7 @@ import pytest
 from films import film, number, numbered
 
 from data.video import VideoError, read_frames
+from data.whole import all_bytes
 
 COUNT = 40
 LIVE = {"cluster_time_limit": 200, "live": 1}
@@ -85,6 +86,16 @@ def test_every_bit_of_matroskas_frames_counts(tmp_path):
         (tmp_path / "a.mkv").write_bytes(bad)
         with pytest.raises(VideoError, match="a.mkv"):
             list(read_frames(tmp_path / "a.mkv"))
+
+
+def test_matroska_with_lengths_that_cannot_be(tmp_path):
+    """Whatever a length is changed to, reading ends with an answer."""
+    film(tmp_path / "a.mkv", [numbered(n) for n in range(3)])
+    data = (tmp_path / "a.mkv").read_bytes()
+    for at in range(0, len(data) - 8):
+        for wrong in (b"\x01" + b"\x7f" * 7, b"\xff", b"\0" * 4, b"\x80\xbf\x84"):
+            (tmp_path / "a.mkv").write_bytes(data[:at] + wrong + data[at + len(wrong) :])
+            assert all_bytes(tmp_path / "a.mkv", "matroska") in (True, False, None)
 
 
 def set_edit(path, seconds, start=0.0):

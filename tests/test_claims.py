@@ -67,10 +67,10 @@ def test_a_claim_can_come_out_either_way(tmp_path, better, expected):
     assert found["verdict"] == expected and found["videos"] == 16
 
 
-def test_claims_name_networks_that_exist():
+def test_claims_name_networks_that_exist(tmp_path):
     assert {net for c in CLAIMS for net in c.a + c.b} <= set(NETS | EXTRA)
     with pytest.raises(ValueError, match="max over average"):
-        claims("nowhere", ["no such claim"])
+        claims(tmp_path / "out", ["no such claim"])
 
 
 def test_claims_are_run_judged_and_written(tmp_path):

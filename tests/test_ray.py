@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from training.loop import Settings, train
 from training.measure import measured
 from training.objective import loss_and_gradient
 from training.ray_engine import downpour
-from training.ray_session import check_address, connect, import_ray, on_this_machine
+from training.ray_session import check_address, connect, import_ray, on_this_machine, sweep
 from training.simulation_report import compare
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +42,7 @@ def one_ray():
     with on_this_machine() as how:
         connect(ray, **how, num_cpus=1, log_to_driver=False, logging_level="ERROR")
         yield Path(how["_temp_dir"]).parent, ray
-        session = how["_temp_dir"].encode()
+        session = os.environ["RAY_AUTH_TOKEN_PATH"].encode()
         assert processes(session)  # or the check below would prove nothing
         ray.shutdown(wait_for_processes=True)
         until(lambda: not processes(session), "the end of Ray's processes")
@@ -49,11 +50,11 @@ def one_ray():
 
 
 def processes(session):
-    """Ids of the processes that belong to a Ray session, by its folder in their command lines; the dead left out."""
+    """Ids of the processes that belong to a Ray session, whose folder each of them has been told; the dead left out."""
     found = []
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError):  # ended in between
-            if process.name.isdigit() and session in (process / "cmdline").read_bytes():
+            if process.name.isdigit() and session in (process / "environ").read_bytes():
                 state = (process / "stat").read_text().rpartition(")")[2].split()[0]
                 found += [process.name] if state != "Z" else []
     return found
@@ -213,6 +214,32 @@ def test_measured_costs_foretell_a_real_run():
     cells = [row.strip("| ").split(" | ") for row in rows]
     assert [row[:2] for row in cells] == [["simulated", "1"], ["real", "1"], ["simulated", "2"], ["real", "2"]]
     assert all(float(row[2]) > 0 for row in cells) and cells[0][4] == cells[1][4] == "0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0, 1], ids=["starting", "training"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_whatever_ends_a_run_nothing_is_left_of_it(number, after, tmp_path):
+    """Once Ray's folder is there or steps are made: Ctrl-C, which a terminal sends to all, a signal to the driver."""
+    data = clips(60)
+    save_features(tmp_path / "f.npz", data.feat, data.labels + 1, np.arange(60) >= 44)
+    args = "train f.npz --out run --head conv --fc 12 --epochs 9999 --downpour --replicas 2 --shards 2 --keep 5".split()
+    with tempfile.TemporaryDirectory(dir="/tmp") as root:  # a short name
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": root}
+        command = [sys.executable, "-c", "from training.cli import main; raise SystemExit(main())", *args]
+        options = dict(cwd=tmp_path, env=environment, start_new_session=True, text=True, stderr=subprocess.PIPE)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, **options) as process:
+            log = tmp_path / "run" / "log.jsonl"
+            until(lambda: steps_in(log) > 20 if after else os.listdir(root))
+            (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+            _, err = process.communicate(timeout=HANG)
+        until(lambda: not processes(root.encode()), "the end of Ray's processes")
+        assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number), err
+        assert "Traceback" not in err and "Fatal" not in err
+        assert bool(os.listdir(root)) == (number == signal.SIGKILL)
+        assert (tmp_path / "run" / "shards" / "1.npz").exists() == bool(after)
+        sweep(Path(root))  # as the next run does
+        assert os.listdir(root) == []
 
 
 @pytest.mark.slow

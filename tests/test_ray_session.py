@@ -17,7 +17,7 @@ from waiting import HANG
 from data.lock import one_run
 from training import ray_session
 from training.cli import main
-from training.ray_session import HELLO, check_address, connect, on_this_machine
+from training.ray_session import HELLO, check_address, connect, import_ray, on_this_machine
 
 
 @contextlib.contextmanager
@@ -121,18 +121,24 @@ def threaded(function):
         raise error
 
 
-def test_ray_does_not_take_sigterm_away_and_its_refusal_is_one_sentence():
+def test_ray_does_not_take_sigterm_away():
+    pytest.importorskip("ray")
+    before = signal.getsignal(signal.SIGTERM)
+    ray = import_ray()
+    ray._private.utils.set_sigterm_handler(signal.SIG_IGN)  # as ray.init does
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_ray_refuses_is_one_sentence():
     def init(address, error=None):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if error:
             raise error
 
+    asked = []
     ray = SimpleNamespace(init=init, _raylet=SimpleNamespace(GcsClient=lambda address: asked.append(address)))
-    before, asked = signal.getsignal(signal.SIGTERM), []
     connect(ray, "local")
-    assert signal.getsignal(signal.SIGTERM) == before and asked == []
+    assert asked == []
     for error in (RuntimeError("Version mismatch: 2.60\n2.9"), Exception("no token\nset one")):
         with pytest.raises(OSError, match=r"no connection to Ray \(head:1\): .*(60|token)$"):
             connect(ray, "head:1", error=error)
-        assert signal.getsignal(signal.SIGTERM) == before
     assert asked == ["head:1", "head:1"]

@@ -9,10 +9,8 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import socket
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -31,6 +29,7 @@ def import_ray():
         import ray
     except ImportError as error:
         raise ModuleNotFoundError(f'Downpour SGD needs Ray: pip install -e ".[ray]" ({error})') from error
+    ray._private.utils.set_sigterm_handler = lambda _: None  # this program's own answer to SIGTERM stays
     return ray
 
 
@@ -59,17 +58,13 @@ def ray_session(address=None, **more):
 
 
 def connect(ray, address, **how):
-    """ray.init, which would put its own answer to SIGTERM in place of this program's. OSError: it did not succeed."""
-    before = signal.getsignal(signal.SIGTERM)
+    """ray.init; OSError in one sentence if it does not succeed."""
     try:
         if address != "local":
             ray._raylet.GcsClient(address=address)  # says at once that the token is wrong, where ray.init would wait
         ray.init(address=address, **how)
     except Exception as error:  # some are of that very class
         raise OSError(f"no connection to Ray ({address}): {str(error).strip().split(chr(10))[0]}") from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
@@ -80,29 +75,34 @@ def on_this_machine():
 
     short = [d for d in (os.environ.get("RAY_TMPDIR"), tempfile.gettempdir()) if d and len(d) <= 18]
     root = Path((short or ["/tmp"])[0])  # paths of Unix sockets are 107 bytes long at most
-    for left in root.glob(f"{NAME}*"):
-        with contextlib.suppress(OSError):
-            if (left / "token").exists() or time.time() - left.stat().st_mtime > 3600:  # a new one is not locked yet
-                with one_run(left):
-                    shutil.rmtree(left)
+    sweep(root)
     folder = Path(tempfile.mkdtemp(prefix=NAME, dir=root))
     token, before = folder / "token", {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")}
+    cluster = ray_constants.ENABLE_RAY_CLUSTER
     with one_run(folder):
         try:
             with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
             os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
             AuthenticationTokenLoader.instance().reset_cache()
-            ray_constants.ENABLE_RAY_CLUSTER, cluster = False, ray_constants.ENABLE_RAY_CLUSTER  # binds to 127.0.0.1
-            yield dict(
-                address="local", include_dashboard=False, _node_ip_address="127.0.0.1", _temp_dir=str(folder / "r")
-            )  # which Ray lets all in
+            ray_constants.ENABLE_RAY_CLUSTER = False  # binds to 127.0.0.1
+            inner = str(folder / "r")  # into which Ray lets everybody
+            yield dict(address="local", include_dashboard=False, _node_ip_address="127.0.0.1", _temp_dir=inner)
         finally:
             ray_constants.ENABLE_RAY_CLUSTER = cluster
             for key, value in before.items():
                 os.environ.pop(key, None) if value is None else os.environ.update({key: value})
             AuthenticationTokenLoader.instance().reset_cache()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(root):
+    """Remove what runs that were killed have left in a folder."""
+    for left in root.glob(f"{NAME}*"):
+        with contextlib.suppress(OSError):
+            if (left / "token").exists() or time.time() - left.stat().st_mtime > 3600:  # a new one is not locked yet
+                with one_run(left):
+                    shutil.rmtree(left)
 
 
 def check_address(address):

@@ -3,13 +3,14 @@
     python -m tests.outcomes [--seeds 5] [--kernels Haswell ...] [--only demo ...]      the table of docs/reliability.md
 
 A training is chaotic in its last bits, and these differ from one OpenBLAS kernel to the next, so an outcome of one seed
-on one processor says little. An experiment here is a function of a seed that draws everything: data, weights, order. A
-test of the default run holds its outcomes for one seed; `pytest -m outcomes` (test_outcomes.py) for SEEDS of them under
-each kernel of KERNELS that this processor has, every kernel in processes of its own.
+on one processor says little. An experiment here is a function of a seed, of which all draws come, the data's too but
+for Downpour's. A test of the default run holds its outcomes for one seed; `pytest -m outcomes` (test_outcomes.py) for
+SEEDS of them under each kernel of KERNELS that this processor has, every kernel in processes of its own.
 """
 
 import argparse
 import ast
+import functools
 import importlib
 import json
 import operator
@@ -29,11 +30,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 SEEDS = 5
 KERNELS = ("Nehalem", "Sandybridge", "Haswell", "SkylakeX")  # OpenBLAS's for x86, of SSE, AVX, AVX2 and AVX-512
 EXPERIMENTS = {  # name: module, function
-    "learning": ("test_loop", "learning"),
-    "deaths": ("test_simulate", "deaths"),
-    "adagrad": ("test_downpour", "adagrad"),
-    "strokes": ("outcomes", "strokes"),
-    "symbols": ("outcomes", "symbols"),
+    "training loop": ("test_loop", "learning"),
+    "simulated deaths": ("test_simulate", "deaths"),
+    "Adagrad": ("test_downpour", "adagrad"),
+    "notebook 1": ("outcomes", "strokes"),
+    "notebook 2": ("outcomes", "symbols"),
     "quick demo": ("test_demo", "quick_demo"),
     "demo": ("test_demo", "full_demo"),
 }
@@ -56,11 +57,9 @@ class Outcome(NamedTuple):
     @property
     def room(self):
         """How far the number is from the limit, on the right side of it."""
-        return (
-            -abs(self.value - self.limit)
-            if self.sign == "=="
-            else (self.value - self.limit) * (-1) ** ("<" in self.sign)
-        )
+        if self.sign == "==":
+            return -abs(self.value - self.limit)
+        return self.limit - self.value if "<" in self.sign else self.value - self.limit
 
 
 def hold(outcomes):
@@ -85,9 +84,8 @@ def asserted(notebook, sections, seed):
     exec(first, names)
     for cell in cells:
         if cell.cell_type != "code":
-            section = next(
-                (line.split()[1] for line in cell.source.splitlines()[::-1] if line.startswith("## ")), section
-            )
+            headings = [line.split()[1] for line in cell.source.splitlines() if line.startswith("## ")]
+            section = headings[-1] if headings else section
         elif section in sections:
             for statement in ast.parse(cell.source).body:
                 if isinstance(statement, ast.Assert):
@@ -103,7 +101,7 @@ def compared(test, names):
     """The Outcome of a comparison (an ast node), its sides worked out in `names`."""
     left, right = (eval(ast.unparse(side), names) for side in (test.left, *test.comparators))
     sign = {ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.GtE: ">=", ast.Gt: ">"}[type(test.ops[0])]
-    return Outcome(ast.unparse(test.left), float(left), sign, float(right))
+    return Outcome(f"`{ast.unparse(test.left)}`", float(left), sign, float(right))
 
 
 def strokes(seed):
@@ -121,7 +119,7 @@ def symbols(seed):
 
 
 def run_kernel(kernel, experiment, seeds):
-    """{outcome's name: [Outcome of each seed]} under an OpenBLAS kernel; RuntimeError: it is not there, or it broke."""
+    """Outcomes of an experiment for that many seeds under an OpenBLAS kernel; RuntimeError if it broke."""
     command = [sys.executable, "-W", "error", __file__, "--here", experiment, "--seeds", str(seeds)]
     env = {**os.environ, "OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -130,6 +128,7 @@ def run_kernel(kernel, experiment, seeds):
     return [Outcome(*one) for one in json.loads(done.stdout.splitlines()[-1])]
 
 
+@functools.cache
 def lacking(kernel):
     """Why this kernel cannot be tried here, or None."""
     code = "import numpy, threadpoolctl; a = numpy.ones((9, 9), 'f'); a @ a; print(threadpoolctl.threadpool_info())"
@@ -166,10 +165,8 @@ def main(args):
             for o in (o for run in runs for o in run):
                 worst[o.name] = min(worst.get(o.name, o), o, key=lambda o: o.room)
             for o in worst.values():
-                print(
-                    f"| {experiment} | {o.name} | {o.sign} {o.limit:g} | {o.value:.3g}{'' if o.holds else ' BROKEN'} |"
-                )
-            sys.stdout.flush()
+                found = f"{o.value:.3g}" + ("" if o.holds else " BROKEN")
+                print(f"| {experiment} | {o.name} | {o.sign} {o.limit:.3g} | {found} |", flush=True)
 
 
 def simple(x):

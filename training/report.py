@@ -16,9 +16,9 @@ ABOUT = {  # kind: what tells its classes apart
     "motion": "Only the direction of motion: a rising ball played backwards sinks. One frame says nothing about it, "
     "and no set of frames tells the two directions apart, so a network that ignores order cannot pass 50 %.",
     "order": "Only the order of well separated events: the same frames forwards and backwards, with a dark pause in "
-    "between. A network that ignores order is at 50 % by construction, however good its frames are.",
+    "between. A network that ignores order cannot pass 50 % by construction, however good its frames are.",
     "moment": "A mark that is on the card for two or three frames of 24; everything else is shared. A single frame "
-    "rarely sees it; the maximum over frames cannot miss it.",
+    "rarely sees it; the maximum over frames always has it.",
 }
 
 
@@ -132,7 +132,7 @@ def write_report(out, stages, lstm, test_set, results, histories, accuracies, ta
         "frames.png": (sample_frames(test_set), "Twelve frames of a test clip of each class."),
         "curves.png": (
             learning_curves(titles, histories),
-            "Learning curves; the LSTM learns on features that are kept, so that its epochs take no time.",
+            "Learning curves. The LSTM learns on kept features, so that its epochs take little time.",
         ),
         "confusion.png": (
             confusion_matrices(titles, results),

@@ -594,6 +594,7 @@ print(f"max-pooling over the whole clip: {pooled_accuracy:.1%}")
 for name, values in accuracy.items():
     print(f"LSTM, {name:16s} frame 5: {values[4]:.1%}   frame 10: {values[9]:.1%}   last frame: {values[-1]:.1%}")
 assert pooled_accuracy == 0.5
+# the worst of five seeds on four kinds of processor: 98.9 %; then 70 % twice, and 35 %
 assert min(values[-1] for values in accuracy.values()) > 0.97
 assert accuracy["$g_t = t/T$"][4] > 0.65 and accuracy["$g_t = 1$"][4] > 0.65 and accuracy["last frame only"][4] < 0.45
 

@@ -206,15 +206,19 @@ class Film:
         """Frames as `read_frames` gives them, with the times in seconds from which and to which they are shown."""
         display = Display(self.stream.sample_aspect_ratio, (size, size) if isinstance(size, int) else size)
         count, rate = 0, fps and Fraction(str(fps))
-        for frame, start, end in self._timed():
-            if fps is None:
-                yield float(start), float(end), display(frame)
-                continue
-            while count < _nearest(end * rate):  # a frame is shown at the moments that are nearest to it
-                count += 1
-                yield (count - 1) / fps, count / fps, display(frame)
-        if fps is not None and not count:  # all of it is less than half of 1 / fps
-            yield 0.0, 1 / fps, display(frame)
+        try:
+            for frame, start, end in self._timed():
+                if fps is None:
+                    yield float(start), float(end), display(frame)
+                    continue
+                while count < _nearest(end * rate):  # a frame is shown at the moments that are nearest to it
+                    count += 1
+                    yield (count - 1) / fps, count / fps, display(frame)
+            if fps is not None and not count:  # all of it is less than half of 1 / fps
+                yield 0.0, 1 / fps, display(frame)
+        except av.FFmpegError as error:
+            found = f"a frame cannot be shown ({error.strerror})"
+            raise VideoError(f"{self.path}: {found}; get the file again or skip it") from error
 
     def _timed(self):
         """Every frame (av.VideoFrame) with its start and its end in seconds from the first frame on, Fractions."""

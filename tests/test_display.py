@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from films import QUADRANTS, film, number, numbered, quadrants, set_matrix
 
+from data.display import Display
 from data.video import VideoError, read_frames, read_header
 
 # display matrix (a, b, c, d): where pixel (p, q) goes, (a p + c q, b p + d q); and the picture that players show then
@@ -130,4 +131,27 @@ def test_a_song_with_a_cover_is_no_video(tmp_path):
     with pytest.raises(VideoError, match=r"a\.mp4: the file holds no video stream"):
         read_header(tmp_path / "a.mp4")
     with pytest.raises(VideoError, match="no video stream"):
+        next(read_frames(tmp_path / "a.mp4"))
+
+
+def test_frames_that_are_turned_on_the_way(tmp_path):
+    """Each frame says how it is turned; all are shown at the size of the first."""
+    show, frames = Display(), []
+    for name, matrix in (("a.mp4", (1, 0, 0, 1)), ("b.mp4", (0, 1, -1, 0)), ("c.mp4", (-1, 0, 0, 1))):
+        film(tmp_path / name, [quadrants()] * 2)
+        set_matrix(tmp_path / name, matrix)
+        with av.open(str(tmp_path / name)) as file:
+            frames.append((next(file.decode(video=0)), ORIENTATIONS[matrix](QUADRANTS)))
+    for frame, expected in (*frames, *frames):
+        picture = show(frame)
+        assert picture.shape == (48, 64, 3) and np.abs(corners(picture) - expected).max() < 40
+
+
+def test_a_frame_that_cannot_be_shown_is_an_error_with_a_name(tmp_path, monkeypatch):
+    def refuses(*_):
+        raise av.error.InvalidDataError(1, "no such colours")
+
+    film(tmp_path / "a.mp4", [quadrants()] * 2)
+    monkeypatch.setattr(Display, "_filters", refuses)
+    with pytest.raises(VideoError, match=r"a\.mp4: a frame cannot be shown \(no such colours\)"):
         next(read_frames(tmp_path / "a.mp4"))

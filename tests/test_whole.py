@@ -92,7 +92,7 @@ def test_matroska_with_lengths_that_cannot_be(tmp_path):
     """Whatever a length is changed to, reading ends with an answer."""
     film(tmp_path / "a.mkv", [numbered(n) for n in range(3)])
     data = (tmp_path / "a.mkv").read_bytes()
-    for at in range(0, len(data) - 8):
+    for at in range(0, len(data) - 8, 17):
         for wrong in (b"\x01" + b"\x7f" * 7, b"\xff", b"\0" * 4, b"\x80\xbf\x84"):
             (tmp_path / "a.mkv").write_bytes(data[:at] + wrong + data[at + len(wrong) :])
             assert all_bytes(tmp_path / "a.mkv", "matroska") in (True, False, None)

@@ -44,6 +44,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
+from data.files import read_json
 from data.scenes import ball, card, count, dance, lamp
 from data.sprites import BLUE, GREEN, PAPER, RED, YELLOW, Canvas, draw_look
 from layers.xp import usable_cores
@@ -146,8 +147,8 @@ def claim(root, wanted):
             )
         write_text(manifest, [json.dumps(wanted)])
     try:
-        found = dict(json.loads(manifest.read_text()))
-    except (ValueError, TypeError):
+        found = read_json(manifest)
+    except ValueError:
         raise ValueError(f"{manifest} does not hold the mini data set's parameters: choose another folder") from None
     differ = [f"{key} {found.get(key)} (wanted: {value})" for key, value in wanted.items() if found.get(key) != value]
     if differ:

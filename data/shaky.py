@@ -4,12 +4,12 @@ Every frame is shifted by up to `shake` pixels both ways and dimmed or lit by up
 frame. Optical flow then sees the camera more than what moves in front of it.
 """
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 
+from data.files import read_json
 from data.mini import claim, write_avi
 from data.video import read_frames
 
@@ -17,7 +17,7 @@ from data.video import read_frames
 def make_shaky(root, mini, seed=0, shake=4, flicker=0.15):
     """Copies the mini data set in folder `mini` into `root`, each frame shaken; clips that are there are kept."""
     root, mini = Path(root), Path(mini)
-    claim(root, json.loads((mini / "mini.json").read_text()) | {"shaken": seed, "shake": shake, "flicker": flicker})
+    claim(root, read_json(mini / "mini.json") | {"shaken": seed, "shake": shake, "flicker": flicker})
     for number, path in enumerate(sorted(mini.glob("*/*.avi"))):
         out = root / path.relative_to(mini)
         if out.exists():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data.files import replacing
+from data.files import write
 from data.folder import UNLISTED, ignored, list_videos, tally
 from data.listing import shown
 from data.loader import prepare
@@ -81,8 +81,7 @@ class Survey:
     def write_skip(self, path) -> None:
         """Write a skip list with the reasons."""
         why = {name: "missing" for name in self.missing} | self.damaged
-        with replacing(path) as file:
-            file.write("".join(f"# {shown(why[name])}\n{name}\n" for name in self.unusable).encode())
+        write(path, "".join(f"# {shown(why[name])}\n{name}\n" for name in self.unusable))
 
     def __str__(self):
         good = {name: found for name, found in self.looks.items() if not found.error}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.files import write_figure
 from layers.base import Sequential
 from layers.conv_lstm import ConvLSTM
 from layers.linear import Flatten, Linear
@@ -160,4 +161,4 @@ def draw(net, shape, path, title=""):
     ax.text(0.0, top + 0.42, title, fontsize=13.5, weight="bold", color="#23262d", va="center")
     for x, text, side in ((6.25, "layer", "left"), (7.55, "each place", "left"), (width - 0.42, "parameters", "right")):
         ax.text(x, top + 0.08, text, fontsize=9, color="#6b717d", va="center", ha=side)
-    figure.savefig(path, dpi=130)
+    write_figure(path, figure, dpi=130)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.files import write
 from nets.draw import draw, places, size
 from nets.options import add_options, chosen
 from nets.zoo import HEADS, NetConfig, build, input_shape
@@ -90,9 +91,8 @@ def main(paths):
         for file, options in pictures(text):
             config = config_of(options)
             about = HEADS[config.head].about
-            (path.parent / file).parent.mkdir(exist_ok=True)
             draw(build(config), input_shape(config), path.parent / file, about[0].upper() + about[1:])
-        path.write_text(filled(text), encoding="utf-8")
+        write(path, filled(text))
         print(path)
 
 

@@ -17,16 +17,15 @@ On a GPU all of this is measured there (`training.bench_gpu`).
 import contextlib
 import importlib
 import importlib.util
-import json
 import math
 import multiprocessing
 import tempfile
 import time
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
+from data.files import write_json
 from training import bench_gpu
 from training.bench_jobs import decode
 from training.bench_rows import ROWS, Setup, choose
@@ -182,8 +181,6 @@ def bench(names=(), against=(), repeat=9, json_file=None, clips=None, quick=Fals
     if repeat < 1:
         raise ValueError(f"repeat is {repeat}, expected at least 1")
     rows = choose(names, clips)
-    if json_file is not None:
-        Path(json_file).parent.mkdir(parents=True, exist_ok=True)
     absent = [peer for peer in against if not available(peer, device)]
     peers = [peer for peer in against if peer not in absent]
     rates = machine(quick) | ({} if device == "cpu" else bench_gpu.gpu(device, quick))
@@ -199,5 +196,5 @@ def bench(names=(), against=(), repeat=9, json_file=None, clips=None, quick=Fals
                 found["rows"].append(result)
                 print(line(result), flush=True)
     if json_file is not None:
-        Path(json_file).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_json(json_file, found)
     return found

@@ -11,12 +11,12 @@ rule gives every verdict:
 Two parts of one sentence ("helps here, hurts there") are two claims, with A and B the other way round in the second.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from data.files import write, write_json
 from data.mini import CLASSES, KINDS, make_mini
 from data.shaky import make_shaky
 from training.evaluate import hit_at_k
@@ -157,7 +157,7 @@ def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu"):
     records = [judge(claim, plans[claim.shaky]) for claim in chosen]
     lines = table(records, seeds)
     print(lines)
-    (out / "claims.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+    write_json(out / "claims.json", records)
     untried = [c.name for c in CLAIMS if c not in chosen]
     told = f"\n\nNot tried in this run: {', '.join(untried)}." if untried else ""
     names = "".join(f' "{name}"' for name in names)
@@ -165,7 +165,7 @@ def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu"):
     head = (
         f"# The paper's claims, tried on rendered video\n\nWritten by `{command}`; seeds 0 to {seeds - 1}. {RULE}\n\n"
     )
-    (out / "claims.md").write_text(f"{head}{lines}{told}\n", encoding="utf-8")
+    write(out / "claims.md", f"{head}{lines}{told}\n")
     return records
 
 

@@ -9,11 +9,11 @@ Each head is trained with the same options from each seed (`snippets train`, one
 Two heads whose interval of the difference holds zero are not told apart by this test set.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from data.files import write, write_json
 from training.evaluate import hit_at_k
 from training.predictions import load_predictions
 from training.spread import bootstrap, group_of, mean_and_spread, wilson
@@ -55,8 +55,8 @@ def compare(features, heads, seeds, out, options):
     lines = table(records)
     print(lines)
     command = str(steps[heads[0]][0]).replace(f"--seed 0 --out {out / heads[0] / 'seed0'}", "--seed SEED")
-    (out / "compare.json").write_text(json.dumps({"command": command, "heads": records}, indent=1), encoding="utf-8")
-    (out / "compare.md").write_text(lines + "\n", encoding="utf-8")
+    write_json(out / "compare.json", {"command": command, "heads": records})
+    write(out / "compare.md", lines + "\n")
     return records
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.files import write, write_figure
 from data.flow import colours
 from data.video import SUFFIXES, read_header, write_video
 from nets.figure import new_figure
@@ -20,7 +21,6 @@ def render_flow(path, decoder, out):
     Colours: the hue is the direction, and full colour the motion that one vector in a hundred exceeds. Returns `out`.
     """
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     header, count = read_header(path), decoder.length(path)
     sample = np.unique(np.linspace(0, count - 1, SAMPLE).round().astype(int)).tolist()  # in memory, whatever the length
     pairs = list(decoder.flows(path, sample))
@@ -28,11 +28,13 @@ def render_flow(path, decoder, out):
     largest = max(largest, 0.1)  # pixels
     if out.suffix.lower() in SUFFIXES:
         rows, columns = as_shown(decoder.side, header)
-        shown = (
-            np.hstack([image[rows][:, columns] for image in (frame, colours(u, largest))])
-            for frame, u in decoder.flows(path)
-        )
-        write_video(out, shown, decoder.rate)
+
+        def shown():
+            for frame, u in decoder.flows(path):
+                yield np.hstack([image[rows][:, columns] for image in (frame, colours(u, largest))])
+
+        container = out.suffix.lower()[1:]
+        write(out, lambda file: write_video(file.name, shown(), decoder.rate, container=container))
         return out
     times = np.linspace(0, len(pairs) - 1, min(MOMENTS, len(pairs))).round().astype(int)
     figure = new_figure(2 * len(times) + 1.6, 3.4, layout="constrained")
@@ -47,7 +49,7 @@ def render_flow(path, decoder, out):
     axes[1, -1].set_title(f"radius: {largest:.1f} pixels", fontsize=9)
     for place in itertools.chain(*axes):
         place.set_axis_off()
-    figure.savefig(out, dpi=80)
+    write_figure(out, figure, dpi=80)
     return out
 
 

@@ -5,8 +5,9 @@ first, and the log of an interrupted run reads like that of an uninterrupted one
 """
 
 import json
-import math
 from pathlib import Path
+
+from data.files import finite, parse_json
 
 
 def read_log(path):
@@ -38,7 +39,7 @@ class Log:
     def write(self, record):
         """Writes one record; a number that is not finite becomes null, as JSON has no other word for it."""
         if self.file is not None:
-            self.file.write(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
+            self.file.write(json.dumps(finite(record), allow_nan=False).encode() + b"\n")
             self.file.flush()
 
     def __enter__(self):
@@ -57,15 +58,4 @@ def _records(path):
             after += len(line)
             if not line.endswith(b"\n"):
                 return  # cut short
-            try:
-                yield json.loads(line), after
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number} is not JSON ({error}): is this a run log?") from error
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+            yield parse_json(line, f"{path}, line {number} (is this a run log?)"), after

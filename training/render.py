@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.files import replacing
+from data.files import write as write_file
 from data.video import Film, read_header, write_film
 from nets.stream import Running, parts_in_time
 from nets.timeline import Timeline, follow
@@ -40,15 +40,19 @@ def render(path, out, model, frames):
     with tqdm(frames, desc=path.name, unit="frame") as bar:
         timeline, answer = watch(model, bar)
     header = read_header(path)
-    images = draw(path, header, moments(path, model, timeline.frames), timeline, answer, model)
-    with replacing(out) as file, tqdm(images, desc=out.name, unit="frame", total=header.frames or None) as bar:
-        if out.suffix == ".png":
-            from matplotlib.image import imsave
 
-            imsave(file, deque(bar, 1)[0][2])
-        else:
-            codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
-            write_film(file.name, bar, header.beat or 25, codec=codec, container=out.suffix[1:])
+    def content(file):
+        images = draw(path, header, moments(path, model, timeline.frames), timeline, answer, model)
+        with tqdm(images, desc=out.name, unit="frame", total=header.frames or None) as bar:
+            if out.suffix == ".png":
+                from matplotlib.image import imsave
+
+                imsave(file, deque(bar, 1)[0][2])
+            else:
+                codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
+                write_film(file.name, bar, header.beat or 25, codec=codec, container=out.suffix[1:])
+
+    write_file(out, content)
     return answer
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.files import write, write_figure
 from data.mini import KINDS
 from layers.loss import softmax
 from nets.figure import new_figure
@@ -146,7 +147,7 @@ def write_report(out, stages, lstm, test_set, results, histories, accuracies, ta
         ),
     }
     for name, (figure, _) in pictures.items():
-        figure.savefig(out / name, dpi=110, bbox_inches="tight")
+        write_figure(out / name, figure, dpi=110, bbox_inches="tight")
     meaning = verdicts(accuracies)
     kinds = "".join(
         f"<h3>{kind}</h3><p>{html.escape(ABOUT[kind])} <b>{html.escape(meaning[kind])}</b></p>" for kind in ABOUT
@@ -156,7 +157,8 @@ def write_report(out, stages, lstm, test_set, results, histories, accuracies, ta
         for name, (_, caption) in pictures.items()
     )
     page = out / "report.html"
-    page.write_text(
+    write(
+        page,
         f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>snippets demo</title>
 <style>body{{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}img{{max-width:100%}}
 figure{{margin:2rem 0}}figcaption{{color:#555}}pre{{background:#f4f4f4;padding:1rem;overflow-x:auto}}</style>
@@ -166,6 +168,5 @@ pixels), trained on rendered videos; {len(test_set)} test videos, of groups that
 of each tower what stands behind it was trained from several seeds; in brackets the lowest and the highest.</p>
 <pre>{html.escape(table)}</pre><h2>What the results mean</h2>{kinds}<h2>Pictures</h2>{figures}</html>
 """,
-        encoding="utf-8",
     )
     return page

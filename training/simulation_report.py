@@ -1,6 +1,5 @@
 """`snippets simulate`: Downpour SGD for several numbers of replicas beside synchronous training, table and plot."""
 
-import json
 import tempfile
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.files import write_figure, write_json
 from nets.figure import new_figure
 from training.downpour import Job
 from training.evaluate import evaluate
@@ -50,10 +50,9 @@ def simulate_all(net, train_set, test_set, settings, downpour, cluster, counts, 
                 })  # fmt: skip
                 traces += [trace] if trace.time else []
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     about = {"settings": asdict(settings), "downpour": asdict(downpour), "cluster": asdict(cluster), "rows": rows}
-    (out / "simulate.json").write_text(json.dumps(about, indent=1))
-    picture(traces, width).savefig(out / "simulate.png", dpi=100, bbox_inches="tight")
+    write_json(out / "simulate.json", about)
+    write_figure(out / "simulate.png", picture(traces, width), dpi=100, bbox_inches="tight")
     return table(rows)
 
 

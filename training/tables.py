@@ -7,12 +7,12 @@ trained on their features, all of which fit into one file. What a row of MINI do
 beside its numbers.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from data.files import read_json
 from data.mini import make_mini
 from training.evaluate import hit_at_k
 from training.fusion import fuse_mean, fuse_svm
@@ -264,4 +264,4 @@ def parse_numbers(words):
 
 def load_records(path):
     """What `tables` has written."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    return read_json(path)

@@ -1,9 +1,10 @@
 """What `snippets tables` has found, as text, CSV, Markdown, JSON and a picture."""
 
 import csv
-import json
+import io
 from pathlib import Path
 
+from data.files import write, write_figure, write_json
 from nets.figure import new_figure
 from training.paper_rows import MEASURES
 from training.spread import mean_and_spread
@@ -68,16 +69,17 @@ def text(records):
 
 def write_csv(path, records):
     """One line a row, measure and seed."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(["table", "row", "measure", "paper", "ours_mean", "ours_spread", "ours_by_seed", "differs"])
-        for r in records:
-            for m, name in MEASURES.items():
-                if m in r["paper"] or m in r["ours"]:
-                    mine = r["ours"].get(m, [])
-                    numbers = [round(x, 3) for x in mean_and_spread(mine)] if mine else ["", ""]
-                    each = " ".join(map(str, mine))
-                    out.writerow([r["table"], r["row"], name, r["paper"].get(m, ""), *numbers, each, r["differs"]])
+    lines = io.StringIO()
+    out = csv.writer(lines)
+    out.writerow(["table", "row", "measure", "paper", "ours_mean", "ours_spread", "ours_by_seed", "differs"])
+    for r in records:
+        for m, name in MEASURES.items():
+            if m in r["paper"] or m in r["ours"]:
+                mine = r["ours"].get(m, [])
+                numbers = [round(x, 3) for x in mean_and_spread(mine)] if mine else ["", ""]
+                each = " ".join(map(str, mine))
+                out.writerow([r["table"], r["row"], name, r["paper"].get(m, ""), *numbers, each, r["differs"]])
+    write(path, lines.getvalue())
 
 
 def picture(path, records):
@@ -100,18 +102,17 @@ def picture(path, records):
         axis.invert_yaxis()
     axes[-1].set_xlabel("video Hit@1 (%): other data and other classes, so compare the order of rows, not their height")
     axes[0].legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
-    figure.savefig(path, dpi=100)
+    write_figure(path, figure, dpi=100)
 
 
 def write_tables(out, records, about):
     """Everything into the folder `out`; prints the text."""
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     lines = text(records)
     print(lines)
-    (out / "tables.json").write_text(json.dumps({**about, "rows": records}, indent=1), encoding="utf-8")
-    (out / "tables.md").write_text(markdown(records, about), encoding="utf-8")
-    (out / "tables.txt").write_text(lines + "\n", encoding="utf-8")
+    write_json(out / "tables.json", {**about, "rows": records})
+    write(out / "tables.md", markdown(records, about))
+    write(out / "tables.txt", lines + "\n")
     write_csv(out / "tables.csv", records)
     picture(out / "tables.png", records)
     print(f"{out / 'tables.md'} (.txt, .csv, .json, .png)")

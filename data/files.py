@@ -69,20 +69,20 @@ def replacing(path):
             os.unlink(file.name)
 
 
-def write(path, content):
+def write(path, content, keep=True):
     """Write a file whole: bytes, text (as UTF-8), or what the function content(file) writes.
 
-    For results that cost time: on a full disk they go to the folder for temporary files or to the home folder, and the
-    OSError that follows tells where they are.
+    keep: on a full disk the file goes to the folder for temporary files or to the home folder, for it has cost time,
+    and the OSError that follows tells where it is.
     """
     if not callable(content):
         data = content.encode() if isinstance(content, str) else content
-        return write(path, lambda file: file.write(data))
+        return write(path, lambda file: file.write(data), keep)
     try:
         with replacing(path) as file:
             content(file)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in FULL or not keep:
             raise
         for folder in (tempfile.gettempdir(), os.path.expanduser("~")):
             kept = Path(folder, f"snippets-kept-{secrets.token_hex(4)}{Path(path).suffix}")
@@ -106,7 +106,7 @@ def write_figure(path, figure, **options):
     write(path, lambda file: figure.savefig(file, format=Path(path).suffix[1:] or "png", **options))
 
 
-def write_npz(path, arrays, compress=False):
+def write_npz(path, arrays, compress=False, keep=True):
     """Write a dict of arrays as an .npz file that ends in a checksum. ValueError for an array of Python objects."""
     arrays = {name: np.asanyarray(a) for name, a in arrays.items()}
     for name, a in arrays.items():
@@ -123,7 +123,7 @@ def write_npz(path, arrays, compress=False):
         file.seek(0)
         file.write(b"%08x" % checksum(file))
 
-    write(path, content)
+    write(path, content, keep)
 
 
 def read_npz(path, required=(), optional=(), only=None):

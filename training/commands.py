@@ -7,9 +7,11 @@ import numpy as np
 
 from data.augment import centre_crop, cut
 from data.features import load_features, save_features
+from data.files import checksum
 from data.listing import shown
 from data.loader import ClipSet
 from data.lock import one_run
+from data.partial import Partial
 from data.splits import Video, read_skip
 from data.survey import balance, look_at
 from data.video import VideoError
@@ -170,23 +172,33 @@ def compute_features(args):
         folders = sorted({name.split("/")[0] for name in names})
         label = np.array([folders.index(name.split("/")[0]) + 1 for name in names])
         is_test = np.zeros(len(names), bool)
-    feat, bad = [], []
+    weights = args.seed
+    if args.model:
+        with open(args.model, "rb") as file:
+            weights = checksum(file)
+    partial, feat, bad = Partial(args.out, (args.count, config, data, args.device, weights)), [], []
     for part in parts:
-        for i in range(len(part)):
-            try:
-                clip, count = part.spread(i, args.count), part.count(i)
-            except (VideoError, OSError) as error:
-                print(f"error: {in_words(error)}", file=sys.stderr)
-                bad.append(len(feat) + len(bad))
-                continue
-            feat.append(frame_features(tower, clip))
-            print(f"{names[len(feat) + len(bad) - 1]}: {count} frames, {args.count} x {feat[-1].shape[1]} features")
+        for i, video in enumerate(part.videos):
+            done = partial.read(video)
+            if done is None:
+                try:
+                    clip, count = part.spread(i, args.count), part.count(i)
+                except (VideoError, OSError) as error:
+                    print(f"error: {in_words(error)}", file=sys.stderr)
+                    bad.append(len(feat) + len(bad))
+                    continue
+                done = {"feat": frame_features(tower, clip), "count": np.array(count)}
+                partial.write(video, done)
+            feat.append(done["feat"])
+            name, count = names[len(feat) + len(bad) - 1], done["count"]
+            print(f"{name}: {count} frames, {args.count} x {feat[-1].shape[1]} features")
     if not feat:
         raise ValueError("none of the videos could be read; nothing was written")
     keep = np.delete(np.arange(len(names)), bad)
     save_features(
         args.out, np.stack(feat), label[keep], is_test[keep], np.array(names)[keep], classes=classes, fold=fold
     )
+    partial.remove()
     print(args.out)
     if bad:
         left = f"{len(bad)} of {len(names)} videos are left out, for the reasons above"

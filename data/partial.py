@@ -1,0 +1,53 @@
+"""What a long job has done so far, kept in a folder beside its output until that is written.
+
+    OUT-1a2b3c4d.partial/       named by a digest of all that the results depend on
+        5e6f....npz             one result, named by a digest of the video that it is of
+
+So a job that was interrupted, by whatever, goes on where it stopped, and one with other settings, or a video that has
+changed, is computed anew.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+from data.files import read_npz, write_npz
+
+
+class Partial:
+    """Dicts of arrays by video. about: what all of them depend on, anything with a repr that tells it apart."""
+
+    def __init__(self, out, about):
+        self.out = Path(out)
+        self.folder = self.out.with_name(f"{self.out.stem[:40]}-{_digest(self.out.name, about)[:8]}.partial")
+
+    def read(self, video) -> dict | None:
+        """What has been kept of a `Video`; None if there is nothing, or it is damaged."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return read_npz(self._file(video), optional=("*",))
+        return None
+
+    def write(self, video, arrays) -> None:
+        """Keep the results of a video; where there is no room for that, the job goes on without."""
+        with contextlib.suppress(OSError):
+            write_npz(self._file(video), arrays, keep=False)
+
+    def remove(self) -> None:
+        """The output is written: delete what was kept for it, under these and other settings."""
+        kept = re.compile(re.escape(self.out.stem[:40]) + r"-[0-9a-f]{8}\.partial")
+        for folder in self.out.absolute().parent.iterdir():
+            if kept.fullmatch(folder.name) and folder.is_dir():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _file(self, video):
+        with contextlib.suppress(OSError):
+            stat = os.stat(video.path)
+            return self.folder / f"{_digest(video.name, str(video.path), stat.st_size, stat.st_mtime_ns)}.npz"
+        return self.folder / "none.npz"
+
+
+def _digest(*values):
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,5 +1,7 @@
 """Verdicts come from numbers: intervals, the bootstrap, the rule, and claims and comparisons run in tiny."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from data.shaky import make_shaky
 from data.ucf101 import load_ucf101
 from data.video import read_frames
 from tests.test_tables import SMALL, TINY
-from training.claims import CLAIMS, EXTRA, Claim, claims, cluster, judge, verdict
+from training.claims import ALL, CLAIMS, EXTRA, Claim, claims, cluster, judge, verdict
 from training.cli import main
 from training.evaluate import result_of
 from training.paper_rows import NETS
@@ -71,6 +73,19 @@ def test_claims_name_networks_that_exist(tmp_path):
     assert {net for c in CLAIMS for net in c.a + c.b} <= set(NETS | EXTRA)
     with pytest.raises(ValueError, match="max over average"):
         claims(tmp_path / "out", ["no such claim"])
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_a_claim_is_tried_as_its_experiment_says(claim):
+    """On shaken video or not, on which kinds of class, at which T; one network a side, or two that are fused."""
+    text, nets = claim.experiment, NETS | EXTRA
+    assert claim.shaky == ("shaken" in text) == claim.name.startswith("noisy")
+    assert claim.kinds == (("order",) if "classes of order" in text else ALL)
+    told = sorted({int(T) for T in re.findall(r"T = (\d+)", text)})
+    used = sorted({MINI.frames[nets[name].frames] for name in claim.a + claim.b})
+    assert told == used
+    flow = {name for name in claim.a + claim.b if nets[name].stream == "flow"}
+    assert bool(flow) == ("flow" in text) and len(set(claim.a) ^ set(claim.b)) == (1 if flow else 2)
 
 
 def test_claims_are_run_judged_and_written(tmp_path):

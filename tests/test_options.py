@@ -72,8 +72,8 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
     "scaling lstm": "scaling --tower alexnet --head lstm --frames 2 --size 36 --width 0.04 --fc 6 --batch 2 --units 4",
     "simulate": "simulate FEATURES --head conv --fc 6 --frames 4 --batch 3 --epochs 2 --counts 2 --fetch 2 --lr 0.05",
     "simulate deaths": (
-        "simulate FEATURES --head conv --fc 6 --frames 4 --batch 2 --epochs 6 --counts 2 --fetch 1 --push 1 --mtbf 0.4 "
-        "--restart 0.3 --shards 1"
+        "simulate FEATURES --head conv --fc 6 --frames 4 --batch 2 --epochs 4 --counts 2 --fetch 1 --push 1 --mtbf 1 "
+        "--restart 0.3 --shards 1 --keep 10"
     ),
     "simulate timed": f"simulate DATA --tower alexnet --head single --frames 1 --fps 12.5 --counts 1 {SMALL}",
     "simulate lstm": "simulate FEATURES --head lstm --units 4 --depth 2 --frames 4 --batch 5 --epochs 1 --counts 1",
@@ -135,9 +135,9 @@ CASES = {
     "scaling rnn": "--activation tanh",
     "simulate": f"{TRAINING}|--counts 3|--momenta 0.1|--head late|--frames 3|--fc 5|--dropout 0.1|--features raw"
     "|--compute 0.2|--spread 0.5|--cores 1|--latency 0.05|--bandwidth 1e4|--apply 1e-4|--grow 1000|--chance 1"
-    "|--mtbf 0.5|--shards 2|--fetch 3|--push 2|--rule adagrad|--warm 3"
+    "|--shards 2|--fetch 3|--push 2|--rule adagrad|--warm 3"
     "|--staleness 0|--ahead 1|--init POOLED",
-    "simulate deaths": "--restart 0.1|--keep 1",
+    "simulate deaths": "--mtbf 2|--restart 0.1|--keep 1",
     "simulate timed": "--seconds 0.16",
     "simulate lstm": "--gain ones|--inference max|--units 5|--depth 1",
     "simulate rnn": "--activation tanh",

@@ -243,8 +243,12 @@ def result(command, known, folder, monkeypatch):
         if name == "compare":  # that each option does something when training is what the others check
             patch.setattr(training.compare, "run", lambda steps, log: found.update({str(s): "" for s in steps}))
         if name == "simulate" and "--counts 1" in command:  # what networks and data are made of is computed by `train`
-            patch.setattr(training.scale_commands, "simulate_all", lambda net, data, test, *more: found.update(
-                costs(net, data.whole_video(0)[None], data.labels, None, test.names)) or str(more))  # fmt: skip
+
+            def recorded(net, data, test, settings, *more):
+                found.update(costs(net, data.whole_video(0)[None], data.labels, None, test.names))
+                return found.update(settings=str(settings))
+
+            patch.setattr(training.scale_commands, "simulate_all", recorded)
         if name == "scaling":
             patch.setattr(training.scale_commands, "scaling", lambda *a: found.update(costs(*a)) or dict.fromkeys(
                 ("step", "alone", "reduce", "memcpy", "bytes", "ranks", "cores"), 1))  # fmt: skip

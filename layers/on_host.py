@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import tempfile
 import threading
@@ -35,7 +36,7 @@ def library(text, real):
     """The kernels of a source text as a shared library; `real` is float or double."""
     calls = "".join(call(name, declaration(text, name)) for name in KERNEL.findall(text))
     code = f'#include "{HEADER}"\n#line 1 "kernel.cu"\n{text}\n{calls}'
-    compiler = os.environ.get("CXX", "g++")
+    compiler = os.environ.get("CXX") or "g++"  # may be several words, such as "ccache g++"
     digest = hashlib.sha256(f"{compiler}\0{real}\0{HEADER.read_text()}\0{code}".encode()).hexdigest()[:24]
     path = folder() / f"{digest}.so"
     if not path.exists():
@@ -44,8 +45,11 @@ def library(text, real):
             made = Path(scratch) / "kernels.so"
             (Path(scratch) / "kernels.cpp").write_text(code, encoding="utf-8")
             options = ["-std=c++17", "-O0", "-shared", "-fPIC", f"-DREAL={real}"]
-            command = [compiler, *options, "kernels.cpp", "-o", str(made)]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=scratch)
+            command = [*shlex.split(compiler, posix=os.name == "posix"), *options, "kernels.cpp", "-o", str(made)]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, cwd=scratch)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(f"no C++ compiler {command[0]!r}: install g++ or set CXX to yours") from error
             if done.returncode:
                 raise ValueError(f"{compiler} refuses the kernels:\n{done.stderr}")
             os.replace(made, path)

@@ -30,6 +30,8 @@ from training.ray_session import check_address, connect, import_ray, on_this_mac
 from training.simulation_report import compare
 
 ROOT = Path(__file__).resolve().parent.parent
+pytest.importorskip("ray", reason="needs Ray (pip install ray)")
+
 # 360 batches; at the end steps are small, and so is noise; momentum as docs/scale-out.md advises: with 0.9 a shard that
 # goes back may leave every unit of the twelve dead
 LONG = Settings(**{**vars(SETTINGS), "epochs": 60, "decay": 0.97, "momentum": 0.5})

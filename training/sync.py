@@ -93,8 +93,12 @@ class MPIRanks(Ranks):
         try:
             with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # said better below
                 from mpi4py import MPI
-        except ImportError as error:
-            raise ModuleNotFoundError(f'mpiexec needs mpi4py: pip install -e ".[mpi]" ({error})') from error
+        except (ImportError, RuntimeError) as error:  # RuntimeError: there is mpi4py, but no MPI for it
+            found = str(error).partition("\n")[0]
+            raise ModuleNotFoundError(
+                f'mpiexec needs mpi4py and an MPI library: pip install -e ".[mpi]", or the system\'s own MPI where pip '
+                f"has no MPICH ({found})"
+            ) from error
         self.comm = comm or MPI.COMM_WORLD
         self.rank, self.size, self.in_place = self.comm.rank, self.comm.size, MPI.IN_PLACE
         self.library = MPI.Get_library_version().split("\n")[0].strip()

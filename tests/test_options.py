@@ -253,6 +253,7 @@ def result(command, known, folder, monkeypatch):
             patch.setattr(training.scale_commands, "scaling", lambda *a: found.update(costs(*a)) or dict.fromkeys(
                 ("step", "alone", "reduce", "memcpy", "bytes", "ranks", "cores"), 1))  # fmt: skip
         if "--downpour" in command:
+            patch.setattr(training.train_commands, "check_address", lambda address: None)
             patch.setattr(training.train_commands, "downpour", lambda net, videos, s, d, address, **how: found.update(
                 {"downpour": str(d), "address": str(address)}) or {"staleness": {}, "history": []})  # fmt: skip
         line = words(command, {**known, "OUT": str(out)})

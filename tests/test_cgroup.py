@@ -6,6 +6,7 @@ import layers.cgroup
 from layers.cgroup import memory_left, processors
 from layers.xp import usable_cores
 from nets.memory import available_memory
+from training import doctor
 
 GIB = 2**30
 NONE_V1 = 9223372036854771712  # what version 1 writes where there is no limit
@@ -107,3 +108,11 @@ def test_without_a_count_of_processors_there_is_one(machine, monkeypatch):
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: None)
     assert usable_cores() == 1
+
+
+def test_the_doctor_tells_what_the_container_leaves(machine, monkeypatch, capsys):
+    machine(V2, pod__me=v2(3 * GIB, 2 * GIB) | {"cpu.max": "50000 100000"})
+    monkeypatch.setattr(doctor, "sgemm_rate", lambda: 1.0)
+    assert doctor.doctor() == 0
+    told = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines() if " " in line)
+    assert told["memory"] == "1.0 GiB free for this process" and told["cores"] == "1"

@@ -1,7 +1,6 @@
 """Is everything there, and does it work? Versions, BLAS, cores, memory, disk, the video codec, a GPU."""
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ import threadpoolctl
 
 from data.video import read_frames, write_video
 from layers.xp import usable_cores
+from nets.memory import GIB, available_memory
 from training.sync import ranks
 
 OPTIONAL = {  # package -> what it is for
@@ -93,15 +93,13 @@ def doctor():
         for lib in threadpoolctl.threadpool_info()
         if lib["user_api"] == "blas"
     )
-    memory = (
-        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if hasattr(os, "sysconf") else float("nan")
-    )
+    memory = available_memory()
     found = {
         "python": f"{platform.python_version()} on {platform.platform()}",
         **{package: version(package) for package in PACKAGES},
         "BLAS": f"{blas or 'unknown'}, float32 product {sgemm_rate():.0f} GFLOP/s",
         "cores": str(usable_cores()),
-        "memory": f"{memory:.0f} GiB",
+        "memory": "unknown" if memory is None else f"{memory / GIB:.1f} GiB free for this process",
         "disk": f"{shutil.disk_usage('.').free / 2**30:.0f} GiB free here",
         "video": codec,
         "ranks": ranks_here(),

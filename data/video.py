@@ -27,8 +27,9 @@ SUFFIXES = set(  # of video files from computers, phones, cameras, discs and tel
     ".ogv .ogm .divx .xvid .f4v .mp4v .asf .vob .mpe .mpv .m1v .m2v .m2p .rm .rmvb .amv .wtv .y4m .nut".split()
 )
 
-# Of FFmpeg's decoders. With several threads for the slices of a frame, errors in them would get lost.
-STRICT = {"err_detect": "explode+crccheck+bitstream+buffer", "threads": "1", "max_pixels": str(1 << 27)}
+# Of FFmpeg's decoders. With several threads for the slices of a frame, errors in them would get lost; more pixels than
+# 8K has are a damaged header's, which would take gigabytes.
+STRICT = {"err_detect": "explode+crccheck+bitstream+buffer", "threads": "1", "max_pixels": "36000000"}
 
 # How far a file may end before its declared length. Real AVI and MP4 clips reach their declared count exactly, counted
 # in packets (packed B-frames cost the decoder a frame), so the count is taken at its word, with one exception: encoders
@@ -41,7 +42,6 @@ SLACK_SECONDS = 0.25
 # TS_DISCONT: MPEG) a jump is nothing rare, and ffmpeg too goes on as if there were none.
 HELD, HELD_IN_STREAMS, TS_DISCONT = 600, 10, 0x200
 RATES = 0.1, 1000  # frames per second that are believed
-
 
 # Some titles in HMDB51 are not UTF-8. PyAV 19 takes every title and knows this argument no longer.
 ANY_TITLE = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -217,8 +217,7 @@ class Film:
             if fps is not None and not count:  # all of it is less than half of 1 / fps
                 yield 0.0, 1 / fps, display(frame)
         except av.FFmpegError as error:
-            found = f"a frame cannot be shown ({error.strerror})"
-            raise VideoError(f"{self.path}: {found}; get the file again or skip it") from error
+            raise VideoError(f"{self.path}: a frame cannot be shown ({error.strerror}); skip it") from error
 
     def _timed(self):
         """Every frame (av.VideoFrame) with its start and its end in seconds from the first frame on, Fractions."""

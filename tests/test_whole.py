@@ -88,6 +88,17 @@ def test_every_bit_of_matroskas_frames_counts(tmp_path):
             list(read_frames(tmp_path / "a.mkv"))
 
 
+def test_a_picture_that_grows_beyond_all_screens_is_damage(tmp_path):
+    """A key frame whose header says 11072 x 5764 would take seconds and half a gigabyte."""
+    film(tmp_path / "a.webm", [numbered(n) for n in range(20)], codec="libvpx")
+    data = bytearray((tmp_path / "a.webm").read_bytes())
+    keys = [at + 3 for at in range(len(data)) if data.startswith(b"\x9d\x01\x2a", at)]
+    struct.pack_into("<HH", data, keys[1], 11072, 5764)
+    (tmp_path / "a.webm").write_bytes(data)
+    with pytest.raises(VideoError, match=r"a\.webm: frame 8 is damaged"):
+        list(read_frames(tmp_path / "a.webm"))
+
+
 def test_matroska_with_lengths_that_cannot_be(tmp_path):
     """Whatever a length is changed to, reading ends with an answer."""
     film(tmp_path / "a.mkv", [numbered(n) for n in range(3)])

@@ -57,7 +57,7 @@ def run_evaluate(args):
     if args.save:
         views = 0 if args.whole else args.views
         save_predictions(args.save, Predictions(result, fold, args.side, mode, views, model.checkpoint.steps))
-        print(args.save)
+        print(shown(args.save))
 
 
 def run_fuse(args):
@@ -124,7 +124,7 @@ def run_predict(args):
         best = np.argsort(-p, kind="stable")[: args.top]
         print(f"{shown(path)}\n" + "\n".join(f"  {100 * p[k]:5.1f} %  {shown(model.classes[k])}" for k in best))
         if args.render:
-            print(f"wrote {args.render}")
+            print(f"wrote {shown(args.render)}")
     return 1 if bad else 0
 
 
@@ -199,7 +199,7 @@ def compute_features(args):
         args.out, np.stack(feat), label[keep], is_test[keep], np.array(names)[keep], classes=classes, fold=fold
     )
     partial.remove()
-    print(args.out)
+    print(shown(args.out))
     if bad:
         left = f"{len(bad)} of {len(names)} videos are left out, for the reasons above"
         print(
@@ -231,7 +231,7 @@ def run_summary(args):
     print(table(net, input_shape(config)))
     if args.draw:
         draw(net, input_shape(config), args.draw, f"{config.tower}, head {config.head}")
-        print(args.draw)
+        print(shown(args.draw))
     if args.batch:
         found = plan(net, input_shape(config, args.batch))
         print(f"\n{found.table()}\n{found}")

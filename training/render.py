@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data import listing
 from data.files import write as write_file
 from data.video import Film, read_header, write_film
 from nets.stream import Running, parts_in_time
@@ -37,13 +38,13 @@ def render(path, out, model, frames):
         raise ValueError(f"--render {out}: expected a file that ends in {', '.join(SUFFIXES)}")
     if out.resolve() == path.resolve():
         raise ValueError(f"--render {out} is the video itself; choose another file")
-    with tqdm(frames, desc=path.name, unit="frame") as bar:
+    with tqdm(frames, desc=listing.shown(path.name), unit="frame") as bar:
         timeline, answer = watch(model, bar)
     header = read_header(path)
 
     def content(file):
         images = draw(path, header, moments(path, model, timeline.frames), timeline, answer, model)
-        with tqdm(images, desc=out.name, unit="frame", total=header.frames or None) as bar:
+        with tqdm(images, desc=listing.shown(out.name), unit="frame", total=header.frames or None) as bar:
             if out.suffix == ".png":
                 from matplotlib.image import imsave
 
@@ -115,10 +116,10 @@ def background(path, model, curves, shown, answer, last):
     image = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
     left, top, width, height = PICTURE
     box(image, left, top, width, height, (0, 0, 0))
-    write(image, fitted(path.name, width - 100, 20), left, 40, BRIGHT, 20)
+    write(image, fitted(listing.shown(path.name), width - 100, 20), left, 40, BRIGHT, 20)
     write(image, about(model), PANEL, 40, DIM, 16)
     for i, k in enumerate(shown):
-        write(image, fitted(model.classes[k], RIGHT - PANEL - 100, 22), PANEL, class_row(i), BRIGHT, 22)
+        write(image, fitted(listing.shown(model.classes[k]), RIGHT - PANEL - 100, 22), PANEL, class_row(i), BRIGHT, 22)
     text = f"whole video: {model.classes[shown[0]]}, {100 * answer[shown[0]]:.0f} %"
     write(image, fitted(text, RIGHT - PANEL, 20, "bold"), PANEL, top + height - 6, COLOURS[0], 20, "bold")
     left, top, width, height = CHART

@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from data.listing import shown
 from data.lock import one_run
 from layers.xp import on_gpu
 from nets.expand import expand
@@ -72,7 +73,7 @@ def run_train(args):
     if args.fold != "all":
         with ranks() as team, one_run(None if team.rank else out):
             print(train_fold(args, args.fold, out, args.resume, team))
-        print(f"{out / 'checkpoint.npz'}")
+        print(shown(out / "checkpoint.npz"))
     elif has_folds(args.data):
         with ranks() as team:
             if team.size > 1:

@@ -342,7 +342,7 @@ def test_times_measured_for_the_simulator(monkeypatch):
     job = Job(build(CONFIG, 1), clips(), SETTINGS, Downpour(1, 1))
     monkeypatch.setattr(training.measure, "gradient_times", lambda job: [1.0, 1.0, math.e, math.e**3, math.e**2])
     monkeypatch.setattr(training.measure, "seconds", lambda work: [3.0, 5.0, 4.0])
-    monkeypatch.setattr(training.measure, "ray_session", lambda *args: contextlib.nullcontext())
+    monkeypatch.setattr(training.measure, "ray_session", lambda *args: contextlib.nullcontext((None, None)))
     monkeypatch.setattr(training.measure, "ray_costs", lambda *args: (0.5, 7.0, 9.0))
     cluster = training.measure.measured(job, mtbf=3.0)
     n = sum(a.size for a in job.trained().values())

@@ -203,7 +203,7 @@ def picture(image):
     """The video's part of a rendered image, by its edges against black."""
     left, top, width, height = render.PICTURE
     inside = image[top : top + height, left : left + width]
-    bright = inside.max(axis=2) > 40
+    bright = inside.max(axis=2) > 28
     rows, columns = (np.flatnonzero(bright.sum(axis=axis) > 12) for axis in (1, 0))
     return inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 

@@ -106,7 +106,7 @@ def test_tables_of_the_small_scale(tmp_path, capsys):
         "3", "71.7", "37.5", "17.678", "25.0 50.0",
     ]  # fmt: skip
     assert found["LSTM, 30 frames", "clip Hit@1"]["paper"] == ""
-    assert found["Conv Pooling, 120 frames", "Hit@1"]["ours_spread"] == "nan"
+    assert found["Conv Pooling, 120 frames", "Hit@1"]["ours_spread"] == ""
 
 
 def test_tables_of_the_papers_scale_are_means_of_three_folds(tmp_path):

@@ -6,7 +6,7 @@ rule gives every verdict:
 
     supported       the 95 % interval of A - B lies above zero
     contradicted    it lies below zero
-    undecided       it holds zero
+    undecided       it holds zero, or there is one seed only, which tells nothing of other seeds
 
 Two parts of one sentence ("helps here, hurts there") are two claims, with A and B the other way round in the second.
 """
@@ -23,7 +23,7 @@ from training.evaluate import hit_at_k
 from training.fusion import fuse_mean
 from training.paper_rows import NETS, Net
 from training.predictions import aligned
-from training.spread import bootstrap, mean_and_spread
+from training.spread import bootstrap, shown
 from training.steps import run
 from training.tables import MINI, MINI_DATA, Plan
 
@@ -106,8 +106,10 @@ CLAIMS = (
 # fmt: on
 
 
-def verdict(low, high):
+def verdict(low, high, seeds=2):
     """The rule."""
+    if seeds < 2:
+        return "undecided"
     return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
 
 
@@ -133,7 +135,7 @@ def judge(claim, plans):
     return {
         "claim": claim.name, "sentence": claim.sentence, "experiment": claim.experiment, "videos": len(names),
         "a": (100 * a.mean(axis=1)).round(2).tolist(), "b": (100 * b.mean(axis=1)).round(2).tolist(),
-        "difference": [100 * mean, 100 * low, 100 * high], "verdict": verdict(low, high),
+        "difference": [100 * mean, 100 * low, 100 * high], "verdict": verdict(low, high, len(plans)),
     }  # fmt: skip
 
 
@@ -177,10 +179,10 @@ def table(records, seeds):
         "", "| claim | experiment: A against B | A | B | A − B | videos | verdict |", "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for r in records:
-        a, b = ("{:.1f} ± {:.1f}".format(*mean_and_spread(r[side])) for side in "ab")
+        a, b = (shown(r[side]) for side in "ab")
         mean, low, high = r["difference"]
         lines.append(
             f"| {r['sentence']} | {r['experiment']} | {a} | {b} | {mean:+.1f} [{low:+.1f}, {high:+.1f}] | "
-            f"{r['videos']} | **{r['verdict']}** |"
+            f"{r['videos']} | **{r['verdict']}**{'' if seeds > 1 else ': one seed tells nothing of other seeds'} |"
         )
     return "\n".join(lines)

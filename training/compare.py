@@ -16,7 +16,7 @@ import numpy as np
 from data.files import write, write_json
 from training.evaluate import hit_at_k
 from training.predictions import load_predictions
-from training.spread import bootstrap, group_of, mean_and_spread, wilson
+from training.spread import bootstrap, group_of, mean_and_spread, shown, wilson
 from training.steps import run, step
 
 
@@ -47,8 +47,9 @@ def compare(features, heads, seeds, out, options):
         difference = bootstrap(right[head] - right[heads[0]], [group_of(name) for name in names])
         records.append(
             {
-                "head": head, "by_seed": (100 * right[head].mean(axis=1)).round(2).tolist(), "mean": mean,
-                "spread": spread, "wilson": [100 * x for x in interval], "difference": [100 * x for x in difference],
+                "head": head, "by_seed": (100 * right[head].mean(axis=1)).round(2).tolist(),
+                "mean": mean, "spread": spread if seeds > 1 else None,
+                "wilson": [100 * x for x in interval], "difference": [100 * x for x in difference],
                 "videos": len(names), "groups": len({group_of(name) for name in names}),
             }
         )  # fmt: skip
@@ -71,9 +72,11 @@ def table(records):
     for r in records:
         mean, low, high = r["difference"]
         difference = "–" if r is first else f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+        if r is not first and len(r["by_seed"]) == 1:
+            difference = f"{mean:+.1f}, undecided: one seed"
         each = " ".join(f"{x:.1f}" for x in r["by_seed"])
         lines.append(
-            f"| {r['head']} | {r['mean']:.1f} ± {r['spread']:.1f} | {r['wilson'][0]:.1f} to {r['wilson'][1]:.1f} | "
+            f"| {r['head']} | {shown(r['by_seed'])} | {r['wilson'][0]:.1f} to {r['wilson'][1]:.1f} | "
             f"{difference} | {each} |"
         )
     return "\n".join(lines)

@@ -19,6 +19,12 @@ def mean_and_spread(values):
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
+def shown(values, digits=1):
+    """Mean and spread as text; of one seed, which has no spread, the number alone."""
+    mean, spread = mean_and_spread(values)
+    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if len(values) > 1 else "")
+
+
 def wilson(p, n, z=1.96):
     """95 % interval of a share p of n independent videos: (low, high)."""
     middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))

@@ -2,12 +2,13 @@
 
 import csv
 import io
+import math
 from pathlib import Path
 
 from data.files import write, write_figure, write_json
 from nets.figure import new_figure
 from training.paper_rows import MEASURES
-from training.spread import mean_and_spread
+from training.spread import mean_and_spread, shown
 
 TITLES = {
     1: "Feature pooling on Sports-1M, AlexNet, 120 frames",
@@ -20,16 +21,12 @@ TITLES = {
 }
 
 
-def shown(values, digits=1):
-    """Mean and spread of per cents over seeds as text."""
-    if not values:
-        return "–"
-    mean, spread = mean_and_spread(values)
-    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if len(values) > 1 else "")
-
-
 def paper_shown(record, measure):
     return f"{record['paper'][measure]:.1f}" if measure in record["paper"] else "–"
+
+
+def ours_shown(record, measure):
+    return shown(record["ours"][measure]) if measure in record["ours"] else "–"
 
 
 def markdown(records, about):
@@ -50,7 +47,7 @@ def markdown(records, about):
         lines += ["", f"## Table {number}. {TITLES[number]}", "", f"| | {' | '.join(heads)} | what differs |"]
         lines += ["|---" * (2 + 2 * len(MEASURES)) + "|"]
         for r in (r for r in records if r["table"] == number):
-            cells = [cell for m in MEASURES for cell in (paper_shown(r, m), shown(r["ours"].get(m)))]
+            cells = [cell for m in MEASURES for cell in (paper_shown(r, m), ours_shown(r, m))]
             lines.append(f"| {r['row']} | {' | '.join(cells)} | {r['differs']} |")
     return "\n".join(lines) + "\n"
 
@@ -76,7 +73,8 @@ def write_csv(path, records):
         for m, name in MEASURES.items():
             if m in r["paper"] or m in r["ours"]:
                 mine = r["ours"].get(m, [])
-                numbers = [round(x, 3) for x in mean_and_spread(mine)] if mine else ["", ""]
+                found = mean_and_spread(mine) if mine else ()
+                numbers = [round(x, 3) if math.isfinite(x) else "" for x in found] or ["", ""]
                 each = " ".join(map(str, mine))
                 out.writerow([r["table"], r["row"], name, r["paper"].get(m, ""), *numbers, each, r["differs"]])
     write(path, lines.getvalue())

@@ -171,6 +171,10 @@ class FrameCache(Decoder):
             error.__notes__ = bad
             raise error
 
+    def missing(self, videos: list[Video]) -> list[Video]:
+        """Those that are not in the cache yet."""
+        return [video for video in videos if video.name not in self._entries]
+
     def _file(self, video):
         """Class/video.avi.npy; under a checksum instead of a name that is too long or leads out of the folder."""
         name, parts = video.name.encode("utf-8", "surrogatepass"), {*re.split(r"[/\\:]", video.name)}

@@ -119,6 +119,9 @@ def save_features(path, feat, label, is_test, name=None, scale=None, classes=Non
     write_npz(path, arrays, compress=True)
 
 
+LARGEST = 1e15  # whose square, summed over features, float32 still holds
+
+
 def _check(path, arrays):
     """Raises ValueError unless the arrays are as the module says."""
     feat = arrays["feat"]
@@ -141,10 +144,14 @@ def _check(path, arrays):
     if scale.dtype.kind not in "fiu" or scale.shape not in ((), (1,), feat.shape[2:]) or not np.isfinite(scale).all():
         expected = f"one finite number or {feat.shape[2]}"
         raise ValueError(f"{path}: scale is {scale.dtype} {scale.shape}, expected {expected}")
-    if feat.dtype.kind == "f":
-        bad = next((v for v, x in enumerate(feat) if not np.isfinite(x).all()), None)
-        if bad is not None:
-            raise ValueError(f"{path}: feat of video {bad} holds NaN or infinite values; compute it again")
+    largest = np.array([np.abs(x).max(initial=0) if x.dtype.kind == "f" else max(x.max(), -int(x.min())) for x in feat])
+    bad = np.flatnonzero(~np.isfinite(largest))
+    if len(bad):
+        raise ValueError(f"{path}: feat of video {bad[0]} holds NaN or infinite values; compute it again")
+    size = float(largest.max()) * float(np.abs(scale).max())
+    if not 0 < size <= LARGEST:
+        found = "nothing but zeros" if size == 0 else f"values up to {size:.3g}"
+        raise ValueError(f"{path}: feat * scale holds {found}, expected numbers, not all zero, of at most {LARGEST:g}")
 
 
 def _check_multi_hot(path, label, classes):

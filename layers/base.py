@@ -157,10 +157,31 @@ class Branches(Container):
 
 def he_normal(rng, shape, fan_in, dtype=np.float32):
     """Normal weights of variance 2 / fan_in, which keeps the scale of activations through ReLUs (He et al., 2015)."""
+    if rng is None:
+        return no_weights(shape, dtype)
     return (rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(dtype)
 
 
 def glorot_uniform(rng, shape, fan_in, fan_out, dtype=np.float32):
     """Uniform weights of variance 2 / (fan_in + fan_out), for linear and saturating units (Glorot and Bengio, 2010)."""
+    if rng is None:
+        return no_weights(shape, dtype)
     bound = np.sqrt(6.0 / (fan_in + fan_out))
     return rng.uniform(-bound, bound, shape).astype(dtype)
+
+
+def no_weights(shape, dtype):
+    """Weights of a network that is only looked at, not run (rng None): a shape that takes no memory."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def zeros(rng, shape, dtype):
+    """Weights that are zero at the start."""
+    return no_weights(shape, dtype) if rng is None else np.zeros(shape, dtype)
+
+
+def side_by_side(weights):
+    """Weights of several gates joined on the last axis."""
+    if weights[0].strides[-1] == 0:  # see no_weights
+        return no_weights((*weights[0].shape[:-1], sum(w.shape[-1] for w in weights)), weights[0].dtype)
+    return np.concatenate(weights, axis=-1)

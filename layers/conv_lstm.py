@@ -20,9 +20,9 @@ Stored: x (N, T, H, W, C), h and c (N, T, H, W, F), W_x (k, k, C, 4F), W_h (k, k
 
 import numpy as np
 
-from layers.base import glorot_uniform
+from layers.base import glorot_uniform, side_by_side, zeros
 from layers.conv import conv_backward, conv_filter_grad, conv_forward, conv_input_grad
-from layers.lstm import GATES, Cells, gates_backward, gates_forward, peephole_grads, split
+from layers.lstm import GATES, Cells, gate_biases, gates_backward, gates_forward, peephole_grads
 from layers.window import check_window, pad2d, padding
 from layers.xp import xp_of
 
@@ -87,15 +87,15 @@ class ConvLSTM(Cells):
 
     def __init__(self, C, F, kernel=3, *, rng, forget_bias=1.0, dtype=np.float32):
         check_window(kernel, 1, "same")
-        b = np.zeros(4 * F, dtype)
-        split(b)[GATES.index("f")][:] = forget_bias
 
         def filters(channels):
             shape, area = (kernel, kernel, channels, F), kernel * kernel
             gates = [glorot_uniform(rng, shape, area * channels, area * F, dtype) for _ in GATES]
-            return np.concatenate(gates, axis=-1)
+            return side_by_side(gates)
 
-        super().__init__(W_x=filters(C), W_h=filters(F), W_c=np.zeros((3, F), dtype), b=b)
+        super().__init__(
+            W_x=filters(C), W_h=filters(F), W_c=zeros(rng, (3, F), dtype), b=gate_biases(rng, F, forget_bias, dtype)
+        )
 
     def state_shape(self, x):
         C, F = self.params["W_x"].shape[2], self.params["W_h"].shape[2]

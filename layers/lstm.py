@@ -27,7 +27,7 @@ one bias per gate (cuDNN has two), no projection, and a forget bias of 1 at the 
 import numpy as np
 
 from layers import gpu
-from layers.base import Recurrent, glorot_uniform
+from layers.base import Recurrent, glorot_uniform, side_by_side, zeros
 from layers.rnn import logistic
 from layers.xp import on_gpu, xp_of
 
@@ -74,6 +74,14 @@ def peephole_grads(delta, c_prev, c):
     """dW_c (3, M) from delta (rows, 4M) and the cells (rows, M); a row is a frame of a clip."""
     delta_i, delta_f, _, delta_o = split(delta)
     return xp_of(c).stack([(delta_i * c_prev).sum(axis=0), (delta_f * c_prev).sum(axis=0), (delta_o * c).sum(axis=0)])
+
+
+def gate_biases(rng, M, forget_bias, dtype):
+    """b (4M,) at the start: zero, but for the forget gate's."""
+    b = zeros(rng, 4 * M, dtype)
+    if rng is not None:
+        split(b)[GATES.index("f")][:] = forget_bias
+    return b
 
 
 def lstm_step(x_t, h_prev, c_prev, W_x, W_h, W_c, b):
@@ -166,13 +174,11 @@ class PeepholeLSTM(Cells):
     sequence, sequence_backward = staticmethod(lstm_forward), staticmethod(lstm_backward)
 
     def __init__(self, D, M, rng, forget_bias=1.0, dtype=np.float32):
-        b = np.zeros(4 * M, dtype)
-        split(b)[GATES.index("f")][:] = forget_bias
         super().__init__(
-            W_x=np.concatenate([glorot_uniform(rng, (D, M), D, M, dtype) for _ in GATES], axis=1),
-            W_h=np.concatenate([glorot_uniform(rng, (M, M), M, M, dtype) for _ in GATES], axis=1),
-            W_c=np.zeros((3, M), dtype),
-            b=b,
+            W_x=side_by_side([glorot_uniform(rng, (D, M), D, M, dtype) for _ in GATES]),
+            W_h=side_by_side([glorot_uniform(rng, (M, M), M, M, dtype) for _ in GATES]),
+            W_c=zeros(rng, (3, M), dtype),
+            b=gate_biases(rng, M, forget_bias, dtype),
         )
 
     def state_shape(self, x):

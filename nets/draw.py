@@ -17,6 +17,7 @@ from layers.rnn import RNN
 from layers.temporal import TemporalAvgPool, TemporalMaxPool, windows
 from layers.time_conv import TimeConv
 from nets.auxiliary import SideHeads
+from nets.cost import Ghost, Meter, stand_in
 from nets.figure import new_figure
 from nets.frames import OverFrames
 
@@ -45,7 +46,7 @@ class Row(NamedTuple):
 
 def places(net, shape):
     """The Rows of `net` on clips of `shape` (N, T, ...), from the frames up, without ReLU and the like."""
-    x, T = np.zeros((1, *shape[1:]), np.float32), shape[1]
+    x, T = Ghost(Meter(), (1, *shape[1:])), shape[1]
     found = [Row("frames", "frame", "", [(t, t + 1) for t in range(T)], [], x.shape[2:], 0)]
     timed = True  # whether the second axis is time
 
@@ -55,7 +56,7 @@ def places(net, shape):
             for child_name, child in layer.layers.items():
                 x = visit(f"{name}/{child_name}".strip("/"), child, x)
             return x
-        y = layer.predict(x[:, :1] if isinstance(layer, OverFrames) else x)
+        y = stand_in(layer).predict(x[:, :1] if isinstance(layer, OverFrames) else x)
         if isinstance(layer, OverFrames):  # all frames are equal, so that one pass of the tower is enough
             y = np.repeat(y, x.shape[1], axis=1)
         if isinstance(layer, (TemporalMaxPool, TemporalAvgPool)):

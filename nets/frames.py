@@ -4,11 +4,17 @@ fold and unfold are the only place where clips and frames change places: (N, T, 
 is row n T + t. Frames are independent until they meet in time, so the tower runs on chunks of frames in a pool of
 threads with BLAS held to one thread each: element-wise work then uses every core too, and a chunk's activations stay
 in cache. Which thread computes a chunk changes nothing, and gradients are summed in the order of the chunks, so the
-result is the same to the last bit for any number of threads.
+result is the same to the last bit for any number of threads. What does change bits is the length of a chunk, the order
+of sums and the masks of dropout with it: so it is part of the network, and nothing chooses it by the memory that is
+free. BLAS cuts long sums into a part for each of its own threads: `one_blas_thread` is around all that trains or
+predicts.
 """
 
+import contextlib
 import copy
 import functools
+import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl
@@ -29,14 +35,52 @@ def unfold(y, T):
     return y.reshape(-1, T, *y.shape[1:])
 
 
+class OneBlasThread(contextlib.ContextDecorator):
+    """BLAS keeps to one thread while any thread of the program is in such a block, or in a function marked with it."""
+
+    blas = threadpoolctl.ThreadpoolController()
+
+    def __init__(self):
+        self.lock, self.inside, self.limit = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            if not self.inside:
+                self.take_control()
+                self.limit = self.blas.limit(limits=1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.take_control()
+                self.limit.restore_original_limits()
+                self.take_control()
+
+    def take_control(self):
+        """From the thread that has set a limit before: from threadpoolctl 3.8 on, others would ask in vain."""
+        for library in self.blas.lib_controllers:
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+
+
+one_blas_thread = OneBlasThread()
+
+
 @functools.cache
 def _pool(threads):
     return ThreadPoolExecutor(threads, thread_name_prefix="frames")
 
 
-@functools.cache
-def _blas():
-    return threadpoolctl.ThreadpoolController()
+def _forked():
+    """In the child of a fork, which has the pools, but none of their threads, and locks that those may have held."""
+    _pool.cache_clear()
+    one_blas_thread.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class OverFrames(Container):
@@ -60,7 +104,7 @@ class OverFrames(Container):
     def _map(self, work, *items):
         """work(*item) for each chunk, results in order."""
         threads = min(self.threads or usable_cores(), len(items[0]))
-        with _blas().limit(limits=1, user_api="blas"):
+        with one_blas_thread:
             if threads == 1 or xp_of(items[0][0]).__name__ == "cupy":
                 yield from map(work, *items)
             else:

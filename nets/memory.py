@@ -1,8 +1,7 @@
-"""How much memory will a training step take? Foretold before the run starts, and made to fit.
+"""How much memory will a training step take? Predicted by arithmetic before the run starts, and made to fit.
 
-One and two frames (if they are small, half a chunk and a chunk) go through the tower, forward and backward, and are
-measured (`nets.cost`): what a frame adds, and what is there anyway, give a chunk of any length. The head runs once, at
-its real size. A step is put together from that, its worst stage being the prediction:
+A chunk of frames goes through the tower, forward and backward, and the whole batch through the head; not the numbers,
+only their shapes (`nets.cost`). A step is put together from that, its worst stage being the prediction:
 
     forward    k threads with a chunk's work each; caches and outputs of the chunks that are done
     head       the caches of all chunks; the head's forward and backward pass
@@ -14,6 +13,8 @@ Parameters, momenta, the batch, clips that the loader holds ready and every thre
 and so are, in the training loop, the gradients of the step before until new ones take their place. When recomputing, a
 cache lives inside its thread's work only. Not counted: the interpreter and its libraries (about 0.2 GB), and memory
 maps, which the system takes back when it needs to.
+
+What a plan chooses, how many threads there are and whether caches are kept or made again, changes no bit of a result.
 """
 
 import contextlib
@@ -26,17 +27,17 @@ from layers.base import Sequential
 from layers.cgroup import memory_left
 from layers.xp import usable_cores
 from nets.auxiliary import Auxiliary
-from nets.cost import Cost, measure
+from nets.cost import measure
 from nets.frames import OverFrames
 
 GIB = 2**30
-SMALL = 2**17  # numbers in a frame: a chunk of smaller ones does not fill the layers' blocks from the first frame on
+SHARE = 0.8  # of the memory that is free, what a run may take unless it is told
 
 
 class Plan(NamedTuple):
     """How to run the tower, and what a training step then takes."""
 
-    chunk: int | None  # frames, None for a net without a tower
+    threads: int | None  # None for a net without a tower
     recompute: bool
     parts: dict  # bytes by part
 
@@ -48,15 +49,15 @@ class Plan(NamedTuple):
     def apply(self, net):
         """Set the net's tower, if it has one, to this plan; returns the plan."""
         if tower := tower_of(net):
-            tower.chunk, tower.recompute = self.chunk, self.recompute
+            tower.threads, tower.recompute = self.threads, self.recompute
         return self
 
     def __str__(self):
         size = f"a training step takes {self.total / GIB:.2f} GiB"
-        if self.chunk is None:
+        if self.threads is None:
             return size
         how = "run again in" if self.recompute else "kept for"
-        return f"{size}: the tower in chunks of {self.chunk} frames, {how} the backward pass"
+        return f"{size}: the tower on {self.threads} threads, {how} the backward pass"
 
     def table(self):
         """The parts, one a line."""
@@ -65,7 +66,7 @@ class Plan(NamedTuple):
 
 
 class Step:
-    """A training step of a float32 `net` on batches of `shape` (N, T, ...): measured once, foretold for any chunk.
+    """A training step of a float32 `net`, with or without weights, on batches of `shape` (N, T, ...).
 
     trained: names of the parameters that are trained, None for all. ahead: clips that a loader prepares ahead, None if
     the batch is there already.
@@ -80,33 +81,22 @@ class Step:
         if self.tower:
             train = any(key.startswith("tower/") for key in trained)
             self.tower_grads = bytes_of(self.tower.params.values()) if train else 0
-            small = math.prod(shape[2:]) < SMALL and self.tower.chunk > 1
-            self.frames = (self.tower.chunk // 2, self.tower.chunk) if small else (1, 2)
-            measured = [(n, *shape[2:]) for n in self.frames]
-            self.frame_costs, self.scratch, y = measure(self.tower.layer, *measured, given=True, train=train)
+            self.chunk, self.cost, self.scratch, y = chunk_cost(self.tower, shape, train)
             tower_output = (*shape[:2], *y[1:])
             if isinstance(net, Auxiliary):  # scores of its side heads go past the head
                 tower_output = (*shape[:2], y[1] - net.side_scores)
-        head = Sequential(**{name: layer for name, layer in net.layers.items() if layer is not self.tower})
-        (self.head,), (self.head_scratch,), _ = measure(head, tower_output, given=self.tower is None)
+        self.head, self.head_scratch, _ = measure(head_of(net), tower_output, given=self.tower is None)
 
-    def of_chunk(self, frames, less, more):
-        """What a chunk of so many frames takes, a line through what the two that were measured took."""
-        few, many = self.frames
-        return less + (frames - few) * (more - less) / (many - few)
-
-    def parts(self, chunk=1, recompute=False):
+    def parts(self, threads=1, recompute=False):
         """Bytes in the worst moment, by part. "work": temporaries, scratch buffers, further sets of gradients."""
         N, frames, clip = self.shape[0], self.shape[0] * self.shape[1], 4 * math.prod(self.shape[1:])
         inputs, caches, scratch = (N + (self.ahead or 0)) * clip, self.head.kept, self.head_scratch
         stages = {"head": max(self.head.forward, self.head.backward)}
         if self.tower:
-            chunk = min(chunk, frames)
-            cost = Cost(*(self.of_chunk(chunk, *both) for both in zip(*self.frame_costs, strict=True)))
-            chunks, buffers = math.ceil(frames / chunk), max(0, self.of_chunk(chunk, *self.scratch))
-            k = min(self.tower.threads or usable_cores(), chunks)
-            scratch = scratch + k * buffers if k > 1 else max(scratch, buffers)  # one thread has one buffer
-            outputs, done = cost.output * frames / chunk, 0 if recompute else cost.kept * frames / chunk
+            cost, chunks = self.cost, math.ceil(frames / self.chunk)
+            k = min(threads, chunks)
+            scratch = scratch + k * self.scratch if k > 1 else max(scratch, self.scratch)  # one thread has one buffer
+            outputs, done = cost.output * frames / self.chunk, 0 if recompute else cost.kept * frames / self.chunk
             forward, backward = cost.forward, max(cost.forward, cost.backward)
             if not recompute:
                 forward, backward = forward - cost.kept, cost.backward - cost.kept
@@ -123,27 +113,68 @@ class Step:
         return {name: round(size) for name, size in found.items()}
 
 
+def chunk_cost(tower, shape, train):
+    """Frames of a chunk of clips of `shape`, its Cost, bytes of scratch buffers, and the shape of its output."""
+    frames = min(tower.chunk, shape[0] * shape[1])
+    return frames, *measure(tower.layer, (frames, *shape[2:]), given=True, train=train)
+
+
+def head_of(net):
+    """What stands behind the net's tower."""
+    return Sequential(**{name: layer for name, layer in net.layers.items() if layer is not tower_of(net)})
+
+
 def plan(net, shape, memory=None, trained=None, ahead=None):
     """The fastest Plan whose training step on batches of `shape` fits into `memory` bytes (None: any); see `Step`.
 
-    Keeping caches comes first, then recomputing; chunks get shorter last, because their length decides the order in
-    which gradients are summed and which units drop out, and recomputing changes no bit. ValueError if nothing fits.
+    Keeping caches comes first, then recomputing, then fewer threads. ValueError if nothing fits.
     """
     step, tower = Step(net, shape, trained, ahead), tower_of(net)
     if tower:
-        shorter = [(tower.chunk >> halvings, True) for halvings in range(tower.chunk.bit_length())]
-        plans = [Plan(*way, step.parts(*way)) for way in [(tower.chunk, False), *shorter]]
+        most = tower.threads or usable_cores()
+        ways = [(most, False), *((threads, True) for threads in range(most, 0, -1))]
+        plans = [Plan(*way, step.parts(*way)) for way in ways]
     else:
         plans = [Plan(None, False, step.parts())]
     for found in plans:
         if memory is None or found.total <= memory:
             return found
-    least = min(plan.total for plan in plans)
     N, T = shape[:2]
+    refuse(f"a training step on {N} clips of {T} frames", min(plan.total for plan in plans), memory)
+
+
+def prediction(net, shape):
+    """Bytes that `net.predict` takes for clips of `shape`, parameters and the clips included."""
+    tower, size = tower_of(net), bytes_of(net.params.values()) + 2 * 4 * math.prod(shape)  # clips are gathered
+    output, work = shape, 0
+    if tower:
+        frames, cost, scratch, y = chunk_cost(tower, shape, train=False)
+        chunks = -(-shape[0] * shape[1] // frames)
+        output, work = (*shape[:2], *y[1:]), min(tower.threads or usable_cores(), chunks) * (cost.forward + scratch)
+        size += 2 * 4 * math.prod(output)
+    head, scratch, _ = measure(head_of(net), output, train=False)
+    return size + max(work, head.forward + scratch)
+
+
+def afford(what, size, gib=None):
+    """ValueError unless `size` bytes are allowed, see `allowed_memory`."""
+    allowed = allowed_memory(gib)
+    if allowed is not None and size > allowed:
+        refuse(what, size, allowed)
+
+
+def refuse(what, size, memory):
+    """Raises ValueError: it does not fit."""
     raise ValueError(
-        f"a training step on {N} clips of {T} frames needs at least {least / GIB:.2f} GiB, but {memory / GIB:.2f} GiB "
-        "are allowed; choose a smaller batch, fewer or smaller frames, or allow more memory"
+        f"{what} needs at least {size / GIB:.2f} GiB, but {memory / GIB:.2f} GiB are allowed; choose a smaller batch, "
+        "fewer or smaller frames, or allow more memory"
     )
+
+
+def allowed_memory(gib=None):
+    """Bytes that a run may take: so many GiB, or else SHARE of what is free; None where the system tells nothing."""
+    available = None if gib is not None else available_memory()
+    return gib * GIB if gib is not None else available and SHARE * available
 
 
 def tower_of(net):

@@ -1,15 +1,74 @@
 """Settings that are a dataclass in the code and options on the command line, written down once.
 
-A field says its default, what it means and, where there are few, which values it may take; `add_options` makes the
-command line's options of that, so that --help shows every default that the code has.
+A field says its default, what it means and, where there are few, which values it may take, or in which range a number
+lies; `Options` checks both, and `add_options` makes the command line's options of it, so that --help shows every
+default that the code has.
 """
 
 import dataclasses
+import math
+import numbers
+from typing import NamedTuple
+
+import numpy as np
 
 
-def option(default, help, choices=None, nargs=None):
-    """A dataclass field that is also a command-line option; choices and nargs are argparse's."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "nargs": nargs})
+class Range(NamedTuple):
+    """Where a number must lie: from `least` (or above `above`) to `most` (or below `below`)."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = math.nan  # no limit, as no comparison with it holds
+    below: float = math.nan
+
+    def __contains__(self, value):
+        return self.least <= value <= self.most and not (value <= self.above or value >= self.below)
+
+    def __str__(self):
+        limits = {"more than": self.above, "at least": self.least, "less than": self.below, "at most": self.most}
+        return " and ".join(f"{word} {limit:.15g}" for word, limit in limits.items() if math.isfinite(limit))
+
+
+def check(name, value, within, whole=False):
+    """Raises ValueError unless the number `value` lies `within` a Range and, if asked for, is whole."""
+    kind, what = (numbers.Integral, "a whole number, ") if whole else (numbers.Real, "a number, ")
+    right = isinstance(value, kind) and not isinstance(value, bool)
+    if not right or value not in within:
+        raise ValueError(f"{name} is {value}, expected {'' if right else what}{within}")
+
+
+def option(default, help, choices=None, nargs=None, **within):
+    """A dataclass field that is also a command-line option; choices and nargs are argparse's, within: see `Range`."""
+    about = {"help": help, "choices": choices, "nargs": nargs, "within": Range(**within) if within else None}
+    return dataclasses.field(default=default, metadata=about)
+
+
+def plain(value):
+    """The value with Python's own numbers, text and lists in place of NumPy's, which JSON does not know."""
+    if isinstance(value, dict):
+        return {plain(key): plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(plain, value))
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
+
+
+def check_option(field, value, name=None):
+    """Raises ValueError unless a dataclass field may have that value; name: what to call it."""
+    choices, within = (field.metadata.get(key) for key in ("choices", "within"))
+    if choices and value not in choices:
+        raise ValueError(f"{name or field.name} is {value!r}, expected one of {', '.join(map(str, choices))}")
+    if within and not (value is None and isinstance(None, field.type)):
+        check(name or field.name, value, within, field.type is int)
+
+
+class Options:
+    """A dataclass of `option`s, whose values are plain, and what they may be: else ValueError says what is expected."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = plain(getattr(self, field.name))
+            check_option(field, value)
+            object.__setattr__(self, field.name, value)
 
 
 def add_options(parser, cls, title, only=None, **defaults):
@@ -19,8 +78,9 @@ def add_options(parser, cls, title, only=None, **defaults):
         if "help" in field.metadata and (only is None or field.name in only):
             kind = field.type if isinstance(field.type, type) else float  # float | None
             default = defaults.get(field.name, field.default)
-            flag = f"--{field.name.replace('_', '-')}"
-            group.add_argument(flag, type=kind, default=default, **field.metadata)
+            flag, about = f"--{field.name.replace('_', '-')}", {**field.metadata}
+            del about["within"]
+            group.add_argument(flag, type=kind, default=default, **about)
     return group
 
 

@@ -27,14 +27,15 @@ from layers.loss import softmax
 from layers.relu import ReLU
 from layers.temporal import TemporalAvgPool, TemporalMaxPool
 from layers.time_conv import TimeConv
-from layers.xp import usable_cores, xp_of
-from nets.frames import OverFrames
+from layers.xp import xp_of
+from nets.frames import OverFrames, one_blas_thread
 
 MODES = ("weighted", "last", "max", "sum")
 FRAME_BY_FRAME = (OverFrames, Linear, ReLU, Dropout, AsMap)
-BLOCK = 32  # frames at a time where there is no tower
+BLOCK = 64  # frames at a time, about: whole chunks of the tower, and the same number on any machine
 
 
+@one_blas_thread
 def stream(net, blocks, mode="weighted"):
     """Class probabilities (K,) of one video that comes as blocks x (t, ...) of any lengths, from any iterable.
 
@@ -151,9 +152,9 @@ def over_all(pool, blocks):
 
 
 def block_length(net):
-    """Frames of a block: a chunk of the tower for each of its threads."""
+    """Frames of a block: as many whole chunks of the tower as BLOCK holds, at least one."""
     tower = net.layers.get("tower")
-    return tower.chunk * (tower.threads or usable_cores()) if isinstance(tower, OverFrames) else BLOCK
+    return tower.chunk * max(1, BLOCK // tower.chunk) if isinstance(tower, OverFrames) else BLOCK
 
 
 def regroup(blocks, length):

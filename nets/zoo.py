@@ -6,7 +6,7 @@ built again, and what the command line's options fill.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from nets.alexnet import NORMS, alexnet, map_shape, scaled
 from nets.auxiliary import Auxiliary, with_sides
 from nets.frames import CHUNK, OverFrames
 from nets.googlenet import ENDS, VARIANTS, googlenet, map_sides, output_shape
-from nets.options import option
+from nets.options import Options, Range, check, option
 from nets.pooling import (
     WINDOW,
     average_pooling,
@@ -100,25 +100,31 @@ HEADS = {
 
 
 @dataclass(frozen=True)
-class NetConfig:
+class NetConfig(Options):
     """A network on clips (N, T, size, size, 3), or on precomputed features (N, T, features)."""
 
     classes: int
     tower: str = option("alexnet", "frame network; 'features': none, the input is precomputed", TOWERS)
     head: str = option("conv", "what joins the frames; docs/architectures has a page on each", tuple(HEADS))
-    frames: int = option(30, "frames of a clip; parameters of heads local and fcpool depend on it, no others")
-    size: int = option(220, "input side in pixels")
-    width: float = option(1.0, "multiplier on the tower's channels, and on the filters of convolutions over time")
+    frames: int = option(
+        30, "frames of a clip; parameters of heads local and fcpool depend on it, no others", least=1, most=1e6
+    )
+    size: int = option(220, "input side in pixels", least=1, most=1e5)
+    width: float = option(
+        1.0, "multiplier on the tower's channels, and on the filters of convolutions over time", above=0, most=1e3
+    )
     norm: str = option("lrn", "AlexNet's normalisation", tuple(NORMS))
     end: str = option("auto", "where GoogLeNet ends; auto: maps for heads that read maps, else vector", ("auto", *ENDS))
-    vector: int = option(1000, "length of GoogLeNet's output vector")
+    vector: int = option(1000, "length of GoogLeNet's output vector", least=1, most=1e6)
     variant: str = option("paper", "GoogLeNet's details: the paper's, or those of imported weights", tuple(VARIANTS))
-    fc: int = option(4096, "units of each fully connected layer; 0: none")
-    dropout: float = option(0.6, "probability of being dropped, in the fully connected layers")
-    units: int = option(512, "cells of an LSTM layer, or units of a plain recurrent one")
-    depth: int = option(5, "recurrent layers")
+    fc: int = option(4096, "units of each fully connected layer; 0: none", least=0, most=1e6)
+    dropout: float = option(0.6, "probability of being dropped, in the fully connected layers", least=0, below=1)
+    units: int = option(512, "cells of an LSTM layer, or units of a plain recurrent one", least=1, most=1e6)
+    depth: int = option(5, "recurrent layers", least=1, most=1e3)
     activation: str = option("logistic", "H of the plain recurrent network", tuple(ACTIVATIONS))
-    auxiliary: float = option(0.0, "loss weight of GoogLeNet's two auxiliary heads; 0.3 in its paper; 0: without them")
+    auxiliary: float = option(
+        0.0, "loss weight of GoogLeNet's two auxiliary heads; 0.3 in its paper; 0: without them", least=0, most=1e3
+    )
     features: int = 0  # D of precomputed features
 
     @property
@@ -131,17 +137,9 @@ class NetConfig:
         return self.end if self.end != "auto" else "maps" if self.reads == "maps" else "vector"
 
     def __post_init__(self):
-        known = dict(
-            tower=TOWERS, head=HEADS, norm=NORMS, end=("auto", *ENDS), variant=VARIANTS, activation=ACTIVATIONS
-        )
-        for name, values in known.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(values)}")
-        for name in ("classes", "frames", "size", "units", "depth", "vector"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if not 0 < self.width < inf:
-            raise ValueError(f"width is {self.width}, expected a positive channel multiplier")
+        super().__post_init__()
+        check("classes", self.classes, Range(least=1, most=1e6), whole=True)
+        check("features", self.features, Range(least=0, most=1e7), whole=True)
         if self.norm != "lrn" and self.tower != "alexnet":
             raise ValueError(f"norm is {self.norm!r}, but tower {self.tower!r} has lrn: only alexnet has the choice")
         if self.variant != "paper" and self.tower != "googlenet":
@@ -163,7 +161,7 @@ class NetConfig:
                 f"end is {self.end!r}: only tower googlenet ends at a choice of places, and head {self.head!r} reads "
                 f"{self.reads if refused else 'any of them'}"
             )
-        if self.auxiliary < 0 or (self.auxiliary and (self.tower != "googlenet" or self.ends_at == "maps")):
+        if self.auxiliary and (self.tower != "googlenet" or self.ends_at == "maps"):
             raise ValueError(
                 f"auxiliary is {self.auxiliary:g}: expected a loss weight, and a googlenet that ends in a vector"
             )
@@ -188,8 +186,11 @@ def build_tower(config, rng):
 
 
 def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):
-    """A new network, weights drawn from `seed`; chunk, threads and recompute as OverFrames'."""
-    rng, how = np.random.default_rng(seed), (chunk, threads, recompute)
+    """A new network, weights drawn from `seed`; chunk, threads and recompute as OverFrames'.
+
+    seed None: a network without weights, to be looked at (`nets.summary`, `nets.memory`), which takes no memory.
+    """
+    rng, how = None if seed is None else np.random.default_rng(seed), (chunk, threads, recompute)
     if config.reads == "clips":
         tower = {"tower": slow_fusion_tower(rng, config.width, config.norm, *how)}
         return HEADS[config.head].build(config, tower, map_shape(config.size, config.width), rng)

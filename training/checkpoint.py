@@ -15,6 +15,7 @@ import numpy as np
 
 from data.files import parse_json, read_npz, write_npz
 from layers.xp import xp_of
+from nets.options import plain
 
 FORMAT = "snippets checkpoint 1"
 
@@ -38,6 +39,10 @@ class Checkpoint:
     partial: dict = field(default_factory=dict)  # sums of the epoch under way
     history: list = field(default_factory=list)  # one record per finished epoch
     content: list | None = None  # the training videos, see `training.content`; None: of an older version, or imported
+
+    def __post_init__(self):
+        for name in {f.name for f in fields(self)} - {"params", "velocity"}:
+            setattr(self, name, plain(getattr(self, name)))
 
 
 class CheckpointError(ValueError):
@@ -107,7 +112,7 @@ def check_fits(checkpoint, what="the checkpoint", **expected):
     """
     for name, want in expected.items():
         have = getattr(checkpoint, name)
-        want = json.loads(json.dumps(want))  # tuples become lists, as they did in the file
+        want = json.loads(json.dumps(plain(want)))  # tuples become lists, as they did in the file
         if have != want:
             why = "; it has seen test videos of other folds" if name == "fold" and have is not None else ""
             raise CheckpointError(f"{what} was trained with {name} {_differing(have, want)}{why}")

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from data.files import sweep
 from nets.googlenet import VARIANTS
-from nets.options import add_options
+from nets.options import Range, add_options, check, check_option
 from nets.zoo import HEADS, TOWERS, NetConfig
 from training import commands, device, importing, lab_commands, scale_commands, train_commands
 from training.bench import PEERS
@@ -269,9 +269,16 @@ def parser():
     return top
 
 
-LEAST = {  # numbers that would else be missed only after much work, or without a word on which they are
-    **dict.fromkeys(("views", "top", "count", "batch", "evaluate_every", "frames", "classes", "repeat"), 1),
-    **dict.fromkeys(("seed", "workers"), 0),
+DATACLASSES = (NetConfig, Settings, DataSettings, Downpour, Cluster)
+FIELDS = {field.name: field for cls in DATACLASSES for field in fields(cls) if field.metadata.get("within")}
+COUNT = Range(least=1, most=1e6)
+RANGES = {  # of numbers that are no fields of a dataclass
+    **dict.fromkeys(("views", "top", "count", "evaluate_every", "classes", "seeds", "counts", "repeat"), COUNT),
+    "first_seed": Range(least=0, most=2**63),
+    "workers": Range(least=0, most=1e3),
+    "momenta": Range(least=0, below=1),
+    "memory": Range(above=0, most=1e9),
+    "svm_c": Range(above=0, most=1e9),
 }
 
 
@@ -283,12 +290,15 @@ FOLDERS = {  # commands whose --out is a folder, and files in it that may be ano
 
 
 def check_options(args):
-    """Raises ValueError for an option below what it can be, and what check_outputs raises."""
+    """Raises ValueError for an option outside of its range, and what check_outputs raises."""
     check_outputs(args, FOLDERS.get(args.run))
-    for name, least in LEAST.items():
-        value = getattr(args, name, None)
-        if value is not None and value < least:
-            raise ValueError(f"--{name.replace('_', '-')} is {value}, expected at least {least}")
+    for name, given in vars(args).items():
+        flag = f"--{name.replace('_', '-')}"
+        for value in given if isinstance(given, list) else [given] * (given is not None):
+            if name in RANGES:
+                check(flag, value, RANGES[name])
+            elif name in FIELDS:
+                check_option(FIELDS[name], value, flag)
 
 
 def main(argv=None):

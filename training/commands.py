@@ -1,5 +1,6 @@
 """The commands that use networks and look at data; `training.cli` says which options they take."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from data.splits import Video, read_skip
 from data.survey import balance, look_at
 from data.video import VideoError
 from nets.draw import draw
-from nets.frames import OverFrames
-from nets.memory import plan
+from nets.frames import CHUNK, OverFrames
+from nets.memory import afford, plan, prediction
 from nets.options import chosen
 from nets.stream import stream
 from nets.summary import table
@@ -30,7 +31,7 @@ from training.fusion import fuse
 from training.model import check_kind, frame_features, load_model, predict_clips
 from training.predictions import SIDES, Predictions, save_predictions
 from training.render import render
-from training.sources import DataSettings, fold_for, is_features, open_data, open_source, settings_for
+from training.sources import DataSettings, check_room, fold_for, is_features, open_data, open_source, settings_for
 from training.sync import in_words
 from training.train_commands import cache_of
 
@@ -41,9 +42,16 @@ def run_evaluate(args):
     fold, mode = fold_for(args.data, args.fold or model.checkpoint.fold), args.mode or model.mode
     if model.checkpoint.fold is not None:
         check_fits(model.checkpoint, args.model, fold=fold)
+
+    def check(*sets):
+        if not args.whole:  # nor is anything else known of the length of a video before it is decoded
+            clips = min(args.batch, args.views * len(sets[SIDES.index(args.side)]))
+            shape = input_shape(model.config, clips)
+            afford(f"a prediction for {clips} clips of {shape[1]} frames", prediction(model.net, shape))
+
     sets = open_data(
         args.data, model.config.frames, model.config.size, model.data, fold, cache_of(args), args.skip,
-        available=args.available,
+        available=args.available, check=check,
     )  # fmt: skip
     videos = sets[SIDES.index(args.side)]
     check_fits(model.checkpoint, args.model, classes=list(videos.classes))
@@ -52,7 +60,9 @@ def run_evaluate(args):
     else:
         result = evaluate(model.net, videos, args.views, args.batch, mode, progress=True)
     for name, accuracy in zip(result.classes, result.per_class, strict=True):
-        print(f"{100 * accuracy:6.1f} %  {shown(name)}")
+        print(
+            f"     – %  {shown(name)}: no videos" if np.isnan(accuracy) else f"{100 * accuracy:6.1f} %  {shown(name)}"
+        )
     print(result if args.side == "test" else f"on the training videos: {result}")
     if args.save:
         views = 0 if args.whole else args.views
@@ -128,6 +138,18 @@ def run_predict(args):
     return 1 if bad else 0
 
 
+def price_features(config, count, out):
+    """A check of `open_data`: whether there is memory and room for `count` frames' features of each video."""
+
+    def check(*sets):
+        D, V = math.prod(build_tower(config, None)[1]), sum(map(len, sets))
+        what, size = f"a file of {V} x {count} x {D} features", 4 * V * count * D
+        afford(what, 2 * size)
+        check_room(out, size, what, "take a smaller --count")
+
+    return check
+
+
 def run_features(args):
     with one_run(args.out, file=True):
         return compute_features(args)
@@ -143,19 +165,21 @@ def compute_features(args):
     else:
         print("no --model: the tower's weights are random", file=sys.stderr)
         config = NetConfig(classes=1, tower=args.tower, head="lstm", size=args.size, width=args.width)
+        afford("the tower", prediction(build(config, seed=None), input_shape(config, 1, CHUNK)))
         data, tower = (
             settings_for(args.inputs[0], DataSettings(**chosen(args, DataSettings))),
             move(OverFrames(build_tower(config, np.random.default_rng(args.seed))[0]), args.device),
         )
-    fold, classes = None, None
+    fold, classes, price = None, None, price_features(config, args.count, args.out)
     if len(args.inputs) == 1 and Path(args.inputs[0]).is_dir():
         folder = args.inputs[0]
         fold = fold_for(folder, args.fold or (model.checkpoint.fold if args.model else None))
         if args.model and model.checkpoint.fold is not None:
             check_fits(model.checkpoint, args.model, fold=fold)
         sides = open_data(
-            folder, 1, config.size, data, fold, cache_of(args), args.skip, available=args.available, build=False
-        )
+            folder, 1, config.size, data, fold, cache_of(args), args.skip, available=args.available, build=False,
+            check=price,
+        )  # fmt: skip
         parts = [side for side in sides if len(side)]
         names = [name for part in parts for name in part.names]
         label = np.concatenate([part.labels for part in parts])
@@ -166,6 +190,7 @@ def compute_features(args):
         is_test = np.concatenate([np.full(len(part), part is sides[1]) for part in parts])
     else:
         parts = [video_set(args.inputs, 1, config.size, data)]
+        price(*parts)
         names = [
             shown(f"{v.path.parent.resolve().name}/{v.path.name}") for v in parts[0].videos
         ]  # its folder is its class
@@ -227,7 +252,7 @@ def run_summary(args):
         config, net = model.config, model.net
     else:
         config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
-        net = build(config)
+        net = build(config, seed=None)
     print(table(net, input_shape(config)))
     if args.draw:
         draw(net, input_shape(config), args.draw, f"{config.tower}, head {config.head}")

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.loader import batches
-from nets.options import option
+from nets.options import Options, option
 from training.flat import flatten, rehome, views
 from training.loop import DROPOUT, gradient
 from training.objective import split_frozen
@@ -38,24 +38,20 @@ IN_FLIGHT = 2  # pushes of a replica that may be on their way; with a third it w
 
 
 @dataclass(frozen=True)
-class Downpour:
+class Downpour(Options):
     """How replicas and shards work together; stored in every shard's checkpoint."""
 
-    replicas: int = option(4, "R, each with a copy of the net")
-    shards: int = option(4, "S, each with a part of the parameters and their optimiser")
-    fetch: int = option(5, "steps of a replica between fetches")
-    push: int = option(5, "steps of a replica whose gradients are added up into one push")
+    replicas: int = option(4, "R, each with a copy of the net", least=1, most=1e4)
+    shards: int = option(4, "S, each with a part of the parameters and their optimiser", least=1, most=1e4)
+    fetch: int = option(5, "steps of a replica between fetches", least=1, most=1e9)
+    push: int = option(5, "steps of a replica whose gradients are added up into one push", least=1, most=1e9)
     rule: str = option("momentum", "what a shard does with a push", RULES)
-    staleness: float | None = option(None, "steps that a replica may be ahead of the slowest (default: any)")
+    staleness: float | None = option(
+        None, "steps that a replica may be ahead of the slowest (default: any)", least=0, most=1e9
+    )
     ahead: int = option(0, "1: ask for parameters a step early, to compute while they travel", (0, 1))
-    warm: int = option(0, "steps that one replica makes before the others begin")
-    keep: int = option(100, "updates between the checkpoints of a shard")
-
-    def __post_init__(self):
-        for name, least in dict(replicas=1, shards=1, fetch=1, push=1, warm=0, keep=1, staleness=0).items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} is {value}, expected at least {least}")
+    warm: int = option(0, "steps that one replica makes before the others begin", least=0, most=1e9)
+    keep: int = option(100, "updates between the checkpoints of a shard", least=1, most=1e9)
 
 
 class Job:

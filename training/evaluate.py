@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from layers.loss import softmax
+from nets.frames import one_blas_thread
 from nets.stream import stream, streams
 from training.checkpoint import to_numpy
 from training.objective import gain, on_device
@@ -117,6 +118,7 @@ class Result:
         return f"{video}); {clip} ({self.clips} clips)"
 
 
+@one_blas_thread
 def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=False, ranks=ALONE):
     """Runs `net` over `views` clips of every video of `dataset` and returns a `Result`.
 
@@ -153,6 +155,7 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=
     return result_of(dataset.classes, dataset.names, labels, total / count[:, None], int(count.sum()), clip_hits)
 
 
+@one_blas_thread
 def evaluate_whole(net, dataset, mode="weighted", progress=False):
     """Runs `net` over every video of `dataset` in one pass, all its frames under the centre crop; returns a `Result`.
 

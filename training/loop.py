@@ -1,8 +1,9 @@
 r"""The training loop: batches in, parameters changed, one log line a step, one checkpoint an epoch.
 
 Every random draw of step s of epoch e comes from a generator of (seed, e, s). Stopped anywhere, even by Ctrl-C in the
-middle of an epoch, and resumed, a run ends with the same bits as one that was never stopped, on the same machine with
-the same number of BLAS threads. Many ranks (training/sync.py) run this same loop, each on its part of every batch.
+middle of an epoch, and resumed, a run ends with the same bits as one that was never stopped; so does one with another
+number of threads or less memory, on the same kind of processor. Many ranks (training/sync.py) run this same loop, each
+on its part of every batch.
 """
 
 import importlib
@@ -19,7 +20,8 @@ from tqdm import tqdm
 from data.loader import batches
 from data.lock import one_run
 from layers.xp import xp_of
-from nets.options import option
+from nets.frames import one_blas_thread
+from nets.options import Options, Range, check, option
 from training.checkpoint import Checkpoint, check_fits, load, load_into, save
 from training.content import check_same, content_of
 from training.evaluate import MODES, clip_probabilities, evaluate, hit_at_k
@@ -34,31 +36,30 @@ POSITION = ("epoch", "step", "steps", "partial", "history")  # of a run: fields 
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Options):
     """How to train. Stored in the checkpoint; a resumed run may change `epochs` and nothing else."""
 
-    epochs: int = option(10, "passes over the training set")
-    batch: int = option(16, "clips a step")
-    lr: float = option(0.01, "learning rate at the start")
-    decay: float = option(1.0, "factor on the learning rate over one epoch, applied step by step")
-    momentum: float = option(0.9, "share of the last step that goes on")
-    weight_decay: float = option(0.0005, "pull of the weights towards zero")
+    epochs: int = option(10, "passes over the training set", least=0, most=1e6)
+    batch: int = option(16, "clips per step", least=1, most=1e9)
+    lr: float = option(0.01, "learning rate at the start", above=0, most=1e30)
+    decay: float = option(1.0, "factor on the learning rate over one epoch, applied step by step", above=0, most=1)
+    momentum: float = option(0.9, "share of the last step that goes on", least=0, below=1)
+    weight_decay: float = option(0.0005, "pull of the weights towards zero", least=0, most=1e3)
     decay_biases: bool = False
-    clip_norm: float | None = option(5.0, "longest gradient let through; inf: any")
+    clip_norm: float | None = option(5.0, "longest gradient let through; inf: any", above=0)
     groups: dict = field(default_factory=dict)  # key prefix -> factor on lr, 0 = frozen
     loss: str = option("mean", "mean over clips and frames, or the paper's sum", ("mean", "sum"))
     gain: str = option("linear", "weight of each frame's loss: rising over the clip, equal, last frame", GAINS)
     inference: str = option("weighted", "how the frames' predictions become one", MODES)
-    seed: int = option(0, "of weights, order, crops and dropout")
+    seed: int = option(0, "of weights, order, crops and dropout", least=0, most=2**63)
 
     def __post_init__(self):
-        for name, least in (("epochs", 0), ("batch", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {least}")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr is {self.lr}, expected a positive learning rate")
+        super().__post_init__()
+        for prefix, factor in self.groups.items():
+            check(f"the factor of group {prefix!r}", factor, Range(least=0, most=1e6))
 
 
+@one_blas_thread
 def train(
     net, dataset, settings=None, *, test=None, evaluate_every=1, folder=None, resume=False,
     config=None, fold=None, data=None, workers=0, progress=True, ranks=ALONE,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from nets.expand import warm_start
+from nets.frames import one_blas_thread
 from nets.zoo import NetConfig, build
 from training.checkpoint import Checkpoint, CheckpointError, check_fits, load, load_into, to_numpy
 from training.content import check_unseen
@@ -88,12 +89,14 @@ def start_from(path, net, config, data, fold, train_set, test_set):
     return f"{len(copied)} arrays from {path}; new: {', '.join(new) or 'none'}"
 
 
+@one_blas_thread
 def predict_clips(model, clips):
     """Mean class probabilities (K,) over clips x (T, ...)."""
     clips = (on_device(model.net, x[None]) for x in clips)
     return np.mean([clip_probabilities(model.net.predict(x), model.mode)[0] for x in clips], axis=0)
 
 
+@one_blas_thread
 def frame_features(tower, clip):
     """The tower's output for each frame of a clip x (T, H, W, 3), flattened: (T, D)."""
     return to_numpy(tower.predict(on_device(tower, clip[None]))).reshape(len(clip), -1)

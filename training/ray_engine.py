@@ -77,7 +77,7 @@ class ReplicaActor(Located):
         job = self.job
         self.ranges = [job.range(i) for i in range(job.downpour.shards)]
         threads = max(1, usable_cores() // job.downpour.replicas)
-        threadpool_limits(threads, "blas")
+        threadpool_limits(1, "blas")  # as in `training.loop.train`
         for layer in getattr(job.net, "layers", {}).values():
             if isinstance(layer, OverFrames):
                 layer.threads = threads

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from data import listing
 from data.files import write as write_file
 from data.video import Film, read_header, write_film
+from nets.frames import one_blas_thread
 from nets.stream import Running, parts_in_time
 from nets.timeline import Timeline, follow
 from training.canvas import box, curve_mask, fitted, level, mix, write
@@ -57,6 +58,7 @@ def render(path, out, model, frames):
     return answer
 
 
+@one_blas_thread
 def watch(model, frames):
     """The network's predictions as a Timeline, and its answer (K,) to the whole video.
 

@@ -15,14 +15,16 @@ from training.simulate import Cluster
 from training.simulation_report import compare, simulate_all
 from training.sources import DataSettings, fold_for, is_features, open_data, settings_for
 from training.sync import ranks
-from training.train_commands import cache_of, new_net
+from training.train_commands import cache_of, config_for, fit_memory, new_net
 
 
 def run_scaling(args):
     config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
     rng = np.random.default_rng(args.seed)
-    x = rng.standard_normal(input_shape(config, args.batch), dtype=np.float32)
     with ranks() as team:
+        shape = input_shape(config, args.batch)
+        fit_memory(config, shape, Settings(), processes=team.host.size if team.size > 1 else 1)
+        x = rng.standard_normal(shape, dtype=np.float32)
         found = scaling(build(config, args.seed), x, rng.integers(0, args.classes, args.batch), team, args.repeat)
     print("| ranks | cores a rank | step ms | alone ms | reduce ms | MB | memcpy ms | clips/s |")
     step, alone, reduce, memcpy = (f"{1e3 * found[name]:.1f}" for name in ("step", "alone", "reduce", "memcpy"))
@@ -33,13 +35,19 @@ def run_scaling(args):
 def run_simulate(args):
     data, features = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), is_features(args.data)
     frames = args.frames if args.frames else (None if features else 30)
-    train_set, test_set = open_data(
-        args.data, frames, args.size, data, fold_for(args.data, args.fold), cache_of(args), args.skip,
-        available=args.available,
-    )  # fmt: skip
-    net, config = new_net(args, train_set)
     settings, cluster = Settings(**chosen(args, Settings)), Cluster(**chosen(args, Cluster))
     d = Downpour(**chosen(args, Downpour))
+
+    def check(train_set, _):
+        config = config_for(args, train_set)
+        shape = input_shape(config, min(settings.batch, len(train_set)))
+        fit_memory(config, shape, settings, more=4 * max(args.counts))  # replicas: net, vector, gradients, pushes
+
+    train_set, test_set = open_data(
+        args.data, frames, args.size, data, fold_for(args.data, args.fold), cache_of(args), args.skip,
+        available=args.available, check=check,
+    )  # fmt: skip
+    net, config = new_net(args, train_set)
     if args.init:
         print(start_from(args.init, net, config, data, fold_for(args.data, args.fold), train_set, test_set))
     if args.measure or args.real:

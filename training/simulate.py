@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nets.options import option
+from nets.options import Options, option
 from training.downpour import IN_FLIGHT, Ask, Compute, Job, Push, Take, Wait, backward, replica
 from training.flat import views
 from training.loop import DROPOUT, gradient
@@ -33,19 +33,23 @@ from training.shard import Shard
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Cluster(Options):
     """What a simulated machine takes how long for; the defaults are made up, `training.measure` measures real ones."""
 
-    compute: float = option(0.1, "seconds a gradient, the median")
-    spread: float = option(0.1, "sigma of its logarithm")
-    cores: int = option(0, "gradients that can be computed at once; 0: each replica has a machine of its own")
-    latency: float = option(0.0005, "seconds that a message takes besides its bytes")
-    bandwidth: float = option(1e9, "bytes a second of a shard's link")
-    apply: float = option(2e-9, "seconds a parameter that an update takes")
-    grow: float = option(1.0, "factor on the bytes: as if the model had so many times the parameters")
-    mtbf: float = option(0.0, "seconds between two deaths of one process, on average; 0: none dies")
-    restart: float = option(2.0, "seconds until a dead process is back")
-    chance: int = option(0, "seed of all that is drawn")
+    compute: float = option(0.1, "seconds a gradient, the median", above=0, most=1e9)
+    spread: float = option(0.1, "sigma of its logarithm", least=0, most=10)
+    cores: int = option(
+        0, "gradients that can be computed at once; 0: each replica has a machine of its own", least=0, most=1e9
+    )
+    latency: float = option(0.0005, "seconds that a message takes besides its bytes", least=0, most=1e9)
+    bandwidth: float = option(1e9, "bytes a second of a shard's link", above=0, most=1e18)
+    apply: float = option(2e-9, "seconds a parameter that an update takes", least=0, most=1e9)
+    grow: float = option(
+        1.0, "factor on the bytes: as if the model had so many times the parameters", above=0, most=1e9
+    )
+    mtbf: float = option(0.0, "seconds between two deaths of one process, on average; 0: none dies", least=0, most=1e12)
+    restart: float = option(2.0, "seconds until a dead process is back", least=0, most=1e9)
+    chance: int = option(0, "seed of all that is drawn", least=0, most=2**63)
 
 
 @dataclass

@@ -5,8 +5,8 @@ FILE.npz     features of frames, see `data.features`; the networks then have no 
 """
 
 import contextlib
-import math
 import os
+import shutil
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,28 +23,32 @@ from data.splits import read_skip
 from data.sports1m import FPS, SECONDS, is_sports1m
 from data.tvl1 import TVL1
 from data.video import VideoError, read_header
-from nets.options import option
+from nets.options import Options, option
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class DataSettings(Options):
     """How pixels or features become the network's input; stored in the checkpoint, for a net understands no other."""
 
     stream: str = option("rgb", "what the network sees: frames, or the optical flow between them", ("rgb", "flow"))
-    fps: float | None = option(None, "frames per second (default: every frame, every flow image; Sports-1M: 1)")
-    flow_fps: float = option(15.0, "flow: from each frame to the next one of so many per second")
-    bound: float = option(40.0, "flow: pixels at which it is cut off")
+    fps: float | None = option(
+        None, "frames per second (default: every frame, every flow image; Sports-1M: 1)", above=0, most=1e3
+    )
+    flow_fps: float = option(15.0, "flow: from each frame to the next one of so many per second", above=0, most=1e3)
+    bound: float = option(40.0, "flow: pixels at which it is cut off", above=0, most=1e4)
     tvl1: str = option("", "flow: TV-L1 parameters other than the usual, such as lam=0.1,warps=10; see docs/flow.md")
     seconds: float | None = option(
-        None, "use the first so many; shorter videos repeat from the start (default: as they are; Sports-1M: 300)"
+        None,
+        "use the first so many; shorter videos repeat from the start (default: as they are; Sports-1M: 300)",
+        above=0,
+        most=1e6,
     )
     mean: float | list = option(127.5, "the network sees (pixel - mean) / scale; one number or R, G, B", nargs="+")
     scale: float | list = option(127.5, "see mean", nargs="+")
     features: str = option("unit", "precomputed features: each frame scaled to mean square 1, or raw", ("unit", "raw"))
 
     def __post_init__(self):
-        if self.fps is not None and not 0 < self.fps < math.inf:
-            raise ValueError(f"fps is {self.fps}, expected a positive number of frames per second")
+        super().__post_init__()
         for name in ("mean", "scale"):
             values = np.ravel(getattr(self, name)).tolist()
             if len(values) not in (1, 3) or not np.isfinite(values).all() or (name == "scale" and min(values) <= 0):
@@ -111,17 +115,20 @@ def open_data(
     available=False,
     xp=np,
     build=True,
+    check=lambda *sets: None,
 ):
     """Training and test set of DATA as clips of T = frames (features: None for all); decodes into the cache.
 
     build: all videos now, and raise one error for all that are missing or damaged; else each when it is asked for.
-
     cache: folder for decoded frames, None decodes anew each time. skip: file that lists videos to leave out.
     available: do without the videos that are missing, and say how many there are. xp: see `open_source`.
+    check: is called with both sets before anything is decoded, and may refuse them.
     """
     path, settings = Path(path), settings or DataSettings()
     if is_features(path):
-        return load_features(path, frames, settings.features == "unit")
+        sets = load_features(path, frames, settings.features == "unit")
+        check(*sets)
+        return sets
     if not path.is_dir():
         raise FileNotFoundError(
             f"{path}: no such folder; expected a folder of videos, or a feature file ending in .npz"
@@ -136,12 +143,14 @@ def open_data(
     if others := ignored(path, (v.path for v in everything.train + everything.test)):
         print(f"ignored: {len(others)} files ({tally(why for _, why in others)})")
     source = open_source(path, size, settings, cache, xp)
+    pixels = dict(mean=settings.mean, scale=settings.scale, length=settings.limit)
+    sets = tuple(ClipSet(split.classes, part, source, frames, size, **pixels) for part in (split.train, split.test))
+    check(*sets)
     if cache is not None:
-        announce(split, source)
+        price_cache(split.train + split.test, source)
         if build:
             source.build(split.train + split.test, progress)
-    pixels = dict(mean=settings.mean, scale=settings.scale, length=settings.limit)
-    return tuple(ClipSet(split.classes, part, source, frames, size, **pixels) for part in (split.train, split.test))
+    return sets
 
 
 def open_source(path, size, settings, cache=None, xp=np):
@@ -161,15 +170,32 @@ def open_source(path, size, settings, cache=None, xp=np):
     return source
 
 
-def announce(split, source):
-    """Say how large the cache will be, before it is built, if that is more than a gigabyte (from a few headers)."""
-    videos = split.train + split.test
-    sample = []
+def price_cache(videos, source):
+    """What the cache will take, from a few headers, before it is built: told if more than a gigabyte.
+
+    OSError if there is no room for it.
+    """
+    videos = source.missing(videos)
+    counts = []
     for video in videos[:: max(1, len(videos) // 20)]:
-        with contextlib.suppress(VideoError, OSError):  # the cache tells all of them at once
-            sample.append(read_header(video.path))
-    counts = [h.frames * (source.rate / h.fps if source.rate and h.fps else 1) for h in sample]
-    frames = sum(min(count, source.limit or count) for count in counts) / max(len(sample), 1)
+        with contextlib.suppress(VideoError, OSError):  # told when it is decoded
+            h = read_header(video.path)
+            counts.append(h.frames * (source.rate / h.fps if source.rate and h.fps else 1))
+    frames = sum(min(count, source.limit or count) for count in counts) / max(1, len(counts))
+    what = f"the frame cache of {len(videos)} videos"
     size = frames * len(videos) * source.side**2 * source.channels
+    check_room(source.folder, size, what, "choose another --cache, or a smaller --size or --fps, or --cache none")
     if size > 1e9:
-        print(f"the frame cache of {len(videos)} videos will take about {size / 1e9:.0f} GB in {source.folder}")
+        print(f"{what} will take about {size / 1e9:.0f} GB in {source.folder}")
+
+
+def check_room(path, size, what, advice):
+    """OSError unless `size` bytes fit on the disk of path, which need not be there yet."""
+    path = Path(path).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if size > free:
+        raise OSError(
+            f"{what} will take about {size / 1e9:.1f} GB in {path}, where {free / 1e9:.1f} GB are free: make room, or "
+            f"{advice}"
+        )

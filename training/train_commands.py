@@ -3,11 +3,12 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from data.listing import shown
 from data.lock import one_run
-from layers.xp import on_gpu
 from nets.expand import expand
-from nets.memory import GIB, available_memory, plan
+from nets.memory import GIB, allowed_memory, bytes_of, plan
 from nets.options import chosen
 from nets.zoo import NetConfig, build, input_shape
 from training.checkpoint import save
@@ -29,18 +30,21 @@ def cache_of(args):
     return None if args.cache == "none" else args.cache
 
 
-def fit_memory(net, shape, settings, workers, gib=None):
-    """Sets the net's tower so that a training step fits into `gib` GiB, or 80 % of what is available, and says how."""
-    if gib is not None and not gib > 0:
-        raise ValueError(f"--memory is {gib:g}, expected a positive number of GiB")
-    if on_gpu(next(iter(net.params.values()))):
-        print(f"on a GPU: {CHUNK} frames at a time; how much memory that takes is not foretold, see docs/gpu.md")
-        return
-    available = available_memory()
-    allowed = gib * GIB if gib is not None else available and 0.8 * available
+def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0):
+    """The Plan with which training steps fit into `gib` GiB, or a part of what is free; tells it. ValueError: none.
+
+    Nothing is built for it, so it comes before all work. processes: that share the memory, each with a net of its own;
+    more: bytes that each of them takes besides, as a multiple of those of the parameters.
+    """
+    net, allowed = build(config, seed=None), allowed_memory(gib)
     trained = [key for key in net.params if multiplier(key, settings.groups) > 0]
-    found = plan(net, shape, allowed, trained, ahead=shape[0] + workers if workers else 0)
-    print(f"{found.apply(net)}" + (f"; {allowed / GIB:.2f} GiB are allowed" if allowed else ""))
+    own = allowed and allowed / processes - more * bytes_of(net.params.values())
+    try:
+        found = plan(net, shape, own, trained, ahead=shape[0] + workers if workers else 0)
+    except ValueError as error:
+        raise ValueError(f"{error} (each of {processes} processes)" if processes > 1 else str(error)) from None
+    print(f"{found}" + (f"; {own / GIB:.2f} GiB are allowed" if allowed else ""))
+    return found
 
 
 def lr_groups(factors, frozen):
@@ -57,13 +61,35 @@ def lr_groups(factors, frozen):
     return groups | dict.fromkeys(frozen, 0.0)
 
 
-def new_net(args, dataset):
-    """The network that the options and the data set ask for, and its config."""
+def config_for(args, dataset):
+    """The config of the network that the options and the data set ask for."""
     options = chosen(args, NetConfig) | {"frames": dataset.frames, "classes": len(dataset.classes)}
     if is_features(args.data):
         options |= {"tower": "features", "features": dataset.feat.shape[2]}
-    config = NetConfig(**options)
+    return NetConfig(**options)
+
+
+def new_net(args, dataset):
+    """The network that the options and the data set ask for, and its config."""
+    config = config_for(args, dataset)
     return build(config, args.seed), config
+
+
+def check_classes(path, train_set, test_set):
+    """ValueError for a data set from which nothing can be learned or on which nothing can be tested."""
+    if len(test_set) == 0:
+        raise ValueError(f"{path}: no test videos; expected some, for every run ends with a test")
+    labels = np.asarray(train_set.labels)
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(train_set.classes))
+    empty = [name for name, count in zip(train_set.classes, counts, strict=True) if count == 0]
+    if len(counts) - len(empty) < 2:
+        raise ValueError(
+            f"{path}: {len(train_set)} training videos of {len(counts) - len(empty)} classes, expected videos of two "
+            "classes or more"
+        )
+    if empty:
+        names = ", ".join(map(shown, empty[:5]))
+        print(f"{path}: no training videos of {len(empty)} classes, which cannot be learned: {names}")
 
 
 def run_train(args):
@@ -86,25 +112,38 @@ def run_train(args):
 
 def train_fold(args, fold, out, resume, team=ALONE):
     """Train one network, or go on with it, and test it; the `Result`, which is also written to out/predictions.npz."""
+    settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
     data, fold = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), fold_for(args.data, fold)
-    features = is_features(args.data)
-    frames = args.frames if args.frames else (None if features else 30)
+    frames = args.frames if args.frames else (None if is_features(args.data) else 30)
+    found = None
+
+    def check(train_set, test_set):
+        nonlocal found
+        check_classes(args.data, train_set, test_set)
+        config = config_for(args, train_set)
+        shape = input_shape(config, -(-min(settings.batch, len(train_set)) // team.size))
+        if args.device == "cpu":
+            processes = team.host.size if team.size > 1 else 1  # on this machine
+            if args.downpour and not args.address:
+                processes = args.replicas
+            found = fit_memory(config, shape, settings, args.workers, args.memory, processes)
+        else:
+            print(f"on a GPU: {CHUNK} frames at a time; how much memory that takes is not predicted, see docs/gpu.md")
+
     for turn in range(min(2, team.size)):  # the first rank fills the cache, then the others find it full
         if turn == (team.rank > 0):
             train_set, test_set = open_data(
-                args.data, frames, args.size, data, fold, cache_of(args), args.skip, available=args.available
-            )
+                args.data, frames, args.size, data, fold, cache_of(args), args.skip, available=args.available,
+                check=check,
+            )  # fmt: skip
         team.same(None)
-    if len(test_set) == 0:
-        raise ValueError(f"{args.data}: no test videos; expected some, for every run ends with a test")
     net, config = new_net(args, train_set)
+    if found:
+        found.apply(net)
     device = f"cuda:{team.host.rank}" if team.size > 1 and args.device == "cuda" else args.device  # one a rank
     net = move(net, device)
-    settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
     if args.init:
         print(start_from(args.init.replace("{fold}", str(fold)), net, config, data, fold, train_set, test_set))
-    shape = input_shape(config, -(-min(settings.batch, len(train_set)) // team.size))
-    fit_memory(net, shape, settings, args.workers, args.memory)
     how = dict(folder=out, resume=resume, config=asdict(config), fold=fold, data=asdict(data))
     if args.downpour:
         if team.size > 1:

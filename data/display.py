@@ -15,7 +15,7 @@ import math
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 
 QUARTERS = ([], [("transpose", "clock")], [("hflip", None), ("vflip", None)], [("transpose", "cclock")])  # clockwise
 ODDEST = 20  # pixels longer or flatter than this are a broken header's, and taken for square
@@ -23,7 +23,7 @@ ODDEST = 20  # pixels longer or flatter than this are a broken header's, and tak
 
 def turns(frame: av.VideoFrame) -> list[tuple[str, str | None]]:
     """The filters (name, arguments) that turn a decoded frame as it is shown."""
-    found = frame.side_data.get(Type.DISPLAYMATRIX)
+    found = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # frame.side_data would wait for the garbage collector
     a, b, _, c, d = np.frombuffer(found, np.int32)[:5].tolist() if found is not None else (1, 0, 0, 0, 1)
     mirror = a * d < b * c
     if mirror:  # left and right, before all else

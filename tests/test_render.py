@@ -9,7 +9,7 @@ import pytest
 from contract import assert_close
 from films import film, number, numbered, quadrants, set_matrix
 from test_invariants import SMALL, name
-from test_stream import cut, net_and_video
+from test_stream import cut, net_and_video, short_blocks  # noqa: F401
 
 from data.video import Film, read_frames, write_video
 from layers.loss import softmax

@@ -25,6 +25,12 @@ from training.model import load_model, predict_clips
 LENGTHS = (1, 5, 2, 11, 3, 7)  # of the blocks that arrive
 
 
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch):
+    """Two chunks of the small towers, so that short videos are several blocks."""
+    monkeypatch.setattr("nets.stream.BLOCK", 4)
+
+
 def net_and_video(T, dtype=np.float32, chunk=2, **config):
     """A small net whose classes and frames differ, and a video x (T, ...)."""
     net = build(NetConfig(**{**SMALL, "head": "conv", **config}), 3, chunk, threads=2)

@@ -42,7 +42,7 @@ class Downpour(Options):
     """How replicas and shards work together; stored in every shard's checkpoint."""
 
     replicas: int = option(4, "R, each with a copy of the net", least=1, most=1e4)
-    shards: int = option(4, "S, each with a part of the parameters and their optimiser", least=1, most=1e4)
+    shards: int = option(4, "S, each with a part of the parameters and their optimiser", least=1, most=1e9)
     fetch: int = option(5, "steps of a replica between fetches", least=1, most=1e9)
     push: int = option(5, "steps of a replica whose gradients are added up into one push", least=1, most=1e9)
     rule: str = option("momentum", "what a shard does with a push", RULES)

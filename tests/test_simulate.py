@@ -70,6 +70,13 @@ def test_staleness_grows_with_the_replicas():
         assert mean == pytest.approx(R - 1, rel=0.1)
 
 
+@pytest.mark.parametrize("mtbf, keep", [(0.01, 1), (0.3, 10**6)], ids=["no gradient", "no checkpoint"])
+def test_a_run_that_dies_faster_than_it_works_is_ended(mtbf, keep):
+    slow = Cluster(compute=0.1 if keep == 1 else 30.0, restart=0.1, mtbf=mtbf)
+    with pytest.raises(ValueError, match="processes die faster than they work; raise --mtbf"):
+        Simulation(job(Downpour(2, 2, keep=keep), epochs=1), slow).run()
+
+
 def test_cores_and_slow_shards_limit_the_throughput():
     base = Cluster(compute=0.1, spread=0.0, latency=0.0, bandwidth=1e12, apply=0.0)
     rate = {}

@@ -31,6 +31,8 @@ from training.objective import split_frozen
 from training.sgd import SGD, exponential
 from training.shard import Shard
 
+DEADLY = 50  # deaths for each step of a run that gets nowhere
+
 
 @dataclass(frozen=True)
 class Cluster(Options):
@@ -95,6 +97,7 @@ class Simulation:
         self.free = [0.0] * d.shards  # when each shard has served what has reached it
         self.back = [0.0] * d.shards  # when a dead shard is back
         self.cores = [0.0] * min(cluster.cores or d.replicas, d.replicas)  # when each has done its work
+        self.deaths = 0
         self.workers = [Worker(self, me) for me in range(d.replicas)]
         self.trace = Trace(f"{d.replicas} replicas")
 
@@ -151,7 +154,11 @@ class Simulation:
         return self.cores[core]
 
     def die(self, process):
-        """A worker loses what it has not pushed, a shard goes back to its checkpoint."""
+        """A worker loses what it has not pushed, a shard goes back to its checkpoint. ValueError if that never ends."""
+        self.deaths += 1
+        if self.deaths > DEADLY * (self.job.total + 10):
+            done = f"{self.deaths} simulated deaths and {len(self.trace.time)} of {self.job.total} steps"
+            raise ValueError(f"{done}: processes die faster than they work; raise --mtbf, or lower --restart or --keep")
         if isinstance(process, Worker):
             if process.finished:
                 return

@@ -50,15 +50,15 @@ def replacing(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent.resolve())
-    file = _temporary(path.parent)
+    temporary = path.parent / f".snippets-{secrets.token_hex(4)}.tmp"
     try:
-        with file:
+        with _new(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
             if fcntl is None:
                 file.close()  # Windows does not rename it else
-            os.replace(file.name, path)
+            os.replace(temporary, path)
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -66,7 +66,7 @@ def replacing(path):
         raise OSError(error.errno, f"disk full while writing ({kept}; make room and run again)", str(path)) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(file.name)
+            os.unlink(temporary)
 
 
 def write(path, content, keep=True):
@@ -243,14 +243,13 @@ def lock(file, wait=False):
     return False
 
 
-def _temporary(folder):
-    """A new, open, locked file in a folder."""
+def _new(path):
+    """A new file, open and locked."""
     while True:
-        path = Path(folder, f".snippets-{secrets.token_hex(4)}.tmp")
         try:
             file = open(path, "x+b")
         except OSError as error:
-            raise OSError(error.errno, error.strerror, str(folder)) from error
+            raise OSError(error.errno, error.strerror, str(path.parent)) from error
         lock(file, wait=True)
         if path.exists():  # not swept away between its making and its lock
             return file

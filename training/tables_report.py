@@ -59,7 +59,7 @@ def text(records):
         lines += ["", f"Table {number}. {TITLES[number]}", " " * width]
         lines[-1] += "".join(f"  {name + ' paper':>16}{'ours':>13}" for name in MEASURES.values())
         for r in (r for r in records if r["table"] == number):
-            cells = "".join(f"  {paper_shown(r, m):>16}{shown(r['ours'].get(m)):>13}" for m in MEASURES)
+            cells = "".join(f"  {paper_shown(r, m):>16}{ours_shown(r, m):>13}" for m in MEASURES)
             lines += [f"{r['row']:{width}}{cells}  {r['differs']}"]
     return "\n".join(lines[1:])
 

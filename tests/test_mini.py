@@ -12,7 +12,8 @@ import pytest
 
 from data import mini
 from data.mini import CLASSES, KINDS, look_of, make_mini, paint_clip
-from data.scenes import OFF, stages
+from data.scenes import OFF, ball, stages
+from data.sprites import Canvas
 
 SMALL = {"groups": 3, "clips": 1, "frames": 16, "side": 32}
 PAIRS = [
@@ -44,6 +45,15 @@ def bytes_of(root):
 def test_four_kinds_have_four_classes_each_in_alphabetical_order():
     assert Counter(KINDS.values()) == dict.fromkeys(["appearance", "motion", "order", "moment"], 4)
     assert list(KINDS) == sorted(KINDS) and list(KINDS) == list(CLASSES)
+
+
+def test_a_ball_that_has_risen_out_of_the_picture_comes_in_again_below():
+    """In 48 frames it rises by more than the height of the picture, and is seen in each of them."""
+    look = look_of("BallRising", 0, 1)
+    canvas = Canvas(look, np.zeros((48, 2)), 32)
+    empty = canvas.pixels.copy()
+    ball(canvas, look, np.random.default_rng(0), "up")
+    assert (abs(canvas.pixels - empty) > 0.1).any(axis=(1, 2, 3)).all()
 
 
 def test_files_are_mpeg4_avi_of_independent_frames(root):

@@ -14,7 +14,7 @@ from layers.base import Sequential
 from layers.linear import Linear
 from layers.relu import ReLU
 from nets.cost import measure
-from nets.memory import GIB, Step, available_memory, plan
+from nets.memory import GIB, Step, available_memory, plan, prediction
 from nets.zoo import NetConfig, build, input_shape
 from training.cli import main
 from training.loop import Settings, train
@@ -123,6 +123,24 @@ def test_training_takes_what_was_predicted(config, recompute, workers, frozen):
     trained = [key for key in net.params if not (frozen and key.startswith("tower/"))]
     found = sum(Step(net, shape, trained, N + workers if workers else 0).parts(2, recompute).values())
     assert abs(found / taken - 1) <= 0.15, f"predicted {found:,.0f} bytes, taken {taken:,.0f}"
+
+
+@pytest.mark.parametrize("options", [{**FEATURES, "head": "lstm"}, {**ALEXNET, "head": "late"}], ids=["head", "tower"])
+def test_a_prediction_takes_what_was_predicted(options):
+    """Which keeps no caches: parameters, clips, their copy, and the largest work."""
+    config = NetConfig(20, **options)
+    shape = input_shape(config, 6)
+
+    def work():
+        net = build(config, 0, 4, threads=1)
+        x = np.random.default_rng(0).random(shape, np.float32)
+        x = np.stack(list(x))
+        tracemalloc.reset_peak()
+        net.predict(x)
+        return prediction(net, shape), tracemalloc.get_traced_memory()[1] + x.nbytes
+
+    predicted, taken = traced(work)
+    assert predicted == pytest.approx(taken, rel=0.15)
 
 
 def test_cost_of_layers_that_can_be_counted_by_hand():

@@ -61,6 +61,8 @@ def test_a_table_counts_what_the_summary_counts():
     net = build(config_of(config))
     total = sum(row.params for row in rows(net, input_shape(config_of(config))))
     assert TABLES["net"](config).endswith(f"**{total:,}** |")
+    full = rows(build(config_of("--tower googlenet --head single --frames 1")), (1, 1, 220, 220, 3))
+    assert {row.name: row.shape for row in full}["tower/average"] == (1, 1024)  # four branches side by side
     assert net.layers["tower"].layer.params.keys() - {k.removeprefix("tower/") for k in net.params} == set()
 
 
@@ -92,6 +94,27 @@ def test_every_network_can_be_drawn(head, tmp_path):
     assert {row.kind for row in places(net, shape)} <= set(COLOURS)
     draw(net, shape, tmp_path / "net.png", head)
     assert (tmp_path / "net.png").stat().st_size > 10_000
+
+
+def test_a_drawing_joins_the_boxes_that_read_one_another(monkeypatch):
+    """Lines lead from the top of a box up to the bottom of another, arrows from cell to cell; a maximum is as wide as time."""
+    figures = []
+    monkeypatch.setattr("nets.draw.write_figure", lambda path, figure, **_: figures.append(figure))
+    for head in ("slow", "lstm"):
+        draw(*small(head, 12), "net.png", head)
+    for figure in figures:
+        (ax,) = figure.axes
+        boxes = [(p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in ax.patches if hasattr(p, "get_boxstyle")]
+        assert ax.lines
+        for line in ax.lines:
+            (x0, x1), (y0, y1) = line.get_data()
+            assert any(x <= x0 <= x + w and y0 == pytest.approx(y + h) for x, y, w, h in boxes)
+            assert any(x <= x1 <= x + w and y1 == pytest.approx(y) for x, y, w, h in boxes)
+            assert y0 < y1
+    assert max(w for _, _, w, _ in boxes) < 1  # of the LSTM: a box for each frame
+    assert sum(len(text.get_text()) == 0 for text in ax.texts) == 2 * 11 + 1  # arrows: two layers, and time's own
+    widths = [p.get_width() for p in figures[0].axes[0].patches if hasattr(p, "get_boxstyle")]
+    assert max(widths) > 5  # inches of the 6 that time takes
 
 
 def test_the_summary_draws(tmp_path, capsys):

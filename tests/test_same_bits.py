@@ -81,7 +81,7 @@ def predicted(seed):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_fork_after_a_forward_pass_can_make_one_too():
     wanted = predicted(0)  # which starts the tower's threads
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), one_blas_thread.lock:  # which another thread may hold in the moment of a fork
         warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks where there are threads
         pool = multiprocessing.get_context("fork").Pool(1)
     try:

@@ -97,14 +97,16 @@ def test_every_network_can_be_drawn(head, tmp_path):
 
 
 def test_a_drawing_joins_the_boxes_that_read_one_another(monkeypatch):
-    """Lines lead from the top of a box up to the bottom of another, arrows from cell to cell; a maximum is as wide as time."""
+    """Lines lead from the top of a box up to the bottom of another, arrows from cell to cell; a maximum spans time."""
     figures = []
     monkeypatch.setattr("nets.draw.write_figure", lambda path, figure, **_: figures.append(figure))
     for head in ("slow", "lstm"):
         draw(*small(head, 12), "net.png", head)
     for figure in figures:
         (ax,) = figure.axes
-        boxes = [(p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in ax.patches if hasattr(p, "get_boxstyle")]
+        boxes = [
+            (p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in ax.patches if hasattr(p, "get_boxstyle")
+        ]
         assert ax.lines
         for line in ax.lines:
             (x0, x1), (y0, y1) = line.get_data()

@@ -1,10 +1,5 @@
-"""Print a network as a table: layer, output shape, parameters, multiply-adds, bytes of activations.
+"""A network as a table (`snippets summary`): layer, output shape, parameters, multiply-adds, bytes of activations."""
 
-python -m nets.summary googlenet
-python -m nets.summary alexnet --head lstm --frames 30
-"""
-
-import argparse
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +8,6 @@ from layers.base import Branches, Sequential
 from nets.auxiliary import SideHeads
 from nets.cost import Ghost, Meter, stand_in
 from nets.frames import OverFrames, fold, unfold
-from nets.options import add_options, chosen
-from nets.zoo import TOWERS, NetConfig, build, input_shape
 
 
 class Row(NamedTuple):
@@ -69,22 +62,3 @@ def table(net, shape):
     total = f"total, input {' x '.join(map(str, shape))}"
     lines.append(f"{total:74} {params:12,} {madds:16,} {size / 1e6:9.2f} MB")
     return "\n".join(lines)
-
-
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        "python -m nets.summary",
-        description="Print a network: layer, output shape, parameters, multiply-adds, bytes of activations.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("name", choices=[t for t in TOWERS if t != "features"], help="frame network")
-    parser.add_argument("--classes", type=int, default=101, help="K")
-    add_options(parser, NetConfig, "network", head="single", frames=1)
-    args = parser.parse_args(argv)
-    args.tower = args.name
-    config = NetConfig(args.classes, **chosen(args, NetConfig))
-    print(table(build(config, seed=None), input_shape(config)))
-
-
-if __name__ == "__main__":
-    main()

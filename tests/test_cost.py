@@ -33,6 +33,7 @@ CASES = {
     "conv3 by interpolation": (Conv2D(24, 40, 3, relu=True, rng=RNG), MAPS),
     "conv5 by interpolation": (Conv2D(24, 16, 5, relu=True, rng=RNG), MAPS),
     "conv9 by transforms": (Conv2D(64, 64, 9, relu=True, rng=RNG), (2, 28, 28, 64)),
+    "conv7 by transforms, to more channels": (Conv2D(64, 192, 7, rng=RNG), (1, 40, 52, 64)),
     "max": (MaxPool2D(), MAPS),
     "max of several blocks": (MaxPool2D(), (8, 56, 56, 64)),
     "mean": (AvgPool2D(5, 3), MAPS),

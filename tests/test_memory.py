@@ -202,6 +202,14 @@ def test_available_memory_is_some_of_the_machines():
     assert available is None or 2**20 < available < 2**46
 
 
+def test_where_the_system_tells_no_free_memory_it_is_all_there_is(monkeypatch):
+    """As on macOS, which has no /proc."""
+    monkeypatch.setattr("nets.memory.memory_left", lambda: None)
+    monkeypatch.setattr("nets.memory.Path.read_text", lambda path: (_ for _ in ()).throw(FileNotFoundError(path)))
+    monkeypatch.setattr("nets.memory.os.sysconf", {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}.get)
+    assert available_memory() == 4_096_000
+
+
 def test_train_says_what_it_plans_and_refuses_what_cannot_fit(tmp_path, capsys):
     rng = np.random.default_rng(0)
     path, names = tmp_path / "f.npz", np.array([f"{c}/v_{c}_g{g:02d}_c01.avi" for c in "ab" for g in range(4)])

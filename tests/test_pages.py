@@ -1,5 +1,6 @@
 """The pages of docs/architectures: their tables are the networks', their pictures are there and drawn from the net."""
 
+import itertools
 import re
 
 import numpy as np
@@ -107,6 +108,7 @@ def test_a_drawing_joins_the_boxes_that_read_one_another(monkeypatch):
         boxes = [
             (p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in ax.patches if hasattr(p, "get_boxstyle")
         ]
+        assert all(b[0] - a[0] > a[2] or b[1] != a[1] for a, b in itertools.pairwise(boxes))  # side by side, apart
         assert ax.lines
         for line in ax.lines:
             (x0, x1), (y0, y1) = line.get_data()

@@ -166,7 +166,7 @@ def test_missing_and_wrong_tensors_are_named(caffe, tmp_path):
         ValueError, match=r"inception_3a/5x5_w_0 is float32 \(8, 4, 3, 3\), expected .*\(8, 4, 5, 5\) for"
     ):
         imported(to, 1 / 4)
-    change(caffe[1], to, **{"conv2/3x3_reduce_b_0": np.full(16, np.nan, np.float32)})
+    change(caffe[1], to, **{"conv2/3x3_reduce_b_0": np.float32([np.nan] + [0] * 15)})
     with pytest.raises(ValueError, match="conv2/3x3_reduce_b_0 holds NaN"):
         imported(to, 1 / 4)
     change(caffe[1], to, **{"conv2/3x3_reduce_b_0": np.arange(16)})

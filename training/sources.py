@@ -141,7 +141,8 @@ def open_data(
             print(f"available: {len(have)} of {len(all_of)} {side} videos")
     everything = list_videos(path, fold)
     if others := ignored(path, (v.path for v in everything.train + everything.test)):
-        print(f"ignored: {len(others)} files ({tally(why for _, why in others)})")
+        files = "1 file" if len(others) == 1 else f"{len(others)} files"
+        print(f"ignored: {files} ({tally(why for _, why in others)})")
     source = open_source(path, size, settings, cache, xp)
     pixels = dict(mean=settings.mean, scale=settings.scale, length=settings.limit)
     sets = tuple(ClipSet(split.classes, part, source, frames, size, **pixels) for part in (split.train, split.test))

@@ -30,10 +30,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-try:
-    import fcntl
-except ImportError:  # Windows, which does not delete a file that somebody has open
-    fcntl = None
+from data.lock import fcntl, lock
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MARK = b"snippets crc32 "
@@ -233,24 +230,16 @@ def _array(archive, info):
     return array
 
 
-def lock(file, wait=False):
-    """Lock an open file until it is closed or its process ends; whether that was possible (on Windows never)."""
-    if fcntl is None:
-        return False
-    with contextlib.suppress(OSError):  # another holds it; or a file system without locks
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        return True
-    return False
-
-
 def _new(path):
-    """A new file, open and locked."""
+    """A new file, open and locked, where files can be locked while they are written."""
     while True:
         try:
             file = open(path, "x+b")
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path.parent)) from error
-        lock(file, wait=True)
+        with contextlib.suppress(OSError):  # a file system without locks
+            if fcntl:  # Windows does not delete a file that somebody has open
+                lock(file, wait=True)
         if path.exists():  # not swept away between its making and its lock
             return file
         file.close()

@@ -36,7 +36,7 @@ def one_run(out, file=False):
     folder, name = (path.parent, f".{short}.lock") if file else (path, ".lock")
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    lock = _locked(folder / name, out)
+    locked = _locked(folder / name, out)
     held.add(path)
     try:
         yield
@@ -44,7 +44,7 @@ def one_run(out, file=False):
         held.remove(path)
         with contextlib.suppress(OSError):  # Windows keeps a file that is open
             os.unlink(folder / name)
-        lock.close()
+        locked.close()
         with contextlib.suppress(OSError):  # what has got no file
             for p in made:
                 p.rmdir()
@@ -53,26 +53,40 @@ def one_run(out, file=False):
 def _locked(path, out):
     """The file at path, opened and locked until it is closed, with this process named in it."""
     while True:
-        lock = open(path, "a+", encoding="utf-8")
+        file = open(path, "a+", encoding="utf-8")
         try:
-            if fcntl:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            else:
-                lock.seek(1 << 30)  # a byte behind the text, which others may then read
-                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+            free = lock(file)
         except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                print(f"{out}: cannot be locked ({error.strerror}); let no other run write there", file=sys.stderr)
-                return lock
-            lock.seek(0)
-            who = lock.read().strip() or "another process"
-            lock.close()
-            raise OSError(f"{out} is in use by {who}: wait for its end, stop it, or choose another place") from None
+            print(f"{out}: cannot be locked ({error.strerror}); let no other run write there", file=sys.stderr)
+            return file
+        if not free:
+            file.seek(0)
+            who = file.read().strip() or "another process"
+            file.close()
+            raise OSError(f"{out} is in use by {who}: wait for its end, stop it, or choose another place")
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(path), os.fstat(lock.fileno())):
+            if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
                 break
-        lock.close()  # its last holder has just removed it
+        file.close()  # its last holder has just removed it
     with contextlib.suppress(OSError):  # a full disk
-        os.ftruncate(lock.fileno(), 0)
-        os.write(lock.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
-    return lock
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
+    return file
+
+
+def lock(file, wait=False):
+    """Lock an open file until it is closed or its process ends; False if another has it, OSError where nobody can.
+
+    On Windows it is a byte behind the text, which others may then read, and nobody waits.
+    """
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        else:
+            file.seek(1 << 30)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            raise
+        return False
+    return True

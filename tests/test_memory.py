@@ -2,13 +2,12 @@
 
 import math
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from contract import assert_same_bits
+from traced import traced
 
-import nets.frames
 from data.features import save_features
 from layers.base import Sequential
 from layers.linear import Linear
@@ -24,21 +23,6 @@ from training.sgd import SGD
 GOOGLENET = dict(tower="googlenet", frames=16, size=112, width=0.25, vector=100, fc=64, units=64, depth=2)
 ALEXNET = dict(tower="alexnet", frames=8, size=112, width=0.25, fc=256, units=64, depth=2)
 FEATURES = dict(tower="features", frames=30, features=256, fc=512, units=128, depth=2)
-
-
-def traced(work):
-    """work() in a new thread, and the tower's in new ones, so that their scratch buffers are seen being made."""
-
-    def watch():
-        tracemalloc.start()
-        try:
-            return work()
-        finally:
-            tracemalloc.stop()
-
-    nets.frames._pool.cache_clear()
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(watch).result()
 
 
 def peak_of_a_step(config, N=1, chunk=4, recompute=False, threads=2):

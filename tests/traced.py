@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import threadpoolctl
 
+import nets.frames
 from nets.cost import Cost
 
 
 def traced(work):
-    """work() in a new thread, whose scratch buffers are seen being made."""
+    """work() in a new thread, and the tower's in new ones, so that their scratch buffers are seen being made."""
 
     def watch():
         tracemalloc.start()
@@ -19,6 +20,7 @@ def traced(work):
         finally:
             tracemalloc.stop()
 
+    nets.frames._pool.cache_clear()
     with threadpoolctl.threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as thread:
         return thread.submit(watch).result()
 

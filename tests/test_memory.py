@@ -109,11 +109,19 @@ def test_training_takes_what_was_predicted(config, recompute, workers, frozen):
     assert abs(found / taken - 1) <= 0.15, f"predicted {found:,.0f} bytes, taken {taken:,.0f}"
 
 
-@pytest.mark.parametrize("options", [{**FEATURES, "head": "lstm"}, {**ALEXNET, "head": "late"}], ids=["head", "tower"])
-def test_a_prediction_takes_what_was_predicted(options):
+@pytest.mark.parametrize(
+    "options, N",
+    [
+        ({**FEATURES, "head": "lstm"}, 6),
+        ({**ALEXNET, "head": "late"}, 6),
+        ({**GOOGLENET, "head": "lstm", "frames": 8}, 2),
+    ],
+    ids=["head", "alexnet", "googlenet"],
+)
+def test_a_prediction_takes_what_was_predicted(options, N):
     """Which keeps no caches: parameters, clips, their copy, and the largest work."""
     config = NetConfig(20, **options)
-    shape = input_shape(config, 6)
+    shape = input_shape(config, N)
 
     def work():
         net = build(config, 0, 4, threads=1)

@@ -14,7 +14,7 @@ from data.features import load_features, save_features
 from data.folder import load_folder
 from data.splits import Video, split_by_group
 from nets import memory
-from nets.memory import GIB, plan, prediction
+from nets.memory import GIB, plan
 from nets.zoo import NetConfig, build, input_shape
 from training.cli import main
 from training.sources import price_cache
@@ -103,22 +103,6 @@ def test_a_summary_builds_nothing(capsys):
         assert tracemalloc.get_traced_memory()[1] < 100e6
     finally:
         tracemalloc.stop()
-
-
-def test_a_prediction_takes_what_is_predicted():
-    from traced import traced
-
-    config = NetConfig(5, "googlenet", "lstm", 8, 112, width=0.25, vector=100, units=64, depth=2)
-    shape = input_shape(config, 2)
-
-    def work():
-        net = build(config, 0, 4, 1)
-        x = np.stack([np.zeros(shape[1:], np.float32)] * 2)
-        net.predict(x)
-        return tracemalloc.get_traced_memory()[1]
-
-    taken, found = traced(work), prediction(build(config, None, 4, 1), shape)
-    assert 0.85 <= found / taken <= 1.25, f"predicted {found:,.0f} bytes, taken {taken:,.0f}"
 
 
 def test_a_net_without_weights_has_the_shapes_of_one_with():

@@ -139,7 +139,7 @@ def open_data(
         listed = list_videos(path, fold, skip=skip)
         for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
             print(f"available: {len(have)} of {len(all_of)} {side} videos")
-    everything = list_videos(path, fold)
+    everything = list_videos(path, fold) if available or skip else split
     if others := ignored(path, (v.path for v in everything.train + everything.test)):
         files = "1 file" if len(others) == 1 else f"{len(others)} files"
         print(f"ignored: {files} ({tally(why for _, why in others)})")

@@ -9,9 +9,10 @@ import pytest
 
 from nets.options import Options, Range, check, option, plain
 from nets.zoo import NetConfig
-from training.cli import FIELDS, RANGES, main, parser
+from training.cli import main, parser
 from training.downpour import Downpour
 from training.loop import Settings
+from training.option_checks import FIELDS, RANGES
 from training.simulate import Cluster
 from training.sources import DataSettings
 

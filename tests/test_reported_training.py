@@ -28,7 +28,8 @@ from training.log import read_log
 from training.loop import DROPOUT, Settings, train
 from training.objective import loss_and_gradient
 from training.sgd import multiplier
-from training.simulate import Cluster, Simulation, Trace, synchronous
+from training.simulate import Cluster, Simulation, Trace
+from training.simulate_synchronous import synchronous
 from training.sync import ALONE
 
 T, D, K = 4, 2, 3

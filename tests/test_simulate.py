@@ -13,7 +13,8 @@ from training.cli import main
 from training.downpour import Downpour, Job
 from training.flat import flatten
 from training.loop import Settings, train
-from training.simulate import Cluster, Simulation, synchronous
+from training.simulate import Cluster, Simulation
+from training.simulate_synchronous import synchronous
 
 
 def job(d, **settings):

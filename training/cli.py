@@ -7,14 +7,14 @@ from dataclasses import fields
 
 from data.files import sweep
 from nets.googlenet import VARIANTS
-from nets.options import Range, add_options, check, check_option
+from nets.options import add_options
 from nets.zoo import HEADS, TOWERS, NetConfig
 from training import commands, device, importing, lab_commands, scale_commands, train_commands
 from training.bench import PEERS
 from training.downpour import Downpour
 from training.evaluate import MODES
 from training.loop import Settings
-from training.outputs import check_outputs
+from training.option_checks import check_options
 from training.predictions import SIDES
 from training.signals import stoppable
 from training.simulate import Cluster
@@ -267,38 +267,6 @@ def parser():
 
     command("doctor", lab_commands.run_doctor, "check the installation: versions, BLAS, cores, memory, codec")
     return top
-
-
-DATACLASSES = (NetConfig, Settings, DataSettings, Downpour, Cluster)
-FIELDS = {field.name: field for cls in DATACLASSES for field in fields(cls) if field.metadata.get("within")}
-COUNT = Range(least=1, most=1e6)
-RANGES = {  # of numbers that are no fields of a dataclass
-    **dict.fromkeys(("views", "top", "count", "evaluate_every", "classes", "seeds", "counts", "repeat"), COUNT),
-    "first_seed": Range(least=0, most=2**63),
-    "workers": Range(least=0, most=1e3),
-    "momenta": Range(least=0, below=1),
-    "memory": Range(above=0, most=1e9),
-    "svm_c": Range(above=0, most=1e9),
-}
-
-
-FOLDERS = {  # commands whose --out is a folder, and files in it that may be another command's input
-    train_commands.run_train: ("checkpoint.npz", "log.jsonl", "predictions.npz"),
-    **dict.fromkeys((lab_commands.run_demo, scale_commands.run_simulate, lab_commands.run_tables), ()),
-    **dict.fromkeys((lab_commands.run_claims, lab_commands.run_compare), ()),
-}
-
-
-def check_options(args):
-    """Raises ValueError for an option outside of its range, and what check_outputs raises."""
-    check_outputs(args, FOLDERS.get(args.run))
-    for name, given in vars(args).items():
-        flag = f"--{name.replace('_', '-')}"
-        for value in given if isinstance(given, list) else [given] * (given is not None):
-            if name in RANGES:
-                check(flag, value, RANGES[name])
-            elif name in FIELDS:
-                check_option(FIELDS[name], value, flag)
 
 
 def main(argv=None):

@@ -1,4 +1,4 @@
-r"""Downpour SGD and synchronous training on simulated time: the same replicas and shards, a clock that only counts.
+r"""Downpour SGD on simulated time: the same replicas and shards, a clock that only counts.
 
 Every gradient is really computed, by the code of training/downpour.py; how long it would have taken, and how long what
 it sent was under way, is drawn from a `Cluster`. Events lie in a queue by their time. A shard serves one request after
@@ -7,9 +7,6 @@ the other; a replica goes on when its answer is there; a process may die and com
     fetch    latency, wait for the shard, bytes / bandwidth, latency
     push     latency, wait for the shard, bytes / bandwidth + apply * numbers; the replica does not wait
     compute  lognormal around `compute`, after a free core where replicas outnumber the cores
-
-The synchronous run takes R batches a step, adds their gradients and multiplies lr by `boost`; a step takes as long as
-the slowest of R draws and a ring all-reduce, 2 (R - 1) / R * bytes / bandwidth + 2 (R - 1) * latency.
 """
 
 import heapq
@@ -24,11 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from nets.options import Options, option
-from training.downpour import IN_FLIGHT, Ask, Compute, Job, Push, Take, Wait, backward, replica
+from training.downpour import IN_FLIGHT, Ask, Compute, Job, Push, Take, Wait, replica
 from training.flat import views
-from training.loop import DROPOUT, gradient
-from training.objective import split_frozen
-from training.sgd import SGD, exponential
 from training.shard import Shard
 
 DEADLY = 50  # deaths for each step of a run that gets nowhere
@@ -271,42 +265,3 @@ class Worker:
             if self.held and self.in_flight <= IN_FLIGHT * len(self.world.ranges):
                 self.held = False
                 self.go(life)
-
-
-def synchronous(job, cluster, boost=1.0):
-    """The same number of batches, R a step and lr times `boost`: a Trace; the trained parameters stay in the job's net.
-
-    A death costs `restart` and all the work since the last of the checkpoints, one every `keep` steps.
-    """
-    s, c, d, R = job.settings, cluster, job.downpour, job.downpour.replicas
-    frozen, net = split_frozen(job.net, s.groups)
-    rate = exponential(s.lr * boost, s.decay, every=job.per_epoch / R)
-    opt = SGD(job.net.params, rate, s.momentum, s.weight_decay, s.clip_norm, s.groups, s.decay_biases)
-    rng, trace = np.random.default_rng(c.chance), Trace(f"{R} synchronous, lr x {boost:g}")
-    bytes = c.grow * sum(a.nbytes for a in opt.params.values())
-    talk = 2 * (R - 1) / R * bytes / c.bandwidth + 2 * (R - 1) * c.latency
-    turns = math.ceil(R / (c.cores or R))  # R gradients on so many cores
-    now = work = 0.0  # work: seconds since the last checkpoint, which a death throws away
-    for step, first in enumerate(range(0, job.total, R)):
-        numbers, total, records = range(first, min(first + R, job.total)), None, []
-        for n in numbers:
-            epoch, at = divmod(n, job.per_epoch)
-            x, labels, _ = job.batch(n)
-            draw = np.random.default_rng([s.seed, epoch, at, DROPOUT])
-            record, grads = gradient(net, frozen, x, labels, draw, s, len(x), backward, len(job.dataset.classes))
-            grads = opt.trained(grads)
-            total = grads if total is None else {key: total[key] + g for key, g in grads.items()}
-            records.append(record)
-        opt.step({key: g / len(numbers) for key, g in total.items()})
-        took = turns * c.compute * math.exp(c.spread * rng.standard_normal(R).max()) + talk
-        took += c.apply * c.grow * sum(a.size for a in opt.params.values())
-        work += took
-        if c.mtbf and rng.random() < 1 - math.exp(-R * took / c.mtbf):
-            took += c.restart + work
-            trace.events.append({"event": "died", "time": now})
-        now += took
-        if (step + 1) % d.keep == 0:
-            work = 0.0
-        for record in records:
-            trace.add(now, record)
-    return trace

@@ -12,7 +12,8 @@ from nets.figure import new_figure
 from training.downpour import Job
 from training.evaluate import evaluate
 from training.ray_engine import downpour as run_on_ray
-from training.simulate import Simulation, synchronous
+from training.simulate import Simulation
+from training.simulate_synchronous import synchronous
 
 
 def simulate_all(net, train_set, test_set, settings, downpour, cluster, counts, out, momenta=()):

@@ -222,7 +222,7 @@ def test_measured_costs_foretell_a_real_run():
 @pytest.mark.parametrize("after", [0, 1], ids=["starting", "training"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_whatever_ends_a_run_nothing_is_left_of_it(number, after, tmp_path):
-    """Once Ray's folder is there or steps are made: Ctrl-C, which a terminal sends to all, a signal to the driver."""
+    """Once Ray's folder is its own or steps are made: Ctrl-C, which a terminal sends to all, a signal to the driver."""
     data = clips(60)
     save_features(tmp_path / "f.npz", data.feat, data.labels + 1, np.arange(60) >= 44)
     args = "train f.npz --out run --head conv --fc 12 --epochs 9999 --downpour --replicas 2 --shards 2 --keep 5".split()
@@ -232,7 +232,7 @@ def test_whatever_ends_a_run_nothing_is_left_of_it(number, after, tmp_path):
         options = dict(cwd=tmp_path, env=environment, start_new_session=True, text=True, stderr=subprocess.PIPE)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, **options) as process:
             log = tmp_path / "run" / "log.jsonl"
-            until(lambda: steps_in(log) > 20 if after else os.listdir(root))
+            until(lambda: steps_in(log) > 20 if after else list(Path(root).glob("*/token")))
             (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
             _, err = process.communicate(timeout=HANG)
         until(lambda: not processes(root.encode()), "the end of Ray's processes")

@@ -60,7 +60,7 @@ def cut(video, index, crop: Crop, mean, scale) -> np.ndarray:
     """Network input (T, size, size, C), float32 (pixel - mean) / scale, from a video (frames, H, W, C) of uint8 pixels.
 
     index: (T,) frame numbers; mean, scale: a number, or one a channel. Only these frames are read of a
-    video that is on disk. A video of two channels is optical flow (see data/flow.py): mirrored, its motion
+    video that is on disk. A video of two channels is optical flow (see data/flow/images.py): mirrored, its motion
     to the right is one to the left, and x gets a third channel of zeros, which are zeros after the subtraction of the
     mean.
     """

@@ -28,10 +28,10 @@ import numpy as np
 from numpy.lib import format as npy
 from tqdm import tqdm
 
-from data.files import checksum, guarded, parse_json, replacing
-from data.listing import shown
-from data.splits import Video
-from data.video import VideoError, read_frames
+from snippets.data.files import checksum, guarded, parse_json, replacing
+from snippets.data.layouts.splits import Video
+from snippets.data.listing import shown
+from snippets.data.video import VideoError, read_frames
 
 
 class Decoder:

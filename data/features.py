@@ -19,9 +19,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data.augment import random_first, spread_firsts, window
-from data.files import read_npz, write_npz
-from data.listing import shown
+from snippets.data.augment import random_first, spread_firsts, window
+from snippets.data.files import read_npz, write_npz
+from snippets.data.listing import shown
 
 NEEDED, OPTIONAL = ("feat", "label", "is_test"), ("scale", "name", "classes", "fold")
 

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from data.lock import fcntl, lock
+from snippets.data.lock import fcntl, lock
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MARK = b"snippets crc32 "
@@ -245,7 +245,7 @@ def _new(path):
         file.close()
 
 
-@functools.cache  # once a command, see training/cli.py
+@functools.cache  # once a command, see training/cli/main.py
 def sweep(folder):
     """Delete the temporary files of dead runs in a folder."""
     for path in Path(folder).glob(".snippets-*.tmp"):

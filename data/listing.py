@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.video import SUFFIXES
+from snippets.data.video import SUFFIXES
 
 HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")  # left behind by systems, beside whatever begins with a dot
 

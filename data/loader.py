@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.augment import centre_crop, cut, random_crop, random_first, spread_firsts
-from data.cache import Decoder
-from data.splits import Video
+from snippets.data.augment import centre_crop, cut, random_crop, random_first, spread_firsts
+from snippets.data.cache import Decoder
+from snippets.data.layouts.splits import Video
 
 
 class Batch(NamedTuple):

@@ -14,7 +14,7 @@ import re
 import shutil
 from pathlib import Path
 
-from data.files import read_npz, write_npz
+from snippets.data.files import read_npz, write_npz
 
 
 class Partial:

@@ -19,8 +19,8 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-from data.display import Display
-from data.whole import all_bytes
+from snippets.data.display import Display
+from snippets.data.whole import all_bytes
 
 SUFFIXES = set(  # of video files from computers, phones, cameras, discs and television
     ".avi .mp4 .mov .mkv .webm .mpg .mpeg .wmv .flv .m4v .3gp .3g2 .3gpp .mts .m2ts .m2t .ts .mod .tod .mxf .dv .qt "

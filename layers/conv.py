@@ -20,17 +20,19 @@ pass is y > 0.
 
 cols is never made whole: it has kh kw times as many numbers as x. A block of its rows is made, multiplied, and the
 bias and the ReLU are applied while that block of y is still in the processor's cache; then the next one takes its
-place. Where it saves time, two other ways lead to the same sums: `layers.winograd` for kernels of 3 x 3 and 5 x 5,
-`layers.fft_conv` for larger ones.
+place. Where it saves time, two other ways lead to the same sums: `layers.fast.winograd` for kernels of 3 x 3 and 5 x 5,
+`layers.fast.fft` for larger ones.
 """
 
 import numpy as np
 
-from layers import fft_conv, gpu, winograd
-from layers.base import Layer, he_normal
-from layers.relu import add_bias, add_bias_backward
-from layers.window import blocks, check_window, pad2d, padding
-from layers.xp import on_gpu, scratch, xp_of
+from snippets.layers import gpu
+from snippets.layers.core.base import Layer, he_normal
+from snippets.layers.core.window import blocks, check_window, pad2d, padding
+from snippets.layers.device.xp import on_gpu, scratch, xp_of
+from snippets.layers.fast import fft as fft_conv
+from snippets.layers.fast import winograd
+from snippets.layers.relu import add_bias, add_bias_backward
 
 BLOCK = 2**18  # numbers in a block of cols: 1 MB of float32, about one core's second-level cache
 ROWS = 1024  # but at least so many rows, or the product spends its time on reading the filters again

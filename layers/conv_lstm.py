@@ -20,11 +20,11 @@ Stored: x (N, T, H, W, C), h and c (N, T, H, W, F), W_x (k, k, C, 4F), W_h (k, k
 
 import numpy as np
 
-from layers.base import glorot_uniform, side_by_side, zeros
-from layers.conv import conv_backward, conv_filter_grad, conv_forward, conv_input_grad
-from layers.lstm import GATES, Cells, gate_biases, gates_backward, gates_forward, peephole_grads
-from layers.window import check_window, pad2d, padding
-from layers.xp import xp_of
+from snippets.layers.conv import conv_backward, conv_filter_grad, conv_forward, conv_input_grad
+from snippets.layers.core.base import glorot_uniform, side_by_side, zeros
+from snippets.layers.core.window import check_window, pad2d, padding
+from snippets.layers.device.xp import xp_of
+from snippets.layers.lstm import GATES, Cells, gate_biases, gates_backward, gates_forward, peephole_grads
 
 
 def rows(a):

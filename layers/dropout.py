@@ -13,9 +13,9 @@ mask; and the mask of a seed is the same on every device.
 
 import numpy as np
 
-from layers import gpu
-from layers.base import Layer
-from layers.xp import on_gpu
+from snippets.layers import gpu
+from snippets.layers.core.base import Layer
+from snippets.layers.device.xp import on_gpu
 
 
 def dropout_forward(x, p, rng):

@@ -2,13 +2,14 @@
 
 The equations stand in each layer's own file, and in the `.cu` file beside it; a function here has the name of the
 layer's and does the same on a GPU in as few launches as the matrix products leave room for. Nothing here knows what
-library its arrays are from, so it also runs on NumPy arrays, on kernels compiled for the host (`layers.on_host`).
+library its arrays are from, so it also runs on NumPy arrays, on kernels compiled for the host
+(`layers.device.on_host`).
 """
 
 import numpy as np
 
-from layers.kernels import BLOCK, LARGEST, launch, pointer, row_stride
-from layers.xp import xp_of
+from snippets.layers.device.launch import BLOCK, LARGEST, launch, pointer, row_stride
+from snippets.layers.device.xp import xp_of
 
 COLS = 2**28  # numbers in a block of cols: 1 GB of float32
 SEEN = 4096  # numbers that im2col_image keeps in shared memory

@@ -3,12 +3,13 @@ r"""Inception module (Szegedy et al. 2014, Figure 2b): four ways to look at the 
     y = [ conv1(x) | conv3(reduce3(x)) | conv5(reduce5(x)) | proj(maxpool(x)) ]        joined on the channel axis
 
 1x1 convolutions before the 3x3 and 5x5 reduce the channels that these see; the pool is 3x3 with stride 1. Every
-convolution ends in a ReLU. Each branch saw x, so in the backward pass their gradients add (`layers.base.Branches`).
+convolution ends in a ReLU. Each branch saw x, so in the backward pass their gradients add
+(`layers.core.base.Branches`).
 """
 
-from layers.base import Branches, Sequential
-from layers.conv import Conv2D
-from layers.pool import MaxPool2D
+from snippets.layers.conv import Conv2D
+from snippets.layers.core.base import Branches, Sequential
+from snippets.layers.pool import MaxPool2D
 
 
 class Inception(Branches):

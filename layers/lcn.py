@@ -20,8 +20,8 @@ AlexNet as everybody builds it has LRN in this place (`layers.lrn`), which is th
 
 import numpy as np
 
-from layers.base import Layer
-from layers.xp import xp_of
+from snippets.layers.core.base import Layer
+from snippets.layers.device.xp import xp_of
 
 
 def blur(z, weights):

@@ -12,7 +12,7 @@ LSTM, and the output equation y_t = W_ho h_t + b_o (2) of a plain RNN.
 
 import numpy as np
 
-from layers.base import Layer, glorot_uniform, he_normal
+from snippets.layers.core.base import Layer, glorot_uniform, he_normal
 
 
 def linear_forward(x, W, b):

@@ -11,8 +11,8 @@ scales the gradient that the label sends into frame t, is the weight w_nt = g_t.
 
 import numpy as np
 
-from layers import gpu
-from layers.xp import on_gpu, xp_of
+from snippets.layers import gpu
+from snippets.layers.device.xp import on_gpu, xp_of
 
 
 def softmax(scores):

@@ -14,9 +14,9 @@ Two conventions: AlexNet's paper writes a = alpha (n = 5, k = 2, alpha = 1e-4); 
 
 import numpy as np
 
-from layers import gpu
-from layers.base import Layer
-from layers.xp import on_gpu, xp_of
+from snippets.layers import gpu
+from snippets.layers.core.base import Layer
+from snippets.layers.device.xp import on_gpu, xp_of
 
 
 def window_sum(x, n, out):

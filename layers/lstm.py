@@ -26,10 +26,10 @@ one bias per gate (cuDNN has two), no projection, and a forget bias of 1 at the 
 
 import numpy as np
 
-from layers import gpu
-from layers.base import Recurrent, glorot_uniform, side_by_side, zeros
-from layers.rnn import logistic
-from layers.xp import on_gpu, xp_of
+from snippets.layers import gpu
+from snippets.layers.core.base import Recurrent, glorot_uniform, side_by_side, zeros
+from snippets.layers.device.xp import on_gpu, xp_of
+from snippets.layers.rnn import logistic
 
 GATES = "ifgo"  # order of the four blocks of M columns; libraries differ
 

@@ -14,10 +14,10 @@ Global average:   y_nc = mean_{h,w} x_nhwc,    dx_nhwc = dy_nc / (H W)
 
 import numpy as np
 
-from layers import gpu
-from layers.base import Layer
-from layers.window import blocks, check_window, padding
-from layers.xp import on_gpu, scratch, xp_of
+from snippets.layers import gpu
+from snippets.layers.core.base import Layer
+from snippets.layers.core.window import blocks, check_window, padding
+from snippets.layers.device.xp import on_gpu, scratch, xp_of
 
 
 def taps(axis, size, stride, out):

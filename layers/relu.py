@@ -6,10 +6,10 @@ dx = dy where x > 0, else 0        at x = 0, where the derivative jumps, 0 is ta
 
 import numpy as np
 
-from layers import gpu
-from layers.base import Layer
-from layers.window import blocks
-from layers.xp import on_gpu, xp_of
+from snippets.layers import gpu
+from snippets.layers.core.base import Layer
+from snippets.layers.core.window import blocks
+from snippets.layers.device.xp import on_gpu, xp_of
 
 
 def relu_forward(x):

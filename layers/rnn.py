@@ -15,8 +15,8 @@ so it is one matrix product for all frames.
 
 import numpy as np
 
-from layers.base import Recurrent, glorot_uniform
-from layers.xp import xp_of
+from snippets.layers.core.base import Recurrent, glorot_uniform
+from snippets.layers.device.xp import xp_of
 
 
 def logistic(z):

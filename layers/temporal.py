@@ -14,9 +14,9 @@ Average over frames:   y_n = (1/T) sum_t x_nt,   dx_nt = dy_n / T
 
 import numpy as np
 
-from layers import gpu
-from layers.base import Layer
-from layers.xp import on_gpu, xp_of
+from snippets.layers import gpu
+from snippets.layers.core.base import Layer
+from snippets.layers.device.xp import on_gpu, xp_of
 
 
 def windows(T, window=None, stride=None):

@@ -11,9 +11,9 @@ channels laid side by side, and that is how it is computed, forward and backward
 
 import numpy as np
 
-from layers.base import Layer, he_normal
-from layers.conv import conv_backward, conv_forward
-from layers.xp import xp_of
+from snippets.layers.conv import conv_backward, conv_forward
+from snippets.layers.core.base import Layer, he_normal
+from snippets.layers.device.xp import xp_of
 
 
 def time_conv_forward(x, W, b, stride=5, relu=True, space_stride=1):

@@ -7,14 +7,14 @@ pixels.
 
 import math
 
-from layers.base import Sequential
-from layers.conv import Conv2D
-from layers.dropout import Dropout
-from layers.lcn import LCN
-from layers.linear import Flatten, Linear
-from layers.lrn import LRN
-from layers.pool import MaxPool2D
-from layers.relu import ReLU
+from snippets.layers.conv import Conv2D
+from snippets.layers.core.base import Sequential
+from snippets.layers.dropout import Dropout
+from snippets.layers.lcn import LCN
+from snippets.layers.linear import Flatten, Linear
+from snippets.layers.lrn import LRN
+from snippets.layers.pool import MaxPool2D
+from snippets.layers.relu import ReLU
 
 TABLE = (  # kernel, stride, filters
     (11, 4, 96),

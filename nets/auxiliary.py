@@ -15,13 +15,13 @@ read. `Auxiliary` is the net on clips: while training it returns a pair, the mai
 (N, T, sides, K), and takes the pair of their gradients; `training.objective` adds their losses.
 """
 
-from layers.base import Sequential
-from layers.conv import Conv2D
-from layers.dropout import Dropout
-from layers.linear import Flatten, Linear
-from layers.pool import AvgPool2D
-from layers.relu import ReLU
-from layers.xp import xp_of
+from snippets.layers.conv import Conv2D
+from snippets.layers.core.base import Sequential
+from snippets.layers.device.xp import xp_of
+from snippets.layers.dropout import Dropout
+from snippets.layers.linear import Flatten, Linear
+from snippets.layers.pool import AvgPool2D
+from snippets.layers.relu import ReLU
 
 PLACES = {"aux1": "inception4a", "aux2": "inception4d"}  # each side, and the layer whose output it reads
 

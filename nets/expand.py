@@ -6,7 +6,7 @@ in a pooling network and inside the tower of an LSTM (`fc1` and `tower/fc1`); th
 as such.
 """
 
-from layers.xp import xp_of
+from snippets.layers.device.xp import xp_of
 
 
 def other_name(key):

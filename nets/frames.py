@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl
 
-from layers.base import Container
-from layers.xp import usable_cores, xp_of
+from snippets.layers.core.base import Container
+from snippets.layers.device.xp import usable_cores, xp_of
 
 CHUNK = 8  # frames at a time: more have longer products on small maps, fewer take less memory
 
@@ -86,9 +86,9 @@ if hasattr(os, "register_at_fork"):
 class OverFrames(Container):
     """A layer on frames made a layer on clips: (N, T, ...) -> (N, T, ...), its weights shared by all frames.
 
-    chunk: frames that a call of the layer sees, which share the filters' transforms (`layers.winograd`); threads: None
-    for all cores. recompute: keep the input only and run each chunk forward again in the backward pass; the gradients
-    are the same bits, the memory no longer grows with T.
+    chunk: frames that a call of the layer sees, which share the filters' transforms (`layers.fast.winograd`); threads:
+    None for all cores. recompute: keep the input only and run each chunk forward again in the backward pass; the
+    gradients are the same bits, the memory no longer grows with T.
     """
 
     def __init__(self, layer, chunk=CHUNK, threads=None, recompute=False):

@@ -10,15 +10,15 @@ them has to do as they do, so these details have names, the VARIANTS.
 
 from typing import NamedTuple
 
-from layers.base import Sequential
-from layers.conv import Conv2D
-from layers.dropout import Dropout
-from layers.inception import Inception
-from layers.linear import Linear
-from layers.lrn import LRN
-from layers.pool import GlobalAvgPool, MaxPool2D
-from layers.window import padding
-from nets.alexnet import scaled
+from snippets.layers.conv import Conv2D
+from snippets.layers.core.base import Sequential
+from snippets.layers.core.window import padding
+from snippets.layers.dropout import Dropout
+from snippets.layers.inception import Inception
+from snippets.layers.linear import Linear
+from snippets.layers.lrn import LRN
+from snippets.layers.pool import GlobalAvgPool, MaxPool2D
+from snippets.nets.alexnet import scaled
 
 TABLE = {  # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection; None is a 3x3 max-pool of stride 2
     "inception3a": (64, 96, 128, 16, 32, 32),

@@ -19,13 +19,13 @@ In all of them `tower` is a layer dict {"tower": OverFrames(...)}, or {} for pre
 flattens to D numbers, and (N, T, ...) becomes scores (N, K). fc = 0 leaves the fully connected layers out.
 """
 
-from layers.base import Sequential
-from layers.dropout import Dropout
-from layers.linear import Flatten, Linear
-from layers.relu import ReLU
-from layers.temporal import FixedFrames, TemporalAvgPool, TemporalMaxPool, windows
-from layers.time_conv import TimeConv
-from nets.alexnet import fully_connected
+from snippets.layers.core.base import Sequential
+from snippets.layers.dropout import Dropout
+from snippets.layers.linear import Flatten, Linear
+from snippets.layers.relu import ReLU
+from snippets.layers.temporal import FixedFrames, TemporalAvgPool, TemporalMaxPool, windows
+from snippets.layers.time_conv import TimeConv
+from snippets.nets.alexnet import fully_connected
 
 WINDOW, STRIDE = 10, 5  # frames of a window, and from window to window
 

@@ -6,12 +6,12 @@ paper chose five layers of 512 LSTM cells; the plain recurrent network of its Eq
 In all of them `tower` is as in `nets.pooling`, and (N, T, ...) becomes scores of each frame (N, T, K).
 """
 
-from layers.base import Sequential
-from layers.conv_lstm import ConvLSTM
-from layers.dropout import Dropout
-from layers.linear import Flatten, Linear
-from layers.lstm import PeepholeLSTM
-from layers.rnn import RNN
+from snippets.layers.conv_lstm import ConvLSTM
+from snippets.layers.core.base import Sequential
+from snippets.layers.dropout import Dropout
+from snippets.layers.linear import Flatten, Linear
+from snippets.layers.lstm import PeepholeLSTM
+from snippets.layers.rnn import RNN
 
 
 def deep_lstm(tower, D, classes, rng, units=512, depth=5):

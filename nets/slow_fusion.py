@@ -13,11 +13,11 @@ longer clip (the paper's Table 5 says 15 frames) leaves more than one place in t
 takes their maximum, so that any video of ten frames or more can be read.
 """
 
-from layers.base import Sequential
-from layers.pool import MaxPool2D
-from layers.time_conv import TimeConv
-from nets.alexnet import NORMS, TABLE, scaled
-from nets.frames import CHUNK, OverFrames
+from snippets.layers.core.base import Sequential
+from snippets.layers.pool import MaxPool2D
+from snippets.layers.time_conv import TimeConv
+from snippets.nets.alexnet import NORMS, TABLE, scaled
+from snippets.nets.frames import CHUNK, OverFrames
 
 IN_TIME = ((4, 2), (2, 2), (2, 2))  # frames of each convolution's kernel, and from one to the next
 LEAST = 10  # frames of a clip

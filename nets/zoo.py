@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from layers.base import Sequential
-from layers.linear import AsMap
-from layers.rnn import ACTIVATIONS
-from nets.alexnet import NORMS, alexnet, map_shape, scaled
-from nets.auxiliary import Auxiliary, with_sides
-from nets.frames import CHUNK, OverFrames
-from nets.googlenet import ENDS, VARIANTS, googlenet, map_sides, output_shape
-from nets.options import Options, Range, check, option
-from nets.pooling import (
+from snippets.data.options import Options, Range, check, option
+from snippets.layers.core.base import Sequential
+from snippets.layers.linear import AsMap
+from snippets.layers.rnn import ACTIVATIONS
+from snippets.nets.alexnet import NORMS, alexnet, map_shape, scaled
+from snippets.nets.auxiliary import Auxiliary, with_sides
+from snippets.nets.frames import CHUNK, OverFrames
+from snippets.nets.googlenet import ENDS, VARIANTS, googlenet, map_sides, output_shape
+from snippets.nets.pooling import (
     WINDOW,
     average_pooling,
     conv_pooling,
@@ -30,8 +30,8 @@ from nets.pooling import (
     slow_pooling,
     time_convolution,
 )
-from nets.recurrent import deep_conv_lstm, deep_lstm, deep_rnn
-from nets.slow_fusion import LEAST, slow_fusion_tower
+from snippets.nets.recurrent import deep_conv_lstm, deep_lstm, deep_rnn
+from snippets.nets.slow_fusion import LEAST, slow_fusion_tower
 
 TOWERS = ("alexnet", "googlenet", "features")
 
@@ -188,7 +188,8 @@ def build_tower(config, rng):
 def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):
     """A new network, weights drawn from `seed`; chunk, threads and recompute as OverFrames'.
 
-    seed None: a network without weights, to be looked at (`nets.summary`, `nets.memory`), which takes no memory.
+    seed None: a network without weights, to be looked at (`nets.inspect.summary`, `nets.inspect.memory`), which takes
+    no memory.
     """
     rng, how = None if seed is None else np.random.default_rng(seed), (chunk, threads, recompute)
     if config.reads == "clips":

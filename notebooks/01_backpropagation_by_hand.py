@@ -27,23 +27,20 @@
 # entry. Every shape in this notebook can be checked with this rule alone.
 
 # %%
-import sys
-
-sys.path.insert(0, "..")  # this checkout, if it is not installed
 
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import convolve2d, correlate2d
 from threadpoolctl import threadpool_limits
 
-import layers.linear
-import layers.loss
-import layers.relu
-from layers.base import Sequential
-from layers.check import GradientError, check_gradient, check_layer
-from layers.conv import Conv2D, conv_backward, conv_forward
-from layers.linear import Linear
-from layers.pool import GlobalAvgPool, MaxPool2D
+import snippets.layers.linear
+import snippets.layers.loss
+import snippets.layers.relu
+from snippets.layers.conv import Conv2D, conv_backward, conv_forward
+from snippets.layers.core.base import Sequential
+from snippets.layers.core.check import GradientError, check_gradient, check_layer
+from snippets.layers.linear import Linear
+from snippets.layers.pool import GlobalAvgPool, MaxPool2D
 
 threadpool_limits(1)  # matrices this small are done before a second thread has woken up
 plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.right": False, "image.cmap": "gray"})
@@ -140,7 +137,7 @@ plt.figure(figsize=(7.5, 4))
 for (name, error), style in zip(errors.items(), ["C1", "C0", "C2", "C3--"], strict=True):
     plt.loglog(steps, error, style, lw=1.3, label=name)
 plt.axvline(1e-4, color="k", lw=0.8, ls=":")
-plt.text(1.3e-4, 3e-17, "$h$ of layers.check", fontsize=9)
+plt.text(1.3e-4, 3e-17, "$h$ of layers.core.check", fontsize=9)
 plt.ylim(1e-17, 1e2)
 plt.xlabel("step size $h$")
 plt.ylabel("relative error of $f'(x)$")
@@ -162,7 +159,7 @@ assert extrapolated_error < 1e-10 < central_error < 1e-6 < forward_error < singl
 # digits (at its left end $x + h$ is rounded to $x$ and the difference is nothing).
 #
 # Hence the two habits of this project: networks *run* in float32 and are *checked* in float64, and
-# `layers.check.check_gradient` uses the extrapolated difference at $h = 10^{-4}$, which gives some ten digits. A
+# `layers.core.check.check_gradient` uses the extrapolated difference at $h = 10^{-4}$, which gives some ten digits. A
 # gradient that agrees to six digits is right; one that agrees to two is wrong.
 #
 # ## 1.3 Layers
@@ -243,12 +240,16 @@ labels = np.array([2, 0, 1, 2])
 
 y, cache = linear_forward(x, W, b)
 ours = [y, *linear_backward(dy, cache), relu_backward(dy, relu_forward(y)[1]), *softmax_loss(y, labels)]
-y, cache = layers.linear.linear_forward(x, W, b)
-theirs = [y, *layers.linear.linear_backward(dy, cache), layers.relu.relu_backward(dy, layers.relu.relu_forward(y)[1])]
-theirs += layers.loss.softmax_loss(y, labels)
+y, cache = snippets.layers.linear.linear_forward(x, W, b)
+theirs = [
+    y,
+    *snippets.layers.linear.linear_backward(dy, cache),
+    snippets.layers.relu.relu_backward(dy, snippets.layers.relu.relu_forward(y)[1]),
+]
+theirs += snippets.layers.loss.softmax_loss(y, labels)
 for a, c in zip(ours, theirs, strict=True):
     np.testing.assert_allclose(a, c, rtol=1e-12, atol=1e-12)
-print("the three layers above agree with layers.linear, layers.relu and layers.loss")
+print("the three layers above agree with snippets.layers.linear, snippets.layers.relu and snippets.layers.loss")
 
 # %% [markdown]
 # ## 1.4 A network
@@ -361,10 +362,10 @@ def numerical_gradient(f, x, h=1e-4):
 
 
 s = rng.standard_normal((4, 5))
-y = layers.loss.softmax(s)
+y = snippets.layers.loss.softmax(s)
 agrees = {}
 for name, r in {"ones": np.ones_like(y), "random": rng.standard_normal(y.shape)}.items():
-    truth = numerical_gradient(lambda s, r=r: float((layers.loss.softmax(s) * r).sum()), s)
+    truth = numerical_gradient(lambda s, r=r: float((snippets.layers.loss.softmax(s) * r).sum()), s)
     print(f"upstream {name:6s}: the largest derivative is {abs(truth).max():.0e}")
     for backward_pass in (softmax_backward, zero_backward):
         agrees[name, backward_pass] = np.allclose(backward_pass(r, y), truth, atol=1e-8)
@@ -572,7 +573,7 @@ batch, rate, steps = 32, 0.4, 240
 for step in range(steps):
     x, labels = render(batch, rng)
     scores, cache = net.forward(x)
-    loss, dscores = layers.loss.softmax_loss(scores, labels, weight=1 / batch)  # the mean over the batch
+    loss, dscores = snippets.layers.loss.softmax_loss(scores, labels, weight=1 / batch)  # the mean over the batch
     _, grads = net.backward(dscores, cache)
     for name, array in net.params.items():
         array -= rate * grads[name]

@@ -26,28 +26,25 @@
 
 # %%
 import os
-import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, "..")  # this checkout, if it is not installed
 
 import matplotlib.pyplot as plt
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from data.mini import make_mini
-from data.video import read_frames
-from layers.base import Sequential
-from layers.check import GradientError, check_gradient, check_layer
-from layers.linear import Linear
-from layers.loss import softmax, softmax_loss
-from layers.lstm import GATES, PeepholeLSTM, lstm_backward, lstm_forward, lstm_step, lstm_step_backward, split
-from layers.relu import ReLU
-from layers.rnn import RNN, rnn_forward
-from layers.temporal import TemporalMaxPool
-from training.objective import gain
-from training.sgd import SGD, exponential
+from snippets.data.mini.make import make_mini
+from snippets.data.video import read_frames
+from snippets.layers.core.base import Sequential
+from snippets.layers.core.check import GradientError, check_gradient, check_layer
+from snippets.layers.linear import Linear
+from snippets.layers.loss import softmax, softmax_loss
+from snippets.layers.lstm import GATES, PeepholeLSTM, lstm_backward, lstm_forward, lstm_step, lstm_step_backward, split
+from snippets.layers.relu import ReLU
+from snippets.layers.rnn import RNN, rnn_forward
+from snippets.layers.temporal import TemporalMaxPool
+from snippets.training.objective import gain
+from snippets.training.sgd import SGD, exponential
 
 threadpool_limits(1)  # matrices this small are done before a second thread has woken up
 plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.right": False})

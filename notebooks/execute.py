@@ -7,7 +7,6 @@ The .py file (jupytext's percent format) is the source: edit it, run this, commi
 not kept, so that a notebook changes only where its content does.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def execute(source, timeout=300):
     # no folders to look in: jupyter_client falls back on ipykernel in the Python that runs this
     client.create_kernel_manager().kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
     client.resources = {"metadata": {"path": str(HERE)}}
-    client.execute(env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    client.execute()
     return notebook
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from simulator import mend
 
-from data.mini import make_mini
+from snippets.data.mini.make import make_mini
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = {".git", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".venv", "snippets.egg-info"}
@@ -20,12 +20,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its b
 
 @pytest.fixture(scope="session", autouse=True)
 def elsewhere(tmp_path_factory):
-    """Tests run in a folder of their own: what is written under a relative name does not land in the checkout.
-
-    Programs that they start import the code from here all the same.
-    """
+    """Tests run in a folder of their own: what is written under a relative name does not land in the checkout."""
     os.chdir(tmp_path_factory.mktemp("here"))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
 def checkout():

@@ -35,19 +35,19 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from data.cache import FrameCache
-from data.features import fold_in, load_features, save_features
-from data.splits import Video, read_skip
-from data.sports1m import list_sports1m
-from data.ucf101 import load_ucf101
-from data.video import read_frames, read_header, write_video
-from nets.weight_files import read_tensors
-from training.checkpoint import Checkpoint, load, save
-from training.evaluate import result_of
-from training.importing import read_labels
-from training.log import Log, read_log
-from training.predictions import Predictions, load_predictions, save_predictions
-from training.sync import MENDABLE
+from snippets.data.cache import FrameCache
+from snippets.data.features import fold_in, load_features, save_features
+from snippets.data.layouts.splits import Video, read_skip
+from snippets.data.layouts.sports1m import list_sports1m
+from snippets.data.layouts.ucf101 import load_ucf101
+from snippets.data.video import read_frames, read_header, write_video
+from snippets.nets.pretrained.files import read_tensors
+from snippets.training.checkpoint import Checkpoint, load, save
+from snippets.training.cli.weights import read_labels
+from snippets.training.distributed.ranks import MENDABLE
+from snippets.training.evaluate import result_of
+from snippets.training.log import Log, read_log
+from snippets.training.predictions import Predictions, load_predictions, save_predictions
 
 FAULTS = ("SILENT", "UNNAMED", "TRACEBACK", "HANG", "CRASH")
 OUTCOMES = ("same", "refused", "changed", *FAULTS)

@@ -29,12 +29,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data.features import save_features
-from data.video import write_video
-from training.cli import main as snippets
-from training.log import read_log
+from snippets.data.features import save_features
+from snippets.data.video import write_video
+from snippets.training.cli.main import main as snippets
+from snippets.training.log import read_log
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = map(str, (ROOT / "tests").iterdir())
 PATIENCE = 120  # seconds until a run has ended, or the processes of a killed one are gone
 TOWER = "--tower alexnet --size 36 --width 0.04"
 NET = f"{TOWER} --fc 6 --batch 2 --cache OUT/cache"
@@ -93,13 +94,17 @@ def start(job, known, out, folder):
     with (out.parent / f"{out.name}.txt").open("ab") as log:
         if job not in APART:
             return fork(line, out, log)
-        program = [sys.executable, "-c", "import sys; from training.cli import main; sys.exit(main())", *line]
+        program = [
+            sys.executable,
+            "-c",
+            "import sys; from snippets.training.cli.main import main; sys.exit(main())",
+            *line,
+        ]
         if job == "mpi":
             mpiexec = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
             program = [mpiexec, "-n", "2", *program]
         env = os.environ | {
             "KILLS_MARK": str(out),
-            "PYTHONPATH": str(ROOT),
             "TMPDIR": str(folder),
             "OPENBLAS_NUM_THREADS": "1",
         }
@@ -124,8 +129,9 @@ def fork(line, out, log):
 
 def tables(out):
     """One row of the paper's tables, in tiny."""
-    from tests.test_tables import SMALL, TINY
-    from training.tables import tables as run_tables
+    from test_tables import SMALL, TINY
+
+    from snippets.training.experiments.tables import tables as run_tables
 
     run_tables("mini", out / "run", (6,), seeds=1, scale=TINY, mini_data=SMALL)
     return 0

@@ -31,7 +31,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("layers", "nets", "data", "training")
 ELSEWHERE = (  # run on a GPU, or beside PyTorch, only
-    "gpu.py", "sgd_gpu.py", "steady.py", "bench_gpu.py", "on_host.py", "kernels.py", "peers.py", "torch_twins.py",
+    "gpu.py", "sgd_gpu.py", "gpu_loop.py", "on_host.py", "launch.py", "peers.py", "torch_twins.py",
 )  # fmt: skip
 LISTINGS = ("test_planted_bugs.py", "test_mutate.py")
 SWAPS = {  # an operator or a comparison, and what is written instead
@@ -180,7 +180,7 @@ def stages(file, root=ROOT):
 
     Where none names it, those count that name a module that imports it, and so on.
     """
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((root / "tests").glob("*.py"))}
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((root / "tests").rglob("*.py"))}
     tests = [name for name in texts if name.startswith("test_") and f"{name}.py" not in LISTINGS]
     library = {
         path: path.read_text(encoding="utf-8") for package in PACKAGES for path in (root / package).rglob("*.py")
@@ -189,8 +189,8 @@ def stages(file, root=ROOT):
 
     def names(text):
         return any(
-            re.search(rf"\b{p.parent.name}\.{p.stem}\b|from {p.parent.name} import [^\n]*\b{p.stem}\b", text)
-            for p in wanted
+            re.search(rf"\b{room}\.{p.stem}\b|from {room} import [^\n]*\b{p.stem}\b", text)
+            for p, room in ((p, ".".join(("snippets", *p.parent.relative_to(root).parts))) for p in wanted)
         )
 
     def concerned(test, seen):
@@ -209,7 +209,7 @@ def stages(file, root=ROOT):
 
 
 def copy_tree(root, folder):
-    """The files that git knows or does not ignore, into a new folder."""
+    """The files that git knows or does not ignore, into a new folder, and beside it what makes them a package."""
     listed = subprocess.run(
         ["git", "ls-files", "-coz", "--exclude-standard"], cwd=root, capture_output=True, check=True
     )
@@ -217,16 +217,26 @@ def copy_tree(root, folder):
         if (root / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, folder / name)
+    package = package_of(folder) / "snippets"
+    package.mkdir(parents=True)
+    for name in PACKAGES:
+        (package / name).symlink_to(folder / name)
+
+
+def package_of(tree):
+    """The folder whose path makes `import snippets` that of a tree, and not of what is installed."""
+    return tree.with_name(f"{tree.name}-package")
 
 
 def run_tests(tree, names, patience):
     """None if all pass, else the test that failed or, after "timed out: ", the one that took over `patience` s."""
     with tempfile.TemporaryDirectory() as temporary:
         # no bytecode: a change within a second that keeps a file's size would not be seen
-        env = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": temporary}
+        env = os.environ | {"PYTHONPATH": str(package_of(tree)), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": temporary}
+        files = [str(path) for name in names for path in (tree / "tests").rglob(f"{name}.py")]
         command = [
-            sys.executable, "-m", "pytest", *(f"tests/{name}.py" for name in names), "-x", "-q", "-p",
-            "no:cacheprovider", "-o", f"faulthandler_timeout={patience}", "-o", "faulthandler_exit_on_timeout=true",
+            sys.executable, "-m", "pytest", *files, "-x", "-q", "-p", "no:cacheprovider",
+            "-o", f"faulthandler_timeout={patience}", "-o", "faulthandler_exit_on_timeout=true",
         ]  # fmt: skip
         process = subprocess.Popen(
             command, cwd=tree, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = map(str, (ROOT / "tests").iterdir())
 
 SEEDS = 5
 KERNELS = ("Nehalem", "Sandybridge", "Haswell", "SkylakeX")  # OpenBLAS's for x86, of SSE, AVX, AVX2 and AVX-512

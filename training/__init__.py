@@ -1,0 +1,1 @@
+"""Training, evaluation, and what is kept of both."""

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.files import parse_json, read_npz, write_npz
-from layers.xp import xp_of
-from nets.options import plain
+from snippets.data.files import parse_json, read_npz, write_npz
+from snippets.data.options import plain
+from snippets.layers.device.xp import xp_of
 
 FORMAT = "snippets checkpoint 1"
 

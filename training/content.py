@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from training.checkpoint import CheckpointError, check_fits
+from snippets.training.checkpoint import CheckpointError, check_fits
 
 
 def content_of(dataset):

@@ -3,8 +3,8 @@
 import importlib
 import importlib.util
 
-from nets.frames import OverFrames
-from training.flat import rehome
+from snippets.nets.frames import OverFrames
+from snippets.training.flat import rehome
 
 CHUNK = 64  # frames that go through a tower together on a GPU: enough to fill it
 HELP = "cpu, cuda, or cuda:N for one of several GPUs"

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from layers.loss import softmax
-from nets.frames import one_blas_thread
-from nets.stream import stream, streams
-from training.checkpoint import to_numpy
-from training.objective import gain, on_device
-from training.sync import ALONE
+from snippets.layers.loss import softmax
+from snippets.nets.frames import one_blas_thread
+from snippets.nets.streaming.stream import stream, streams
+from snippets.training.checkpoint import to_numpy
+from snippets.training.distributed.ranks import ALONE
+from snippets.training.objective import gain, on_device
 
 MODES = ("weighted", "last", "max", "sum")
 
@@ -124,7 +124,7 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=
 
     Clip by clip, so that 240 views need no more memory than `batch` of them. Random views of video i come from the
     generator of (seed, i): the same in every epoch, and for any order, batch or subset of views. `ranks`: processes
-    that share the videos, see `training.sync`.
+    that share the videos, see `training.distributed.ranks`.
     """
     V, K = len(dataset), len(dataset.classes)
     if V == 0:

@@ -13,7 +13,7 @@ NumPy and CuPy alike, in the library and on the device of the arrays given.
 
 import numpy as np
 
-from layers.xp import xp_of
+from snippets.layers.device.xp import xp_of
 
 
 def slices(arrays):

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.evaluate import hit_at_k, result_of
-from training.predictions import aligned, positions, save_predictions
+from snippets.training.evaluate import hit_at_k, result_of
+from snippets.training.predictions import aligned, positions, save_predictions
 
 
 def fuse_mean(probabilities, weights=None):

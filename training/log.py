@@ -7,7 +7,7 @@ first, and the log of an interrupted run reads like that of an uninterrupted one
 import json
 from pathlib import Path
 
-from data.files import finite, parse_json
+from snippets.data.files import finite, parse_json
 
 
 def read_log(path):

@@ -2,8 +2,8 @@ r"""The training loop: batches in, parameters changed, one log line a step, one 
 
 Every random draw of step s of epoch e comes from a generator of (seed, e, s). Stopped anywhere, even by Ctrl-C in the
 middle of an epoch, and resumed, a run ends with the same bits as one that was never stopped; so does one with another
-number of threads or less memory, on the same kind of processor. Many ranks (training/sync.py) run this same loop, each
-on its part of every batch.
+number of threads or less memory, on the same kind of processor. Many ranks (training/distributed/ranks.py) run this
+same loop, each on its part of every batch.
 """
 
 import importlib
@@ -17,19 +17,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data.loader import batches
-from data.lock import one_run
-from layers.xp import xp_of
-from nets.frames import one_blas_thread
-from nets.options import Options, Range, check, option
-from training.checkpoint import Checkpoint, check_fits, load, load_into, save
-from training.content import check_same, content_of
-from training.evaluate import MODES, clip_probabilities, evaluate, hit_at_k
-from training.log import Log
-from training.objective import GAINS, loss_and_gradient, on_device, split_frozen
-from training.sgd import SGD, exponential, gradient_norm
-from training.signals import undisturbed
-from training.sync import ALONE
+from snippets.data.loader import batches
+from snippets.data.lock import one_run
+from snippets.data.options import Options, Range, check, option
+from snippets.layers.device.xp import xp_of
+from snippets.nets.frames import one_blas_thread
+from snippets.training.checkpoint import Checkpoint, check_fits, load, load_into, save
+from snippets.training.content import check_same, content_of
+from snippets.training.distributed.ranks import ALONE
+from snippets.training.evaluate import MODES, clip_probabilities, evaluate, hit_at_k
+from snippets.training.interrupts import undisturbed
+from snippets.training.log import Log
+from snippets.training.objective import GAINS, loss_and_gradient, on_device, split_frozen
+from snippets.training.sgd import SGD, exponential, gradient_norm
 
 DROPOUT = 1  # keeps the net's generators (seed, epoch, step, DROPOUT + rank) apart from the loader's
 POSITION = ("epoch", "step", "steps", "partial", "history")  # of a run: fields of its checkpoint
@@ -70,8 +70,8 @@ def train(
     folder    gets checkpoint.npz and log.jsonl; None keeps nothing
     resume    go on from folder's checkpoint; settings, fold, classes, config, data and videos must equal its own
     config, fold, data    net, split and data settings, kept in the checkpoint
-    ranks     processes that share every batch, see `training.sync`; the first of them keeps checkpoint and log
-    FloatingPointError if the loss or a parameter is no longer a number; the last good checkpoint stays.
+    ranks     processes that share every batch, see `training.distributed.ranks`; the first of them keeps checkpoint and
+    log FloatingPointError if the loss or a parameter is no longer a number; the last good checkpoint stays.
     """
     s = settings or Settings()
     if len(dataset) == 0:
@@ -126,7 +126,7 @@ def train(
 
 def on_a_gpu():
     """The module that has the same for a net on a GPU; imported late, for it imports this one."""
-    return importlib.import_module("training.steady")
+    return importlib.import_module("snippets.training.gpu_loop")
 
 
 def train_epoch(net, frozen, dataset, source, opt, s, state, log, progress, ranks, backward):

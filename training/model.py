@@ -4,15 +4,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from nets.expand import warm_start
-from nets.frames import one_blas_thread
-from nets.zoo import NetConfig, build
-from training.checkpoint import Checkpoint, CheckpointError, check_fits, load, load_into, to_numpy
-from training.content import check_unseen
-from training.device import move
-from training.evaluate import clip_probabilities
-from training.objective import on_device
-from training.sources import DataSettings, is_features
+from snippets.data.open import DataSettings, is_features
+from snippets.nets.expand import warm_start
+from snippets.nets.frames import one_blas_thread
+from snippets.nets.zoo import NetConfig, build
+from snippets.training.checkpoint import Checkpoint, CheckpointError, check_fits, load, load_into, to_numpy
+from snippets.training.content import check_unseen
+from snippets.training.device import move
+from snippets.training.evaluate import clip_probabilities
+from snippets.training.objective import on_device
 
 
 @dataclass

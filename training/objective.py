@@ -19,10 +19,10 @@ import sys
 
 import numpy as np
 
-from layers.base import Sequential
-from layers.loss import softmax_loss
-from layers.xp import on_gpu, xp_of
-from training.sgd import multiplier
+from snippets.layers.core.base import Sequential
+from snippets.layers.device.xp import on_gpu, xp_of
+from snippets.layers.loss import softmax_loss
+from snippets.training.sgd import multiplier
 
 GAINS = ("linear", "ones", "last")
 

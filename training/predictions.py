@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.files import guarded, read_npz, write_npz
-from training.evaluate import Result, result_of
+from snippets.data.files import guarded, read_npz, write_npz
+from snippets.training.evaluate import Result, result_of
 
 SIDES = ("train", "test")
 ABOUT = ("fold", "side", "mode", "views", "steps")

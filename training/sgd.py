@@ -24,8 +24,8 @@ import math
 
 import numpy as np
 
-from layers.xp import on_gpu
-from training import sgd_gpu
+from snippets.layers.device.xp import on_gpu
+from snippets.training import sgd_gpu
 
 
 def exponential(lr, decay, every):

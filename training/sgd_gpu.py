@@ -7,8 +7,8 @@ at it would hold up everything that follows.
 
 import numpy as np
 
-from layers.kernels import BLOCK, launch, pointer
-from layers.xp import xp_of
+from snippets.layers.device.launch import BLOCK, launch, pointer
+from snippets.layers.device.xp import xp_of
 
 ARRAYS, GROUPS, TILES = 160, 16, 512
 TABLE = np.dtype(

@@ -1,0 +1,1 @@
+"""Optical flow: TV-L1, and its images."""

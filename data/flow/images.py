@@ -1,0 +1,120 @@
+"""Optical flow as images, for the second stream of the network (section 3.4 of the paper).
+
+A flow image holds the flow between two adjacent frames of a video sampled at 15 frames per second: two channels, to
+the right and down, cut off at +-40 pixels of the image and scaled to bytes,
+
+    pixel = round((clip(u, -40, 40) + 40) 255 / 80)           u = pixel 80 / 255 - 40
+
+No motion is 127.5, which no byte can hold: it is stored as 128 (halves go to the even neighbour), 0.16 pixels too much.
+Mirrored left to right an image shows the opposite motion, so that its first channel becomes 255 - pixel. Networks take
+three channels; the third is filled with zeros when the mean has been subtracted (see `data.augment.cut`), and so it has
+no effect, neither on inference nor on learning.
+
+FlowDecoder and FlowCache stand wherever Decoder and FrameCache do. The first line of a cache's manifest holds bound and
+TV-L1 parameters, and a cache of other ones is refused.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from snippets.data.cache import Decoder, FrameCache
+from snippets.data.flow.tvl1 import TVL1, pairs_at_once, tvl1
+from snippets.data.video import VideoError, read_frames
+from snippets.layers.device.xp import usable_cores
+
+GREY = np.float32([0.299, 0.587, 0.114])  # shares of red, green and blue in the brightness that the eye sees
+
+
+def quantise(u: np.ndarray, bound: float = 40.0) -> np.ndarray:
+    """Flow in pixels as bytes, see above; bound: pixels at which it is cut off."""
+    return np.rint((np.clip(u, -bound, bound) + bound) * (255 / (2 * bound))).astype(np.uint8)
+
+
+def dequantise(pixels: np.ndarray, bound: float = 40.0) -> np.ndarray:
+    """Bytes as flow in pixels, float32, right to half a step: bound / 255."""
+    return pixels * np.float32(2 * bound / 255) - np.float32(bound)
+
+
+class FlowDecoder(Decoder):
+    """Flow images of a video, side x side, uint8 (images, side, side, 2), computed at every call.
+
+    fps: images a second (None: all there are). Image k at that rate shows the motion from the frame at k / fps seconds
+    to the next one at flow_fps frames a second: at 1 image a second, what happens within its first fifteenth.
+    """
+
+    channels = 2
+    xp = np  # library of the arrays on which flow is computed; cupy: on the current GPU
+
+    def __init__(
+        self, side=256, fps: float | None = None, limit: int | None = None, flow_fps=15.0, bound=40.0,
+        settings: TVL1 | None = None,
+    ):  # fmt: skip
+        super().__init__(side, fps, limit)
+        if not (flow_fps > 0 and (fps is None or 0 < fps <= flow_fps)):
+            raise ValueError(
+                f"{fps} flow images a second of frames at {flow_fps} a second: expected no more images than frames"
+            )
+        if not bound > 0:
+            raise ValueError(f"flow is cut off at {bound} pixels, expected a positive number")
+        self.flow_fps, self.bound, self.settings = flow_fps, bound, settings or TVL1()
+
+    @property
+    def parameters(self):
+        flow = {"flow_fps": self.flow_fps, "bound": self.bound, "tvl1": dataclasses.asdict(self.settings)}
+        return super().parameters | {"format": "snippets flow 2", **flow}
+
+    @property
+    def rate(self):
+        return self.fps or self.flow_fps
+
+    @property
+    def name(self):
+        return super().name + "_flow"
+
+    def length(self, path):
+        return sum(1 for _ in itertools.islice(self._pairs(path, 8), self.limit))
+
+    def flows(self, path, wanted=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Each frame (side, side, 3) uint8 RGB that has an image, and its flow (side, side, 2) in pixels, float32.
+
+        wanted: numbers of the images to compute, None for all.
+        """
+        pairs = enumerate(itertools.islice(self._pairs(path), self.limit))
+        pairs = (pair for n, pair in pairs if wanted is None or n in wanted)
+        while batch := list(itertools.islice(pairs, pairs_at_once(self.side, self.side) * usable_cores())):
+            grey = np.stack([[frame @ GREY for frame in pair] for pair in batch])  # (N, 2, side, side)
+            u = tvl1(*(self.xp.asarray(grey[:, k]) for k in (0, 1)), self.settings)
+            yield from zip((frame for frame, _ in batch), u if self.xp is np else u.get(), strict=True)
+
+    def read(self, path):
+        for _, u in self.flows(path):
+            yield quantise(u, self.bound)
+
+    def _pairs(self, path, side=None):
+        """Pairs of neighbours at flow_fps, fps of them a second, side x side pixels."""
+        images = 0
+        for k, pair in enumerate(itertools.pairwise(read_frames(path, self.flow_fps, side or self.side))):
+            if self.fps is None or k == int(images * self.flow_fps / self.fps + 1e-6):
+                images += 1
+                yield pair
+        if not images:
+            raise VideoError(f"{path}: only one frame at {self.flow_fps:g} a second, and flow is between two; skip it")
+
+
+class FlowCache(FrameCache, FlowDecoder):
+    """A FlowDecoder that keeps its images on disk: FlowCache(root, side, fps, limit, flow_fps, bound, settings)."""
+
+
+def colours(u: np.ndarray, largest: float | None = None) -> np.ndarray:
+    """Flow (..., 2) in pixels as a picture, uint8 RGB: the hue is the direction, white is no motion.
+
+    largest: the motion that gets the full colour (None: the largest there is).
+    """
+    size = np.hypot(u[..., 0], u[..., 1])
+    strength = np.clip(size / (largest or max(size.max(), 1e-6)), 0, 1)[..., None]
+    angle = np.arctan2(u[..., 1], u[..., 0])[..., None]
+    hue = 0.5 + 0.5 * np.cos(angle - 2 * np.pi / 3 * np.arange(3))  # red to the right, green and blue 120 degrees on
+    return np.rint(255 * (1 - strength * (1 - hue))).astype(np.uint8)

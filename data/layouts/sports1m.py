@@ -1,0 +1,85 @@
+"""Sports-1M: a million YouTube videos, known by lists of links; you bring the files, as many of them as you have.
+
+    <root>/labels.txt               487 names of classes, class 0 first
+    <root>/train_partition.txt      "https://www.youtube.com/watch?v=UDqivjS-lpI 168,169": a link and its classes
+    <root>/test_partition.txt
+    <root>/.../UDqivjS-lpI.mp4      the video: named by its YouTube id, in any folder below root, any video suffix
+
+labels.txt may stand beside root as well, the partitions beside it or in a folder original/, as they are published. The
+test partition alone will do to evaluate a network. Nothing is downloaded.
+
+About 5 % of the videos belong to several classes: labels are tuples of classes here, rows of a multi-hot matrix in
+batches. Videos are known by their ids in caches and skip lists. Many links are dead, so that everybody has another part
+of the data set: see `data.layouts.splits.only_present`.
+"""
+
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from snippets.data.layouts.splits import Split, Video, lines_of, without
+from snippets.data.listing import shown, walk
+
+FPS, SECONDS = 1.0, 300.0  # the first five minutes, one frame a second: 300 frames
+PARTITIONS = ("train_partition.txt", "test_partition.txt")
+ID = re.compile(r"(?:[?&]v=|youtu\.be/)([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])")
+
+
+def find_partitions(root) -> tuple[Path, list[Path]] | None:
+    """labels.txt and where the two partitions are (one of them may be missing); None if root is no Sports-1M."""
+    for folder in (Path(root), Path(root).resolve().parent):
+        for lists in (folder, folder / "original"):
+            partitions = [lists / name for name in PARTITIONS]
+            if (folder / "labels.txt").is_file() and any(p.is_file() for p in partitions):
+                return folder / "labels.txt", partitions
+    return None
+
+
+def is_sports1m(root) -> bool:
+    """Whether a folder is laid out like Sports-1M."""
+    return find_partitions(root) is not None
+
+
+def read_partition(path, K: int) -> dict[str, tuple[int, ...]]:
+    """{YouTube id: its classes, of 0..K-1, in order}; a video on several lines has the classes of all of them.
+
+    Raises ValueError for a line that is not a link and its classes, or a class out of range.
+    """
+    found = {}
+    for line in lines_of(path):
+        link, *numbers = line.split()
+        match = ID.search(link)
+        if not match or len(numbers) != 1 or not re.fullmatch(r"[0-9]+(,[0-9]+)*", numbers[0]):
+            raise ValueError(f"{path}: found line {line!r}, expected 'https://www.youtube.com/watch?v=ID 168,169'")
+        labels = {int(n) for n in numbers[0].split(",")}
+        if max(labels) >= K:
+            raise ValueError(f"{path}: {line!r} has class {max(labels)}, but labels.txt names only 0 to {K - 1}")
+        found[match[1]] = tuple(sorted(labels | set(found.get(match[1], ()))))
+    return found
+
+
+def find_files(root, wanted: Collection[str]) -> dict[str, Path]:
+    """{id: video file} under root, for the ids that are there. Raises ValueError for two files with one id."""
+    files = {}
+    for path in (path for _, videos, _ in walk(root) for path in videos):
+        if path.stem in wanted and os.path.realpath(path) != os.path.realpath(files.setdefault(path.stem, path)):
+            raise ValueError(f"{files[path.stem]} and {path}: two files for one video, expected one; remove one")
+    return files
+
+
+def list_sports1m(root, skip: Collection[str] = ()) -> Split:
+    """All videos that the partitions list, be the files there or not (their path then ends in "*"); skip: ids.
+
+    Raises FileNotFoundError for no lists, ValueError for lists that are not right or two files for one video.
+    """
+    root, found = Path(root), find_partitions(root)
+    if found is None:
+        raise FileNotFoundError(f"{root}: no labels.txt with {' or '.join(PARTITIONS)} in it or beside it")
+    classes = lines_of(found[0])
+    sides = [read_partition(path, len(classes)) if path.is_file() else {} for path in found[1]]
+    ids = sides[0].keys() | sides[1].keys()
+    files = find_files(root, ids)
+    train, test = ([Video(files.get(i, root / f"{i}.*"), labels, i, i) for i, labels in side.items()] for side in sides)
+    split = Split([shown(name) for name in classes], train, test)
+    return without(split, skip, f"in the partitions in {found[1][0].parent}")

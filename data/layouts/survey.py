@@ -1,0 +1,174 @@
+"""A look at every video before a night is spent on them: missing, damaged, short, on both sides, classes unbalanced.
+
+Headers are not believed: every video is decoded. A header may well declare a frame more than there is (packed B-frames
+cost one), which is told but is no fault; see `data.video` for what counts as damage.
+"""
+
+import itertools
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from snippets.data.files import write
+from snippets.data.layouts.folder import UNLISTED, ignored, list_videos, tally
+from snippets.data.layouts.splits import Split, Video, check_groups
+from snippets.data.layouts.sports1m import is_sports1m
+from snippets.data.layouts.ucf101 import find_lists
+from snippets.data.listing import shown
+from snippets.data.loader import prepare
+from snippets.data.video import Film, VideoError
+
+SHOWN = 10  # names of each kind
+
+
+class Look(NamedTuple):
+    """Frames that a header declares (0: none), frames decoded, and what is wrong with the file and with its clock."""
+
+    declared: int
+    decoded: int
+    error: str | None = None
+    clock: str | None = None
+
+
+def look(video: Video, fps: float | None = None, limit: int | None = None) -> Look:
+    """Decode a video, or as much of it as limit says."""
+    try:
+        with Film(video.path) as film:
+            decoded = sum(1 for _ in itertools.islice(film.pictures(fps, 16), limit))
+            return Look(film.stream.frames, decoded, clock=film.clock_fault())
+    except (VideoError, OSError) as error:
+        return Look(0, 0, str(error))
+
+
+@dataclass
+class Survey:
+    """What `look_at` found."""
+
+    path: Path
+    layout: str
+    splits: dict[int | None, Split]  # by fold
+    frames: int  # shorter videos are short
+    exact: bool  # whether decoded frames are all of a video at its native rate, as a header declares them
+    looks: dict[str, Look] = field(default_factory=dict)  # by the video's name
+    missing: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)  # why, by the file's name
+    problems: list[str] = field(default_factory=list)  # of lists and splits
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """What is wrong with each damaged file, by name."""
+        return {name: found.error for name, found in self.looks.items() if found.error}
+
+    @property
+    def clocks(self) -> list[str]:
+        """Videos whose frames can be used, but not their times."""
+        return [f"{name}: {found.clock}" for name, found in self.looks.items() if found.clock]
+
+    @property
+    def unusable(self) -> list[str]:
+        """Names for a skip list."""
+        return sorted({*self.damaged, *self.missing})
+
+    @property
+    def wrong(self) -> bool:
+        return bool(self.unusable or self.problems or self.clocks)
+
+    def write_skip(self, path) -> None:
+        """Write a skip list with the reasons."""
+        why = {name: "missing" for name in self.missing} | self.damaged
+        write(path, "".join(f"# {shown(why[name])}\n{name}\n" for name in self.unusable))
+
+    def __str__(self):
+        good = {name: found for name, found in self.looks.items() if not found.error}
+        counts = np.array([found.decoded for found in good.values()] or [0])
+        other = [
+            f"{name}: {found.declared} declared, {found.decoded} decoded"
+            for name, found in good.items()
+            if found.declared not in (0, found.decoded)
+        ]
+        short = [f"{name}: {found.decoded}" for name, found in good.items() if found.decoded < self.frames]
+        first = next(iter(self.splits.values()))
+        everyone = [v.label for v in first.train + first.test]
+        lines = [f"{self.path}: {self.layout}", f"classes   {balance(everyone, first.classes)}"]
+        for fold, (_, train, test) in self.splits.items():
+            groups = len({(v.label, v.group) for v in train + test})
+            name = "split" if fold is None else f"fold {fold}"
+            lines.append(f"{name:8}  {len(train)} training and {len(test)} test videos, {groups} groups")
+        lines.append(f"decoded   {len(good)} videos, {counts.sum()} frames: {counts.min()} to {counts.max()} a video")
+        kinds, others = tally(self.ignored.values()), [f"{name}: {why}" for name, why in self.ignored.items()]
+        told = [("short    ", f"of fewer than {self.frames} frames, which clips repeat from the start", short)]
+        told += [("header   ", "declare another number of frames", other)] if self.exact else []
+        told += [
+            ("clock    ", "have times that cannot be; only without --fps are all their frames right", self.clocks),
+            ("damaged  ", "cannot be used", list(self.damaged.values())),
+            ("missing  ", "are listed but not there", self.missing),
+            ("unlisted ", f"are {UNLISTED}, and are left alone", self.unlisted),
+            ("ignored  ", f"are no videos ({kinds})" if kinds else "are no videos", others),
+            ("wrong    ", "in lists and splits", self.problems),
+        ]
+        for title, meaning, names in told:
+            lines.append(f"{title} {len(names)} {meaning}")
+            lines += [f"            {name}" for name in names[:SHOWN]]
+            lines += [f"            and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+        return "\n".join(map(shown, [*lines, "something is wrong, see above" if self.wrong else "nothing is wrong"]))
+
+
+def look_at(path, fps=None, limit=None, frames=30, skip=(), workers=2, progress=True) -> Survey:
+    """Read the lists of all folds, decode every video that they name, and say what is wrong.
+
+    fps, limit: frames per second, and frames after which to stop. skip: names that are known to be bad.
+    Raises what list_videos raises if no fold can be read.
+    """
+    path, errors = Path(path), []
+    sports, ucf = is_sports1m(path), find_lists(path) is not None
+    layout = "UCF-101's lists" if ucf else "Sports-1M's lists" if sports else "one folder a class"
+    survey = Survey(path, layout, {}, frames, exact=fps is None and limit is None)
+    for fold in (None,) if sports and not ucf else (1, 2, 3):
+        try:
+            split = survey.splits[fold] = list_videos(path, fold, skip=skip)
+            check_groups(split.train, split.test, split.classes)
+        except (ValueError, FileNotFoundError) as error:
+            errors.append(error)
+            survey.problems.append(str(error) if fold is None else f"fold {fold}: {error}")
+    if not survey.splits:
+        raise errors[0]
+    videos = {v.name: v for split in survey.splits.values() for v in split.train + split.test}
+    for fold, split in survey.splits.items():
+        empty = set(range(len(split.classes))) - {k for v in split.train for k in labels_of(v.label)}
+        if empty:
+            where = "" if fold is None else f"fold {fold}: "
+            name = split.classes[min(empty)]
+            survey.problems.append(f"{where}classes without a training video: {len(empty)}, {name} for instance")
+    there = {name: v for name, v in videos.items() if os.path.isfile(v.path)}
+    survey.missing = sorted(set(videos) - set(there))
+    for file, why in ignored(path, (v.path for v in videos.values())):
+        name = shown(file.relative_to(path).as_posix())
+        if why != UNLISTED:
+            survey.ignored[name] = why
+        elif not {name, file.stem} & set(skip):
+            survey.unlisted.append(name)
+    looks = prepare(lambda v: look(v, fps, limit), there.values(), workers, ahead=2 * workers)
+    bar = tqdm(looks, total=len(there), desc="decode", unit="video", disable=not progress)
+    survey.looks = dict(zip(there, bar, strict=True))
+    return survey
+
+
+def labels_of(label) -> tuple:
+    """The classes of a video, one or several, as a tuple."""
+    return label if isinstance(label, tuple) else (label,)
+
+
+def balance(labels, classes) -> str:
+    """How many videos the classes have: the smallest, the median, the largest; labels: one a video, or tuples."""
+    count = np.bincount([k for label in labels for k in labels_of(label)], minlength=len(classes))
+    low, high = int(count.argmin()), int(count.argmax())
+    several = sum(len(labels_of(label)) > 1 for label in labels)
+    return (
+        f"{len(classes)}, with {count[low]} ({classes[low]}) to {count[high]} videos ({classes[high]}), median "
+        f"{np.median(count):g}" + (f"; {several} of {len(labels)} videos have several classes" if several else "")
+    )

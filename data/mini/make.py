@@ -1,0 +1,190 @@
+r"""The mini data set: a small UCF-101 look-alike, rendered from a seed, with something for each claim of the paper.
+
+Layout, codec and lists are UCF-101's: `<root>/<Class>/v_<Class>_g01_c01.avi` (MPEG-4, fourcc XVID, 25 fps) and, in
+`<root>/ucfTrainTestlist/`, CRLF lists of three folds; fold k tests the k-th third of the groups and trains on the
+others.
+
+    kind        classes                               what tells them apart
+    appearance  SquareDance, StarDance,               the actor's shape and pattern, in any one frame;
+                TriangleDance, CrossDance             all four move alike
+    motion      BallRising / BallSinking,             a ball moves up or down by 2 to 3 pixels a frame (at side 64),
+                BallApproaching / BallReceding        grows or shrinks; no single frame tells
+    order       LampRedGreenBlue / LampBlueGreenRed,  one lamp's colours in turn, or one, two, three bars, and the
+                CountingUp / CountingDown             same backwards; no set of frames tells
+    moment      CardDrop, CardHeart,                  a coloured mark on a card, for 2 or 3 frames; the other frames
+                CardLeaf, CardSun                     show black signs that all four classes share
+
+What makes these claims exact rather than likely:
+
+- Within a motion or order pair, the clip of one class is the clip of the other played backwards, and a window that
+  starts s frames after the first one's beginning is the window that ends s frames before the second one's end.
+  Whatever ignores order (max-pooling over single frames does) is right on 50 % of a pair: on whole clips, on their
+  middle window, on windows drawn uniformly, all at the native frame rate. Always the first window is no fair test.
+- The stream is intra-only with a fixed quantiser: a decoded frame depends on that frame alone, so the compressed
+  clips are each other's reversal bit for bit as well.
+- Lamps and bars go out between two stages and now and then within one, so that in a whole clip light comes and goes
+  alike in both directions. Any window of two thirds of a clip shows all three stages.
+- Any window of two thirds of a clip shows a moment class's mark, and one random frame in about ten does.
+- A ball's place and size are distributed alike in all four motion classes: place on a ring (what leaves at the top
+  comes in at the bottom), size over one range.
+- Nothing changes its class under the horizontal flip of the augmentation, hence there is no left or right.
+
+Actor (colour, size) and background belong to the group. The classes of a cast (the dances; the balls; a pair of
+lamps or counts) share them and all chance, group by group, and but for the cards all classes share the backgrounds:
+only what the table names tells them apart. Each card class has actors and backgrounds of its own, as every class has
+in UCF-101: there a split that leaks groups pays, for a net can learn the place by heart.
+"""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import av
+import numpy as np
+from tqdm import tqdm
+
+from snippets.data.files import read_json
+from snippets.data.mini.scenes import ball, card, count, dance, lamp
+from snippets.data.mini.sprites import BLUE, GREEN, PAPER, RED, YELLOW, Canvas, draw_look
+from snippets.layers.device.xp import usable_cores
+
+FPS = 25
+VERSION = 1  # of the pictures: a folder that another version rendered is refused, not mixed
+QUICK = {"groups": 9, "clips": 1}  # make_mini(root, **QUICK): three eighths of the clips, for first tries
+
+# class: (kind, scene, its arguments, cast, played backwards)
+CLASSES = {
+    "BallApproaching": ("motion", ball, ("nearer",), 1, False),
+    "BallReceding": ("motion", ball, ("nearer",), 1, True),
+    "BallRising": ("motion", ball, ("up",), 1, False),
+    "BallSinking": ("motion", ball, ("up",), 1, True),
+    "CardDrop": ("moment", card, ("drop", BLUE), 4, False),
+    "CardHeart": ("moment", card, ("heart", RED), 5, False),
+    "CardLeaf": ("moment", card, ("leaf", GREEN), 6, False),
+    "CardSun": ("moment", card, ("sun", YELLOW), 7, False),
+    "CountingDown": ("order", count, (PAPER,), 2, True),
+    "CountingUp": ("order", count, (PAPER,), 2, False),
+    "CrossDance": ("appearance", dance, ("plus",), 0, False),
+    "LampBlueGreenRed": ("order", lamp, ((RED, GREEN, BLUE),), 3, True),
+    "LampRedGreenBlue": ("order", lamp, ((RED, GREEN, BLUE),), 3, False),
+    "SquareDance": ("appearance", dance, ("square",), 0, False),
+    "StarDance": ("appearance", dance, ("star",), 0, False),
+    "TriangleDance": ("appearance", dance, ("triangle",), 0, False),
+}
+KINDS = {name: kind for name, (kind, *_) in CLASSES.items()}
+
+
+def look_of(name, seed, group):
+    """The Look of a class's group."""
+    kind, _, _, cast, _ = CLASSES[name]
+    return draw_look(seed, cast, cast if kind == "moment" else 0, group)
+
+
+def paint_clip(name, look, rng, frames=24, side=64):
+    """One clip of class `name` in that Look, everything else drawn from rng: (T, side, side, 3) uint8 RGB."""
+    _, scene, arguments, _, backwards = CLASSES[name]
+    t, phase = np.arange(frames)[:, None], rng.uniform(0, 2 * np.pi, 2)
+    canvas = Canvas(look, 0.012 * np.sin(2 * np.pi * t / rng.uniform(16, 30, 2) + phase), side)
+    scene(canvas, look, rng, *arguments)
+    exposure, noise = rng.uniform(0.85, 1.1), rng.standard_normal((frames, side, side, 1), dtype=np.float32)
+    pixels = (255 * np.clip(exposure * canvas.pixels + 0.01 * noise, 0, 1)).astype(np.uint8)
+    return pixels[::-1] if backwards else pixels
+
+
+def write_avi(path, pixels):
+    """Pixels (T, H, W, 3) uint8 RGB to an MPEG-4 AVI file that appears under its name only when it is whole."""
+    part = path.with_suffix(".part")
+    options = {"qmin": "3", "qmax": "3", "g": "1", "flags": "+bitexact", "threads": "1"}  # intra-only, fixed quantiser
+    with av.open(str(part), "w", format="avi", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("mpeg4", rate=FPS, options=options)
+        stream.height, stream.width, stream.pix_fmt = *pixels.shape[1:3], "yuv420p"
+        stream.codec_context.codec_tag = "XVID"
+        for image in pixels:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+        container.mux(stream.encode())
+    os.replace(part, path)
+
+
+def write_text(path, lines):
+    """Lines with CRLF ends, as in UCF-101's lists; whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+    os.replace(part, path)
+
+
+def write_lists(folder, groups, clips):
+    """classInd.txt (labels from 1), trainlist0k.txt ("path label") and testlist0k.txt ("path"), folds k = 1, 2, 3."""
+    folder.mkdir(exist_ok=True)
+    labels = {name: label for label, name in enumerate(CLASSES, 1)}
+    write_text(folder / "classInd.txt", [f"{label} {name}" for name, label in labels.items()])
+    for k, held_out in enumerate(np.array_split(np.arange(1, groups + 1), 3), 1):
+        jobs = every_clip(groups, clips)
+        train = [f"{clip_path(*job)} {labels[job[0]]}" for job in jobs if job[1] not in held_out]
+        test = [clip_path(*job) for job in jobs if job[1] in held_out]
+        write_text(folder / f"trainlist{k:02d}.txt", train)
+        write_text(folder / f"testlist{k:02d}.txt", test)
+
+
+def every_clip(groups, clips):
+    """(class, group, clip) of every clip, in the lists' order; groups and clips count from 1."""
+    return [(name, group + 1, clip + 1) for name in CLASSES for group, clip in np.ndindex(groups, clips)]
+
+
+def clip_path(name, group, clip):
+    """Path of a clip below the root, with forward slashes."""
+    return f"{name}/v_{name}_g{group:02d}_c{clip:02d}.avi"
+
+
+def claim(root, wanted):
+    """Makes `root` the data set's folder: writes mini.json, or checks that the one there asks for the same pictures."""
+    manifest = root / "mini.json"
+    root.mkdir(parents=True, exist_ok=True)
+    if not manifest.exists():
+        if any(entry.suffix != ".part" for entry in root.iterdir()):
+            raise FileExistsError(
+                f"{root} is not empty and has no mini.json: give the mini data set a new or empty folder"
+            )
+        write_text(manifest, [json.dumps(wanted)])
+    try:
+        found = read_json(manifest)
+    except ValueError:
+        raise ValueError(f"{manifest} does not hold the mini data set's parameters: choose another folder") from None
+    differ = [f"{key} {found.get(key)} (wanted: {value})" for key, value in wanted.items() if found.get(key) != value]
+    if differ:
+        raise ValueError(f"{manifest} says {', '.join(differ)}: choose another folder, or delete this one")
+
+
+def make_mini(root, seed=0, groups=12, clips=2, frames=24, side=64, workers=None):
+    """Renders the mini data set into `root`, a new or empty folder or one that it rendered before; returns its Path.
+
+    groups a class, clips a group: 16 * groups * clips files of `frames` frames of side x side pixels; workers: threads,
+    by default one a core. The same arguments give the same bytes, whatever the workers (under the same NumPy and PyAV;
+    elsewhere a pixel may round otherwise). Clips that are there are kept, those that an interrupted call left out are
+    rendered. ValueError: a number out of range, or a folder with other parameters; FileExistsError: a folder of other
+    things.
+    """
+    numbers = {"seed": seed, "groups": groups, "clips": clips, "frames": frames, "side": side}
+    limits = {"seed": (0, 2**32 - 1), "groups": (3, 99), "clips": (1, 99), "frames": (16, 9999), "side": (32, 1024)}
+    for name, (low, high) in limits.items():
+        if not isinstance(numbers[name], int) or not low <= numbers[name] <= high:
+            raise ValueError(f"{name} must be a whole number from {low} to {high}, not {numbers[name]!r}")
+    if side % 2:
+        raise ValueError(f"side must be even, for the codec halves the colour planes, not {side}")
+    root = Path(root)
+    claim(root, {"version": VERSION, **numbers})
+
+    def render(job):
+        name, group, clip = job
+        rng = np.random.default_rng([seed, 3, CLASSES[name][3], group, clip])
+        write_avi(root / clip_path(*job), paint_clip(name, look_of(name, seed, group), rng, frames, side))
+
+    for name in CLASSES:
+        (root / name).mkdir(exist_ok=True)
+    missing = [job for job in every_clip(groups, clips) if not (root / clip_path(*job)).exists()]
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
+        for _ in tqdm(pool.map(render, missing), desc="mini data set", total=len(missing), unit="clip", disable=None):
+            pass
+    if not (root / "ucfTrainTestlist" / "testlist03.txt").exists():  # the last one written
+        write_lists(root / "ucfTrainTestlist", groups, clips)
+    return root

@@ -1,0 +1,202 @@
+"""What the command line means by DATA: a folder of videos, or a file of precomputed features.
+
+FOLDER       UCF-101 and what looks like it (official lists in or beside it), Sports-1M, else one folder a class
+FILE.npz     features of frames, see `data.features`; the networks then have no tower
+"""
+
+import contextlib
+import os
+import shutil
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from snippets.data.augment import cache_side
+from snippets.data.cache import Decoder, FrameCache
+from snippets.data.features import fold_in, load_features
+from snippets.data.flow.images import FlowCache, FlowDecoder
+from snippets.data.flow.tvl1 import TVL1
+from snippets.data.layouts.folder import ignored, list_videos, load_videos, tally
+from snippets.data.layouts.splits import read_skip
+from snippets.data.layouts.sports1m import FPS, SECONDS, is_sports1m
+from snippets.data.loader import ClipSet
+from snippets.data.options import Options, option
+from snippets.data.video import VideoError, read_header
+
+
+@dataclass(frozen=True)
+class DataSettings(Options):
+    """How pixels or features become the network's input; stored in the checkpoint, for a net understands no other."""
+
+    stream: str = option("rgb", "what the network sees: frames, or the optical flow between them", ("rgb", "flow"))
+    fps: float | None = option(
+        None, "frames per second (default: every frame, every flow image; Sports-1M: 1)", above=0, most=1e3
+    )
+    flow_fps: float = option(15.0, "flow: from each frame to the next one of so many per second", above=0, most=1e3)
+    bound: float = option(40.0, "flow: pixels at which it is cut off", above=0, most=1e4)
+    tvl1: str = option("", "flow: TV-L1 parameters other than the usual, such as lam=0.1,warps=10; see docs/flow.md")
+    seconds: float | None = option(
+        None,
+        "use the first so many; shorter videos repeat from the start (default: as they are; Sports-1M: 300)",
+        above=0,
+        most=1e6,
+    )
+    mean: float | list = option(127.5, "the network sees (pixel - mean) / scale; one number or R, G, B", nargs="+")
+    scale: float | list = option(127.5, "see mean", nargs="+")
+    features: str = option("unit", "precomputed features: each frame scaled to mean square 1, or raw", ("unit", "raw"))
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("mean", "scale"):
+            values = np.ravel(getattr(self, name)).tolist()
+            if len(values) not in (1, 3) or not np.isfinite(values).all() or (name == "scale" and min(values) <= 0):
+                what = "finite numbers" if name == "mean" else "positive numbers"
+                raise ValueError(f"{name} is {values}, expected one or three {what}: of all channels, or of R, G and B")
+            object.__setattr__(self, name, values[0] if len(values) == 1 else values)
+
+    @property
+    def limit(self):
+        """Frames that every video is cut or repeated to; None: as many as it has."""
+        if self.seconds is None:
+            return None
+        fps = self.fps or (self.flow_fps if self.stream == "flow" else None)
+        if fps is None or not self.seconds * fps >= 1:
+            rate = "the native frame rate" if fps is None else f"{fps:g} frames per second"
+            raise ValueError(f"the first {self.seconds:g} seconds at {rate}: expected --fps, and one frame at least")
+        return round(self.seconds * fps)
+
+
+def settings_for(path, settings):
+    """The settings, completed by what DATA's own protocol says: Sports-1M is its first 300 seconds at 1 fps."""
+    if is_features(path) or not is_sports1m(path):
+        return settings
+    own = {"fps": FPS, "seconds": SECONDS}
+    return replace(settings, **{name: value for name, value in own.items() if getattr(settings, name) is None})
+
+
+def has_folds(path):
+    """Whether DATA can be split in three ways."""
+    return not is_features(path) and not is_sports1m(path)
+
+
+def fold_for(path, asked=None):
+    """The fold that DATA is read with: the one asked for, else 1; None where there are no folds (Sports-1M).
+
+    A feature file that notes its fold has that one and no other. ValueError: it is not the one asked for.
+    """
+    if is_features(path):
+        own = fold_in(path)
+        if own is None or asked in (None, own):
+            return own or asked or 1
+        raise ValueError(f"{path}: features of fold {own}, not of fold {asked}; compute them for that fold")
+    if has_folds(path):
+        return asked or 1
+    if asked is not None:
+        raise ValueError(f"{path}: Sports-1M has one split and no folds, but fold {asked} is asked for")
+    return None
+
+
+def is_features(path):
+    """Whether DATA is a feature file and not a folder of videos."""
+    return Path(path).suffix == ".npz"
+
+
+def open_data(
+    path,
+    frames,
+    size=220,
+    settings=None,
+    fold=1,
+    cache="runs/cache",
+    skip=None,
+    progress=True,
+    available=False,
+    xp=np,
+    build=True,
+    check=lambda *sets: None,
+):
+    """Training and test set of DATA as clips of T = frames (features: None for all); decodes into the cache.
+
+    build: all videos now, and raise one error for all that are missing or damaged; else each when it is asked for.
+    cache: folder for decoded frames, None decodes anew each time. skip: file that lists videos to leave out.
+    available: do without the videos that are missing, and say how many there are. xp: see `open_source`.
+    check: is called with both sets before anything is decoded, and may refuse them.
+    """
+    path, settings = Path(path), settings or DataSettings()
+    if is_features(path):
+        sets = load_features(path, frames, settings.features == "unit")
+        check(*sets)
+        return sets
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"{path}: no such folder; expected a folder of videos, or a feature file ending in .npz"
+        )
+    skip = read_skip(skip) if skip else ()
+    split = load_videos(path, fold, skip=skip, available=available, check=build)
+    if available:
+        listed = list_videos(path, fold, skip=skip)
+        for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
+            print(f"available: {len(have)} of {len(all_of)} {side} videos")
+    everything = list_videos(path, fold) if available or skip else split
+    if others := ignored(path, (v.path for v in everything.train + everything.test)):
+        files = "1 file" if len(others) == 1 else f"{len(others)} files"
+        print(f"ignored: {files} ({tally(why for _, why in others)})")
+    source = open_source(path, size, settings, cache, xp)
+    pixels = dict(mean=settings.mean, scale=settings.scale, length=settings.limit)
+    sets = tuple(ClipSet(split.classes, part, source, frames, size, **pixels) for part in (split.train, split.test))
+    check(*sets)
+    if cache is not None:
+        price_cache(split.train + split.test, source)
+        if build:
+            source.build(split.train + split.test, progress)
+    return sets
+
+
+def open_source(path, size, settings, cache=None, xp=np):
+    """Frames or flow images at the side that crops of `size` want; each data folder has a cache of its own.
+
+    xp: library of the arrays on which flow is computed.
+    """
+    given, (decoder, cached) = [cache_side(size), settings.fps, settings.limit], (Decoder, FrameCache)
+    if settings.stream == "flow":
+        given += [settings.flow_fps, settings.bound, TVL1.parse(settings.tvl1)]
+        decoder, cached = FlowDecoder, FlowCache
+    if cache is None:
+        source = decoder(*given)
+    else:
+        source = cached(Path(cache) / f"{path.name[:60]}-{zlib.crc32(os.fsencode(path.resolve())):08x}", *given)
+    source.xp = xp
+    return source
+
+
+def price_cache(videos, source):
+    """What the cache will take, from a few headers, before it is built: told if more than a gigabyte.
+
+    OSError if there is no room for it.
+    """
+    videos = source.missing(videos)
+    counts = []
+    for video in videos[:: max(1, len(videos) // 20)]:
+        with contextlib.suppress(VideoError, OSError):  # told when it is decoded
+            h = read_header(video.path)
+            counts.append(h.frames * (source.rate / h.fps if source.rate and h.fps else 1))
+    frames = sum(min(count, source.limit or count) for count in counts) / max(1, len(counts))
+    what = f"the frame cache of {len(videos)} videos"
+    size = frames * len(videos) * source.side**2 * source.channels
+    check_room(source.folder, size, what, "choose another --cache, or a smaller --size or --fps, or --cache none")
+    if size > 1e9:
+        print(f"{what} will take about {size / 1e9:.0f} GB in {source.folder}")
+
+
+def check_room(path, size, what, advice):
+    """OSError unless `size` bytes fit on the disk of path, which need not be there yet."""
+    path = Path(path).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if size > free:
+        raise OSError(
+            f"{what} will take about {size / 1e9:.1f} GB in {path}, where {free / 1e9:.1f} GB are free: make room, or "
+            f"{advice}"
+        )

@@ -1,0 +1,1 @@
+"""What a layer is, how its gradients are checked, and the windows that slide over images."""

@@ -1,0 +1,187 @@
+r"""What a layer is, and how layers join into networks.
+
+A layer owns parameters and two methods, written by hand, and no gradient is ever found any other way:
+
+    y, cache  = layer.forward(x, rng)       what the layer computes, and what its backward pass will need
+    dx, grads = layer.backward(dy, cache)   dL/dx and dL/dparams from dL/dy, by the chain rule
+
+The cache is returned, never kept on the layer. So one layer may run twice before either backward pass, its halves may
+run in two threads, and a tower with one set of weights may serve every frame of a video. The rules that the tests hold
+every layer to:
+
+- `grads` has exactly the keys, shapes and dtypes of `params`; parameters are only ever updated in place.
+- Nothing writes into an argument; results have the dtype of the inputs.
+- `rng` is a `numpy.random.Generator` while training (dropout draws from it) and None at inference.
+
+Containers are layers as well: `Sequential` chains, `Branches` runs side by side and concatenates. Their parameters
+carry joined names, `tower/inception3a/conv5/W`, so that optimisers and checkpoints are loops over one flat dict.
+"""
+
+import numpy as np
+
+from snippets.layers import gpu
+from snippets.layers.device.xp import on_gpu, xp_of
+
+
+class Layer:
+    """A function with parameters and a hand-written derivative; see the module's docstring for the contract."""
+
+    def __init__(self, **params):
+        self.params = params
+
+    def forward(self, x, rng=None):
+        """Return `y, cache`."""
+        raise NotImplementedError
+
+    def backward(self, dy, cache):
+        """Return `dx, grads` for an upstream gradient `dy` of y's shape."""
+        raise NotImplementedError
+
+    def predict(self, x):
+        """The inference output alone; whatever a backward pass would have needed is dropped."""
+        return self.forward(x)[0]
+
+    def convert(self, change):
+        """Replace every parameter array `a` by `change(a)`, e.g. `lambda a: a.astype(np.float64)`; returns self."""
+        self.params = {name: change(a) for name, a in self.params.items()}
+        return self
+
+    def expect(self, x, ndim=None, last=None):
+        """Refuse an input of the wrong kind before it turns into a wrong answer.
+
+        ndim: number of axes, or None for any; last: length of the last axis (channels or features), or None for any.
+        Raises TypeError for a dtype that is not floating or is not the parameters', ValueError for a wrong shape.
+        """
+        name = type(self).__name__
+        dtype = getattr(x, "dtype", None)
+        if dtype is None or dtype.kind != "f":
+            raise TypeError(
+                f"{name}: x is {dtype or type(x).__name__}, expected a floating-point array; scale and convert it first"
+            )
+        for key, a in self.params.items():
+            if a.dtype != dtype:
+                raise TypeError(
+                    f"{name}: x is {dtype} but parameter {key} is {a.dtype}; convert x, or the layer with convert()"
+                )
+            break
+        if ndim is not None and x.ndim != ndim:
+            raise ValueError(f"{name}: x has shape {x.shape}, expected {ndim} axes")
+        if last is not None and (x.ndim == 0 or x.shape[-1] != last):
+            raise ValueError(f"{name}: x has shape {x.shape}, expected {last} on the last axis")
+
+
+class Recurrent(Layer):
+    """A layer over time, (N, T, ...) -> (N, T, ...), whose state can be carried on: a stream has no end."""
+
+    def scan(self, x, state=None):
+        """Return `y, state, cache`: the state after the last frame of x, from the one given, None for zeros."""
+        raise NotImplementedError
+
+    def forward(self, x, rng=None):
+        y, _, cache = self.scan(x)
+        return y, cache
+
+
+class Container(Layer):
+    """Named layers; subclasses say how data flows through them."""
+
+    def __init__(self, **layers):
+        self.layers = layers
+
+    @property
+    def params(self):
+        """Flat dict `child/name` -> array, the arrays themselves: updating one in place updates the child."""
+        return {f"{name}/{k}": a for name, layer in self.layers.items() for k, a in layer.params.items()}
+
+    def convert(self, change):
+        for layer in self.layers.values():
+            layer.convert(change)
+        return self
+
+
+class Sequential(Container):
+    """Layers one after the other: `Sequential(conv1=Conv2D(...), pool1=MaxPool2D())`."""
+
+    def forward(self, x, rng=None):
+        caches = []
+        for layer in self.layers.values():
+            x, cache = layer.forward(x, rng)
+            caches.append(cache)
+        return x, caches
+
+    def backward(self, dy, cache):
+        grads = {}
+        for (name, layer), layer_cache in zip(reversed(self.layers.items()), reversed(cache), strict=True):
+            dy, layer_grads = layer.backward(dy, layer_cache)
+            grads.update({f"{name}/{k}": g for k, g in layer_grads.items()})
+        return dy, grads
+
+    def predict(self, x):
+        for layer in self.layers.values():
+            x = layer.predict(x)
+        return x
+
+
+class Branches(Container):
+    """Layers side by side: each sees x, their outputs join on the last axis (GoogLeNet's inception modules)."""
+
+    def forward(self, x, rng=None):
+        outputs, caches = zip(*(layer.forward(x, rng) for layer in self.layers.values()), strict=True)
+        widths = [y.shape[-1] for y in outputs]
+        return self.join(outputs), (widths, caches)
+
+    def backward(self, dy, cache):
+        widths, caches = cache
+        parts = xp_of(dy).split(dy, np.cumsum(widths)[:-1].tolist(), axis=-1)
+        dxs, grads = [], {}
+        for (name, layer), part, layer_cache in zip(self.layers.items(), parts, caches, strict=True):
+            branch_dx, branch_grads = layer.backward(part, layer_cache)
+            dxs.append(branch_dx)
+            grads.update({f"{name}/{k}": g for k, g in branch_grads.items()})
+        return self.add(dxs), grads  # every branch saw x, so their gradients add
+
+    def predict(self, x):
+        return self.join([layer.predict(x) for layer in self.layers.values()])
+
+    def join(self, outputs):
+        return gpu.join(outputs) if on_gpu(outputs[0]) else np.concatenate(outputs, axis=-1)
+
+    def add(self, dxs):
+        if on_gpu(dxs[0]):
+            return gpu.add(dxs)
+        total = dxs[0].copy()
+        for dx in dxs[1:]:
+            total += dx
+        return total
+
+
+def he_normal(rng, shape, fan_in, dtype=np.float32):
+    """Normal weights of variance 2 / fan_in, which keeps the scale of activations through ReLUs (He et al., 2015)."""
+    if rng is None:
+        return no_weights(shape, dtype)
+    return (rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(dtype)
+
+
+def glorot_uniform(rng, shape, fan_in, fan_out, dtype=np.float32):
+    """Uniform weights of variance 2 / (fan_in + fan_out), for linear and saturating units (Glorot and Bengio, 2010)."""
+    if rng is None:
+        return no_weights(shape, dtype)
+    bound = np.sqrt(6.0 / (fan_in + fan_out))
+    return rng.uniform(-bound, bound, shape).astype(dtype)
+
+
+def no_weights(shape, dtype):
+    """Weights of a network that is only looked at, not run (rng None): a shape that takes no memory."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def zeros(rng, shape, dtype):
+    """Weights that are zero at the start."""
+    return no_weights(shape, dtype) if rng is None else np.zeros(shape, dtype)
+
+
+def side_by_side(weights):
+    """Weights of several gates joined on the last axis."""
+    if weights[0].strides[-1] == 0:  # see no_weights
+        return no_weights((*weights[0].shape[:-1], sum(w.shape[-1] for w in weights)), weights[0].dtype)
+    return np.concatenate(weights, axis=-1)

@@ -1,0 +1,109 @@
+"""CUDA kernels without CUDA: compile a `.cu` file with the host's C++ compiler and run it on NumPy arrays.
+
+`on_host.h` says what `__global__`, `threadIdx` and `__syncthreads` mean on a processor: the threads of a block take
+turns on one core, each running until it reaches a barrier or its end. Far too slow for work, but the kernel's text is
+the same, so it can be read, changed, printed from and checked where there is no GPU. Needs g++ or $CXX.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from snippets.layers.device.launch import declaration
+
+KERNEL = re.compile(r"__global__ void (\w+)")
+HEADER = Path(__file__).with_name("on_host.h")
+ONE_AT_A_TIME = threading.Lock()  # threadIdx and the like are one set of variables for the whole process
+
+
+def folder():
+    """Where compiled kernels are kept; the name of each is a digest of all that it was made from."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"snippets-kernels-{user}"
+
+
+@functools.cache
+def library(text, real):
+    """The kernels of a source text as a shared library; `real` is float or double."""
+    calls = "".join(call(name, declaration(text, name)) for name in KERNEL.findall(text))
+    code = f'#include "{HEADER}"\n#line 1 "kernel.cu"\n{text}\n{calls}'
+    compiler = os.environ.get("CXX") or "g++"  # may be several words, such as "ccache g++"
+    digest = hashlib.sha256(f"{compiler}\0{real}\0{HEADER.read_text()}\0{code}".encode()).hexdigest()[:24]
+    path = folder() / f"{digest}.so"
+    if not path.exists():
+        folder().mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder()) as scratch:
+            made = Path(scratch) / "kernels.so"
+            (Path(scratch) / "kernels.cpp").write_text(code, encoding="utf-8")
+            options = ["-std=c++17", "-O0", "-shared", "-fPIC", f"-DREAL={real}"]
+            command = [*shlex.split(compiler, posix=os.name == "posix"), *options, "kernels.cpp", "-o", str(made)]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, cwd=scratch)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(f"no C++ compiler {command[0]!r}: install g++ or set CXX to yours") from error
+            if done.returncode:
+                raise ValueError(f"{compiler} refuses the kernels:\n{done.stderr}")
+            os.replace(made, path)
+    return ctypes.CDLL(str(path))
+
+
+def call(name, parameters):
+    """C++ that runs a whole grid of a kernel; arguments come as pointers to them, as cuLaunchKernel has it."""
+    values = ", ".join(f"*({p.type} {'**' if p.pointer else '*'})args[{i}]" for i, p in enumerate(parameters))
+    return (
+        f"static void call_{name}(void **args) {{ {name}({values}); }}\n"
+        f'extern "C" void grid_{name}(int blocks, int threads, int barriers, void **args)\n'
+        f"{{ run_grid(blocks, threads, barriers, call_{name}, args); }}\n"
+    )
+
+
+def run(text, function, blocks, threads, dtype, parameters, args):
+    """Run a kernel over `blocks` blocks of `threads`; args as `layers.device.launch.convert` leaves them.
+
+    The kernel works on copies that lie among numbers of no meaning: what it reads beside an array is NaN (or the
+    largest integer), and what it writes there raises IndexError.
+    """
+    lib = library(text, {"f": "float", "d": "double"}[dtype.char])
+    guarded = {a.ctypes.data: Guarded(a) for a, p in zip(args, parameters, strict=True) if p.pointer}
+    values = [
+        np.array(guarded[a.ctypes.data].address, np.uintp) if p.pointer else np.array(a)
+        for a, p in zip(args, parameters, strict=True)
+    ]
+    pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
+    with ONE_AT_A_TIME:
+        getattr(lib, f"grid_{function}")(blocks, threads, int("__syncthreads" in text), pointers)
+    for a, p in zip(args, parameters, strict=True):
+        if p.pointer and not guarded[a.ctypes.data].unharmed():
+            raise IndexError(f"{function} writes outside of {p.name} (or of an array that lies before it)")
+        if p.pointer and not p.const:
+            a[...] = guarded[a.ctypes.data].inside
+
+
+class Guarded:
+    """A copy of an array, laid out in memory as that is, with room around it that nobody should touch."""
+
+    def __init__(self, a):
+        self.poison = np.nan if a.dtype.kind == "f" else np.iinfo(a.dtype).max
+        span = 1 + sum((n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)) // a.itemsize
+        self.first, self.memory = span + 2**12, np.full(3 * span + 2**13, self.poison, a.dtype)
+        start = self.memory[self.first :]
+        self.inside = np.lib.stride_tricks.as_strided(start, a.shape, a.strides)
+        self.inside[...] = a
+        self.address = start.ctypes.data
+
+    def unharmed(self):
+        """Whether everything around the array is as it was."""
+        kept = self.inside.copy()
+        self.inside[...] = self.poison
+        clean = np.isnan(self.memory) if self.memory.dtype.kind == "f" else self.memory == self.poison
+        self.inside[...] = kept
+        return bool(clean.all())

@@ -1,0 +1,1 @@
+"""Convolutions by other sums, in less time on a CPU."""

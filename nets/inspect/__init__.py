@@ -1,0 +1,1 @@
+"""Networks to look at: tables, pictures, and the memory that a step takes."""

@@ -1,0 +1,1 @@
+"""A video of any length through a network in constant memory."""

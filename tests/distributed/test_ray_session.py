@@ -1,0 +1,144 @@
+"""What surrounds Ray, which is not started here: a wrong address is said within seconds, leftovers are swept."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from waiting import HANG
+
+from snippets.data.lock import one_run
+from snippets.training.cli.main import main
+from snippets.training.distributed import ray_session
+from snippets.training.distributed.ray_session import HELLO, check_address, connect, import_ray, on_this_machine
+
+
+@contextlib.contextmanager
+def server(answer):
+    """Port of a server on the loopback: answer(connection) deals with the first caller."""
+
+    def serve():
+        connection = listener.accept()[0]
+        answer(connection)
+        done.wait(HANG)
+        connection.close()
+
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            done.set()
+            thread.join()
+
+
+def says(text, kept):
+    def answer(connection):
+        kept.append(connection.recv(1000))
+        connection.sendall(text)
+
+    return answer
+
+
+def test_a_wrong_address_is_said_within_seconds(tmp_path, monkeypatch, capsys):
+    """The form is wrong, nobody listens, something else answers, or nothing is ever answered."""
+    monkeypatch.setattr(ray_session, "WAIT", 0.5)
+    kept = []
+    for address in ("nowhere", "head:", ":6379", "head:port", "ray://head:10001", "head:-1", "http://head:80"):
+        with pytest.raises(ValueError, match=f"--address {address}: expected HEAD:PORT"):
+            check_address(address)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        free = closed.getsockname()[1]
+    wrong = [(f"127.0.0.1:{free}", "refused"), ("127.0.0.1:99999", "no Ray answers"), ("no.such.invalid:1", "no Ray")]
+    wrong.append((f"{'x' * 80}.invalid:1", "no Ray answers"))  # no name that a host can have
+    for address, told in wrong:
+        with pytest.raises(OSError, match=told):
+            check_address(address)
+    for text, told in ((b"HTTP/1.1 400 Bad Request\r\n\r\n", "something else"), (b"", "timed out"), (b"\0", "else")):
+        with server(says(text, kept)) as port, pytest.raises(OSError, match=told):
+            check_address(f"127.0.0.1:{port}")
+    with server(says(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]), kept)) as port:
+        check_address(f"127.0.0.1:{port}")  # what a gRPC server says
+    assert kept[-1] == HELLO
+    assert main(["train", "f.npz", "--downpour", "--address", f"127.0.0.1:{free}", "--out", str(tmp_path / "run")]) == 1
+    err = capsys.readouterr().err  # before anything is read or decoded
+    assert err.count("\n") == 1 and f"--address 127.0.0.1:{free}: no Ray answers there" in err
+
+
+def test_what_a_killed_run_left_is_swept_and_what_is_in_use_is_not(monkeypatch):
+    pytest.importorskip("ray")
+    with tempfile.TemporaryDirectory(dir="/tmp") as root:  # short, as Ray's paths must be
+        monkeypatch.setenv("RAY_TMPDIR", root)
+        names = "snippets-ray-dead", "snippets-ray-old", "snippets-ray-live", "snippets-ray-new", "other"
+        dead, old, alive, new, other = (Path(root) / name for name in names)
+        for folder in (dead, old, alive, new, other):
+            folder.mkdir()
+            (folder / "file").touch()
+        for folder in (dead, alive, other):
+            (folder / "token").touch()
+        os.utime(old, (0, 0))
+        command = f"from snippets.data.lock import one_run\nwith one_run({str(alive)!r}): print(1, flush=True); input()"
+        options = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with subprocess.Popen([sys.executable, "-c", command], **options) as process:
+            process.stdout.readline()
+            before = dict(os.environ)
+            with on_this_machine() as how:
+                mine = Path(how["_temp_dir"]).parent
+                assert mine.parent == Path(root) and not dead.exists() and not old.exists()
+                assert all((folder / "file").exists() for folder in (alive, new, other))
+                with pytest.raises(OSError, match="in use"):
+                    threaded(lambda: one_run(mine).__enter__())
+                assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(mine / "token")
+            assert not mine.exists() and dict(os.environ) == before
+            process.kill()
+        with on_this_machine():
+            assert not alive.exists()
+
+
+def threaded(function):
+    """Calls in another thread; raises what it raises."""
+    errors = []
+
+    def call():
+        try:
+            function()
+        except OSError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    for error in errors:
+        raise error
+
+
+def test_ray_does_not_take_sigterm_away():
+    pytest.importorskip("ray")
+    before = signal.getsignal(signal.SIGTERM)
+    ray = import_ray()
+    ray._private.utils.set_sigterm_handler(signal.SIG_IGN)  # as ray.init does
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_ray_refuses_is_one_sentence():
+    def init(address, error=None):
+        if error:
+            raise error
+
+    asked = []
+    ray = SimpleNamespace(init=init, _raylet=SimpleNamespace(GcsClient=lambda address: asked.append(address)))
+    connect(ray, "local")
+    assert asked == []
+    for error in (RuntimeError("Version mismatch: 2.60\n2.9"), Exception("no token\nset one")):
+        with pytest.raises(OSError, match=r"no connection to Ray \(head:1\): .*(60|token)$"):
+            connect(ray, "head:1", error=error)
+    assert asked == ["head:1", "head:1"]

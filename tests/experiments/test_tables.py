@@ -1,0 +1,156 @@
+"""The tables as code: numbers as printed, commands that parse at the paper's scale, rows that run and resume."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from snippets.data.open import DataSettings
+from snippets.data.options import chosen
+from snippets.nets.zoo import NetConfig, build
+from snippets.training.cli.main import main, parser
+from snippets.training.evaluate import result_of
+from snippets.training.experiments.paper import NETS, ROWS, Net, Row
+from snippets.training.experiments.tables import MINI, PAPER, Plan, parse_numbers, tables
+from snippets.training.loop import Settings
+from snippets.training.predictions import Predictions, save_predictions
+
+# The tables once more, typed from the paper: clip Hit@1 / Hit@1 / Hit@5, or what there is of them
+PRINTED = {
+    1: "68.7/71.1/89.3 65.1/67.5/87.2 67.1/69.7/88.4 68.1/70.4/88.9 64.2/67.2/87.2",
+    2: "63.6/84.7 64.9/86.6 62.7/83.6 67.5/87.1 70.4/89.0 71.7/90.4",
+    3: "72.1/90.4 66.0/71.7/90.4 70.8/72.3/90.8",
+    4: "59.7/81.4 72.1/90.6 73.1/90.5 44.5/70.4 71.7/90.4 71.8/90.4",
+    5: "41.1/59.3/77.7 41.9/60.9/80.2 70.8/72.4/90.8 73.1/90.5",
+    6: "73.3 80.8 82.0 82.6 82.6",
+    7: "87.9 65.4 73.0 73.9 86.9 88.0 73.3 87.6 88.2 88.6",
+}
+TINY = replace(
+    MINI,
+    frames={1: 1, 15: 10, 30: 4, 120: 10},
+    tower={
+        "alexnet": "--tower alexnet --size 32 --width 0.03",
+        "googlenet": "--tower googlenet --size 32 --width 0.03 --vector 8",
+    },
+    head="--fc 8 --units 8 --depth 1 --dropout 0.1",
+    training=dict.fromkeys(MINI.training, "--epochs 1 --batch 16 --lr 0.01 --views 2"),
+    rates={("rgb", None): 16, ("rgb", 6.0): 6, ("flow", None): 9},
+)
+SMALL = {"seed": 0, "groups": 3, "clips": 1, "frames": 16, "side": 38}
+
+
+def test_rows_say_what_the_paper_prints():
+    for number, printed in PRINTED.items():
+        rows = [row for row in ROWS if row.table == number]
+        assert ["/".join(f"{x:.1f}" for x in row.paper.values()) for row in rows] == printed.split()
+
+
+def test_every_row_runs_networks_that_exist_or_says_why_not():
+    for row in ROWS:
+        assert len(row.nets) in (1, 2) or (row.note and not row.svm)
+        for name in row.nets:
+            seen = []
+            while name:  # a start has a start of its own, and so on to a network that has none
+                assert name not in seen
+                seen.append(name)
+                name = NETS[name].start
+            assert NETS[seen[-1]].head in ("single", "slowfusion")
+    used = {name for row in ROWS for name in row.nets}
+    assert used | {NETS[name].start for name in used} >= set(NETS)
+
+
+def paper_plan(tmp_path):
+    return Plan("UCF-101", PAPER, 0, tmp_path, "cache")
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_paper_settings_parse_and_build_the_network_of_the_row(name, tmp_path):
+    net, plan = NETS[name], paper_plan(tmp_path)
+    args = parser().parse_args(plan.steps(name)[-1].arguments)
+    config = NetConfig(classes=101, **chosen(args, NetConfig))
+    data, settings = DataSettings(**chosen(args, DataSettings)), Settings(**chosen(args, Settings))
+    assert (config.tower, config.head, config.frames) == (net.tower, net.head, net.frames)
+    assert (config.size, config.width, config.fc, config.dropout) == (220, 1.0, 4096, 0.6)
+    assert (config.units, config.depth, config.vector) == (512, 5, 1000)
+    assert (data.stream, data.fps, args.fold, args.views) == (net.stream, net.fps, "all", 240)
+    assert (settings.momentum, settings.weight_decay, settings.loss) == (0.9, 0.0005, "sum")
+    assert settings.lr == pytest.approx(30e-5 if net.head == "lstm" else 1e-5)  # N times as much for N frames
+    assert (args.init is None) == (net.start is None) and ("tower/" in args.freeze) == net.frozen
+    if net.start:
+        assert args.init == str(plan.folder(net.start) / "fold{fold}" / "checkpoint.npz")
+    small = replace(config, size=32, width=0.03, fc=8, units=8, vector=8)
+    assert build(small).params.keys() == build(replace(small, size=55)).params.keys()
+
+
+def test_starts_come_before_what_starts_from_them(tmp_path):
+    outs = [s.folder.name for s in paper_plan(tmp_path).steps("googlenet-conv-120-flow")]
+    assert outs == ["googlenet-single", "googlenet-conv-30", "googlenet-conv-120", "googlenet-conv-120-flow"]
+
+
+def test_pretrained_networks_are_starts_where_there_is_no_other(tmp_path):
+    plan = replace(paper_plan(tmp_path), pretrained="sports")
+    single, conv = (parser().parse_args(s.arguments).init for s in plan.steps("googlenet-conv-30"))
+    assert single == "sports/googlenet-single/checkpoint.npz" and "fold{fold}" in conv
+
+
+def test_dry_run_prints_every_command_and_runs_none(tmp_path, capsys):
+    assert main(["tables", "--data", "mini", "--out", str(tmp_path / "out"), "--seeds", "1", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert len(re.findall("^# Table", printed, re.M)) == len(ROWS) and "not built here" in printed
+    known, lines = parser(), dict.fromkeys(printed.splitlines())
+    for line in lines:
+        if line.startswith("snippets "):
+            known.parse_args(line.split()[1:])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def table3(tmp_path_factory):
+    """Table 3 in tiny, of two seeds: its folder and records."""
+    out = tmp_path_factory.mktemp("tables")
+    return out, tables("mini", out, (3,), seeds=2, scale=TINY, mini_data=SMALL)
+
+
+def test_a_table_is_run_and_written(table3):
+    out, records = table3
+    assert [r["row"] for r in records] == [row.title for row in ROWS if row.table == 3]
+    assert all(len(r["ours"]["hit1"]) == 2 and 0 <= r["ours"]["hit1"][0] <= 100 for r in records)
+    assert json.loads((out / "tables.json").read_text())["rows"] == records
+    assert (out / "tables.png").stat().st_size > 1000
+    assert "| 72.1 |" in (out / "tables.md").read_text() and "tower as trained" in (out / "tables.csv").read_text()
+
+
+def test_what_is_done_is_not_done_again_and_what_is_interrupted_goes_on(table3):
+    out, records = table3
+    files = sorted(out.glob("seed*/*/*.npz"))
+    before = {file: file.stat().st_mtime_ns for file in files}
+    victim = out / "seed1" / "googlenet-conv-120"
+    (victim / "predictions.npz").unlink()  # as if it had been stopped behind its last epoch
+    assert tables("mini", out, (3,), seeds=2, scale=TINY, mini_data=SMALL) == records
+    changed = {file for file in files if file.stat().st_mtime_ns != before[file]}
+    assert changed <= {victim / "predictions.npz", victim / "checkpoint.npz"} and changed
+
+
+def predictions(path, p, labels, side="test"):
+    names = [f"v_{side}{n}" for n in range(len(p))]
+    save_predictions(path, Predictions(result_of(["a", "b", "c"], names, labels, p), 1, side))
+
+
+def test_a_row_of_two_networks_is_fused(tmp_path):
+    """Each network is sure and right about one class alone; their mean, and the SVM, are right about both."""
+    nets = {"one": Net("alexnet", "single", 1), "two": Net("alexnet", "single", 1)}
+    plan, labels = Plan("data", MINI, 0, tmp_path, "cache", nets), np.array([0, 0, 1, 1])
+    for name, p in (("one", [[0.8, 0.1, 0.1], [0.2, 0.3, 0.5]]), ("two", [[0.3, 0.2, 0.5], [0.1, 0.8, 0.1]])):
+        for side, file in (("test", "predictions.npz"), ("train", "train.npz")):
+            predictions(plan.folder(name) / file, np.repeat(p, 2, axis=0), labels, side)
+        assert plan.measure(Row(4, "", (name,), None, 0))["hit1"] == 0.5
+    assert plan.measure(Row(4, "", ("one", "two"), None, 0)) == {"hit1": 1.0, "hit5": 1.0}
+    assert plan.measure(Row(7, "", ("one", "two"), None, 0, svm=True))["hit1"] == 1.0
+
+
+def test_numbers_of_tables():
+    assert parse_numbers(["all"]) == (1, 2, 3, 4, 5, 6, 7) and parse_numbers(["3", "6"]) == (3, 6)
+    with pytest.raises(ValueError, match="1 to 7"):
+        parse_numbers(["8"])

@@ -1,0 +1,201 @@
+"""The CUDA kernels without CUDA: compiled for the host they keep every promise of their layers, and no bug hides."""
+
+import importlib
+
+import numpy as np
+import pytest
+from contract import PROMISES
+from devices import (
+    BUGS,
+    LARGER,
+    USERS,
+    WITH_KERNELS,
+    by_numpy,
+    checks_of,
+    flow_like_numpys,
+    iterations,
+    kernels_on_host,
+    larger,
+    long_rows,
+    planted,
+    small_blocks,
+    updates_like_numpys,
+)
+from layer_cases import CASES
+from oracle_checks import conv
+from planted import Bug
+from test_oracles import CHECKS
+
+from snippets.layers import gpu
+from snippets.layers.device import launch as kernels
+from snippets.layers.device.launch import launch, row_stride
+from snippets.layers.loss import softmax_loss
+
+FUSED = [case for case in CASES if case.module in (*WITH_KERNELS, *USERS)]
+
+
+@pytest.fixture
+def host():
+    with kernels_on_host():
+        yield
+
+
+@pytest.mark.parametrize("case", FUSED, ids=lambda c: c.name)
+def test_promises(host, case):
+    for promise in PROMISES:
+        promise(case)
+
+
+@pytest.mark.parametrize("name", WITH_KERNELS)
+def test_oracles(host, name):
+    for check in CHECKS[name]:
+        check(importlib.import_module(name))
+
+
+def test_convolution_image_by_image(host):
+    with small_blocks():
+        conv(importlib.import_module("snippets.layers.conv"))
+
+
+def on_host(number, dtype):
+    wanted = by_numpy(number, dtype)  # before the kernels take over
+    assert wanted
+    with kernels_on_host():
+        larger(number, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("number", range(len(LARGER)), ids=lambda n: f"{LARGER[n][0][7:-3]}-{n}")
+def test_larger_arrays(number, dtype):
+    on_host(number, dtype)
+
+
+def losses(dtype):
+    def on_kernels(*args):
+        with kernels_on_host():
+            return softmax_loss(*args)
+
+    long_rows(dtype, on_kernels)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_over_many_classes(dtype):
+    losses(dtype)
+
+
+def flow(dtype):
+    wanted = iterations(dtype)
+    with kernels_on_host():
+        flow_like_numpys(dtype, wanted=wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_iterations_of_optical_flow(dtype):
+    flow(dtype)
+
+
+def test_sgd_on_one_vector():
+    updates_like_numpys()
+
+
+def a_label_that_is_no_class(labels):
+    """Nobody looks at labels that are on a GPU already; the loss then says that something is wrong."""
+    scores = np.zeros((2, 5))
+    return gpu.softmax_loss(scores, np.array(labels), np.ones(2))[0]
+
+
+def test_a_label_that_is_no_class_makes_the_loss_nan():
+    assert a_label_that_is_no_class([0, 4]) > 0
+    assert np.isnan(a_label_that_is_no_class([0, 5])) and np.isnan(a_label_that_is_no_class([-1, 0]))
+
+
+def own_checks(file):
+    """The checks of this file that run the kernels of a `.cu` file."""
+    for number, (about, *_) in enumerate(LARGER):
+        if about == file:
+            yield lambda n=number: on_host(n, np.float64)
+    if file == "data/flow/tvl1.cu":
+        yield lambda: flow(np.float64)
+    if file == "training/sgd.cu":
+        yield updates_like_numpys
+    if file == "layers/loss.cu":
+        yield lambda: losses(np.float64)
+        yield test_a_label_that_is_no_class_makes_the_loss_nan
+
+
+def killer(bug):
+    """Whether a check fails with this bug in its kernels."""
+    with planted(bug):
+        try:
+            for check in own_checks(bug.file):
+                check()
+            with kernels_on_host():
+                for name, check in checks_of(bug.file):
+                    check(importlib.import_module(name))
+        except (AssertionError, ValueError, IndexError, Warning):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.file}: {bug.name}")
+def test_planted_bug_is_killed(bug, record_property):
+    record_property("planted_bug", bug.name)
+    assert killer(bug), f"{bug.file} passes every check with this bug planted: {bug.name}"
+
+
+def test_there_is_a_bug_for_every_kernel():
+    files = {path.relative_to(kernels.ROOT).as_posix() for path in kernels.ROOT.glob("[ldt]*/**/*.cu")}
+    assert {bug.file for bug in BUGS} == files
+
+
+def relu_backward(dy, y, dx, n):
+    launch("layers/relu.cu", "relu_backward", 4, dy, y, dx, n)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda dy, y, dx, n: (dy.astype(np.float32), y, dx, n), TypeError, "y is float64, expected float32"),
+        (lambda dy, y, dx, n: (dy, y.astype(int), dx, n), TypeError, "y is int64, expected float64"),
+        (lambda dy, y, dx, n: (dy, y[::-1], dx, n), ValueError, "y is not contiguous"),
+        (lambda dy, y, dx, n: (dy, list(y), dx, n), TypeError, "y is a list"),
+        (lambda dy, y, dx, n: (dy, y, dx, 3.5), ValueError, "n is 3.5, expected a whole number"),
+        (lambda dy, y, dx, n: (dy, y, dx, 2**31), ValueError, "n is 2147483648"),
+    ],
+)
+def test_arguments_that_a_kernel_does_not_declare_are_refused(change, error, message):
+    with pytest.raises(error, match=message):
+        relu_backward(*change(*np.ones((3, 4)), 4))
+
+
+def test_what_else_launch_refuses():
+    with pytest.raises(TypeError, match="takes 4 arguments, got 1"):
+        launch("layers/relu.cu", "relu_backward", 4, np.ones(4))
+    with pytest.raises(ValueError, match="no kernel 'relu_sideways', found relu_backward, bias_forward"):
+        launch("layers/relu.cu", "relu_sideways", 4)
+    with pytest.raises(ValueError, match="fewer frames at a time"):
+        launch("layers/relu.cu", "relu_backward", 2**31, *np.ones((3, 4)), 4)
+
+
+def test_writing_and_reading_outside_of_an_array_is_noticed():
+    dx = np.zeros(4)
+    with pytest.raises(IndexError, match="outside of dx"):
+        relu_backward(np.ones(5), np.ones(5), dx, 5)
+    dx = np.zeros(5)
+    relu_backward(np.ones(4), np.ones(5), dx, 5)
+    assert np.isnan(dx[4])
+
+
+def test_rows_of_a_wider_array():
+    wide = np.zeros((2, 3, 8))
+    assert row_stride(wide) == 8 and row_stride(wide[..., 2:5]) == 8 and row_stride(wide[:, :2]) is None
+    assert row_stride(wide[..., ::2]) is None and row_stride(wide[:1, :, :2]) == 8
+    assert row_stride(np.zeros((1, 1, 5))) == 5
+
+
+def test_a_kernel_that_is_no_program_says_why():
+    wrong = Bug(
+        "a letter is missing", "layers/relu.cu", [["dx[k] = dy[k] * (y[k] > 0);", "dx[k] = dy[k] * (y[k > 0);"]]
+    )
+    with planted(wrong), pytest.raises(ValueError, match="kernel.cu:6"):
+        relu_backward(*np.ones((3, 4)), 4)

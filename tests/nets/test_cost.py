@@ -1,0 +1,85 @@
+"""What is predicted of a layer's memory, by its shapes alone, is what it allocates."""
+
+import numpy as np
+import pytest
+from traced import allocated
+
+from snippets.layers.conv import Conv2D
+from snippets.layers.conv_lstm import ConvLSTM
+from snippets.layers.core.base import Container, Layer, Recurrent, Sequential
+from snippets.layers.dropout import Dropout
+from snippets.layers.inception import Inception
+from snippets.layers.lcn import LCN
+from snippets.layers.linear import AsMap, Flatten, Linear
+from snippets.layers.lrn import LRN
+from snippets.layers.lstm import Cells, PeepholeLSTM
+from snippets.layers.pool import AvgPool2D, GlobalAvgPool, MaxPool2D
+from snippets.layers.relu import ReLU
+from snippets.layers.rnn import RNN
+from snippets.layers.temporal import FixedFrames, TemporalAvgPool, TemporalMaxPool
+from snippets.layers.time_conv import TimeConv
+from snippets.nets.auxiliary import SideHeads
+from snippets.nets.frames import OverFrames
+from snippets.nets.inspect.cost import StandIn, measure
+from snippets.nets.inspect.layer_memory import USES
+
+RNG = np.random.default_rng(0)
+MAPS, CLIPS, FEATURES = (4, 28, 30, 24), (2, 12, 14, 14, 8), (4, 30, 400)
+CASES = {
+    "conv7": (Conv2D(3, 16, 7, 2, relu=True, rng=RNG, input_grad=False), (4, 64, 64, 3)),
+    "conv1": (Conv2D(24, 40, 1, relu=True, rng=RNG), MAPS),
+    "conv3 by im2col": (Conv2D(24, 12, 3, rng=RNG), MAPS),
+    "conv3 of wide maps": (Conv2D(24, 12, 3, rng=RNG), (4, 12, 300, 24)),
+    "conv3 by interpolation": (Conv2D(24, 40, 3, relu=True, rng=RNG), MAPS),
+    "conv5 by interpolation": (Conv2D(24, 16, 5, relu=True, rng=RNG), MAPS),
+    "conv9 by transforms": (Conv2D(64, 64, 9, relu=True, rng=RNG), (2, 28, 28, 64)),
+    "conv7 by transforms, to more channels": (Conv2D(64, 192, 7, rng=RNG), (1, 40, 52, 64)),
+    "max": (MaxPool2D(), MAPS),
+    "max of several blocks": (MaxPool2D(), (8, 56, 56, 64)),
+    "mean": (AvgPool2D(5, 3), MAPS),
+    "global mean": (GlobalAvgPool(), (8, 28, 30, 40)),
+    "lrn": (LRN(), MAPS),
+    "lcn": (LCN(), MAPS),
+    "inception": (Inception(24, 16, 24, 32, 8, 16, 16, rng=RNG), MAPS),
+    "pool and norm": (Sequential(norm=LRN(), pool=MaxPool2D()), MAPS),
+    "dropout": (Sequential(drop=Dropout(0.5)), FEATURES),
+    "fc": (Sequential(fc=Linear(400, 300, RNG), relu=ReLU(), out=Linear(300, 200, RNG)), FEATURES),
+    "flat": (Sequential(flat=Flatten(2), fc=Linear(8 * 14 * 14, 30, RNG)), CLIPS),
+    "as maps": (Sequential(map=AsMap(), conv=Conv2D(400, 20, 1, rng=RNG)), (60, 400)),
+    "all frames": (Sequential(length=FixedFrames(12, "fc"), max=TemporalMaxPool()), CLIPS),
+    "windows": (TemporalMaxPool(10, 5), (2, 30, 7, 7, 60)),
+    "many windows": (TemporalMaxPool(10, 5), (2, 120, 7, 7, 60)),
+    "mean over time": (TemporalAvgPool(), CLIPS),
+    "convolution over time": (TimeConv(8, 20, stride=2, rng=RNG), (2, 24, 14, 14, 8)),
+    "slow fusion's first": (TimeConv(3, 24, (4, 11, 11), 2, 4, rng=RNG, input_grad=False), (2, 10, 64, 64, 3)),
+    "rnn": (RNN(400, 200, RNG), FEATURES),
+    "lstm": (PeepholeLSTM(400, 200, RNG), FEATURES),
+    "convlstm": (ConvLSTM(8, 16, rng=RNG), (2, 12, 14, 14, 8)),
+    "frames": (OverFrames(Sequential(norm=LRN(), pool=MaxPool2D()), 4, 1), (2, 6, 28, 30, 24)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_layer_allocates_what_is_predicted(name):
+    layer, shape = CASES[name]
+    (found, scratch, y), (wanted, taken, wanted_y) = measure(layer, shape, given=True), allocated(layer, shape)
+    assert y == wanted_y
+    slack = 50_000  # of Python's own objects, and NumPy's buffer
+    for field, a, b in zip((*found._fields, "scratch"), (*found, scratch), (*wanted, taken), strict=True):
+        assert abs(a - b) <= 0.1 * b + slack, f"{field}: predicted {a:,.0f} bytes, taken {b:,.0f}"
+
+
+def test_every_layer_is_predicted():
+    def kinds(cls):
+        return {cls}.union(*map(kinds, cls.__subclasses__()))
+
+    ours = {cls for cls in kinds(Layer) if cls.__module__.startswith(("layers.", "nets."))}
+    leaves = {cls.__name__ for cls in ours if not issubclass(cls, Container)}
+    assert leaves - {c.__name__ for c in (Layer, Recurrent, Cells, StandIn)} == set(USES)
+    assert issubclass(SideHeads, Container)  # its own code runs
+
+    class Other(Layer):
+        pass
+
+    with pytest.raises(TypeError, match="what a Other does with memory"):
+        measure(Other(), (1, 2))

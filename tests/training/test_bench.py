@@ -1,0 +1,189 @@
+"""The benchmark: what it counts, what it times, what it writes, and that a peer computes the same numbers as we do."""
+
+import importlib.util
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from snippets.data.video import write_video
+from snippets.layers.conv import Conv2D
+from snippets.layers.core.base import Layer, Sequential
+from snippets.layers.linear import Linear
+from snippets.layers.lstm import PeepholeLSTM
+from snippets.layers.temporal import TemporalMaxPool
+from snippets.nets.inspect.summary import rows as summary_rows
+from snippets.training.bench import run as bench
+from snippets.training.bench.jobs import Job, multiply_adds
+from snippets.training.bench.rows import ROWS, Row, Setup, choose
+from snippets.training.cli.main import main
+
+RATES = {"sgemm_gflops": 100.0, "copy_gbs": 10.0}
+TIMES = {"ours_ms", "ours_min_ms", "peer_ms", "peer_min_ms", "products_ms", "memory_ms", "floor_ms"}
+NUMBERS = TIMES | {"ratio", "fraction", "peak_mb"}
+WORDS = {"name", "unit", "bound", "peer", "note"}
+WITHOUT_FLOOR = "decode", "tvl1"  # nor is PyTorch a peer
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """Every row in tiny, against every peer that is there, as read from the JSON file."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "clips" / "any").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), dtype=np.uint8)
+    write_video(folder / "clips" / "any" / "a.avi", pixels, 25)
+    command = ["bench", "--quick", "--clips", str(folder / "clips"), "--json", str(folder / "new" / "bench.json")]
+    assert main([*command, "--against", *bench.PEERS]) == 0
+    return json.loads((folder / "new" / "bench.json").read_text())
+
+
+def test_every_row_is_measured(quick):
+    names = [row.name for row in ROWS]
+    assert list(dict.fromkeys(r["name"] for r in quick["rows"])) == names and len(set(names)) == len(names)
+    for r in quick["rows"]:
+        assert set(r) == NUMBERS | WORDS | {"repetitions"}
+        assert 0 < r["ours_min_ms"] <= r["ours_ms"] and r["repetitions"] == 1 and r["unit"] in ("frame", "pair", "call")
+        assert r["peak_mb"] is None or 0 < r["peak_mb"] < 500
+        if r["name"].startswith(WITHOUT_FLOOR):
+            assert r["floor_ms"] is r["bound"] is r["fraction"] is None
+        else:
+            assert r["bound"] in ("products", "memory")
+            assert r["fraction"] == pytest.approx(r["floor_ms"] / r["ours_ms"])
+        if r["peer"] is None:
+            assert r["peer_ms"] is r["peer_min_ms"] is r["ratio"] is None
+        else:
+            assert r["ratio"] == pytest.approx(r["ours_ms"] / r["peer_ms"])  # there is one repetition
+    assert quick["machine"]["cores"] >= 1 and quick["machine"]["sgemm_gflops"] > 0 and quick["machine"]["copy_gbs"] > 0
+
+
+def test_peers_that_are_there_have_every_row_but_decoding(quick):
+    here = {name for name, (package, *_) in bench.PEERS.items() if importlib.util.find_spec(package)}
+    assert set(quick["absent"]) == set(bench.PEERS) - here
+    flow = {"opencv", "scikit-image"}
+    for row in ROWS:
+        peers = {r["peer"] for r in quick["rows"] if r["name"] == row.name} - {None}
+        assert peers <= here and (peers & flow) == (here & flow if row.name == "tvl1" else set())
+        assert ("torch" in peers) == ("torch" in here and not row.name.startswith(WITHOUT_FLOOR)), row.name
+
+
+def test_a_peer_that_is_not_there_is_told(monkeypatch, capsys):
+    monkeypatch.setitem(bench.PEERS, "rival", ("no_such_package", "no_such_module", {}))
+    found = bench.bench(["relu"], ["rival"], quick=True)
+    assert "left out, not installed: rival\n" in capsys.readouterr().out
+    assert found["absent"] == ["rival"] and [r["peer"] for r in found["rows"]] == [None]
+
+
+def test_the_ratio_is_the_median_over_pairs():
+    seconds = np.array([[1.0, 9.0, 2.0], [10.0, 9.0, 20.0], [3.0, 9.0, 4.0]])  # the second pair was disturbed
+    row = Row("row", "frame", None, None, "note")
+    r = bench.record(row, Job(None, None, madds=10**9, count=4), seconds, RATES, 5e6, "rival", column=2)
+    assert r["ours_ms"] == 750 and r["ours_min_ms"] == 250 and r["peer_ms"] == 1000 and r["peer_min_ms"] == 500
+    assert r["ratio"] == 0.5 and r["repetitions"] == 3 and r["peak_mb"] == 5
+    assert r["floor_ms"] == pytest.approx(5) and r["fraction"] == pytest.approx(5 / 750)  # 1e9 at 50e9, for 4 frames
+    whole = bench.record(row._replace(unit="call"), Job(None, None, count=4), seconds, RATES)
+    assert whole["ours_ms"] == 3000 and whole["ratio"] is whole["peer_ms"] is whole["floor_ms"] is None
+    assert all(text in bench.line(r) for text in ("row", "rival", "0.50", "750.000", "products", "1%", "note"))
+
+
+@pytest.mark.parametrize("nbytes, memory, floor, bound", [(10**8, 10, 20, "products"), (10**9, 100, 100, "memory")])
+def test_the_floor_is_the_longer_of_the_two(nbytes, memory, floor, bound):
+    row, job = Row("row", "call", None, None), Job(None, None, madds=10**9, bytes=nbytes)
+    r = bench.record(row, job, np.array([[1.0]]), RATES)
+    assert (r["products_ms"], r["memory_ms"], r["floor_ms"]) == pytest.approx((20, memory, floor))
+    assert r["bound"] == bound
+
+
+def test_sides_take_turns():
+    calls = []
+    runs = [lambda: calls.append("ours"), lambda: calls.append("peer")]
+    times = bench.alternate(runs, repeat=3, least=0.0)
+    assert times.shape == (3, 2) and (times > 0).all()
+    assert calls[2:] == ["ours", "peer"] * 3  # after one call each to warm up
+    assert bench.alternate(runs, repeat=9, least=0.0, budget=0.0).shape == (3, 2)
+    calls.clear()
+    bench.alternate(runs, repeat=1, least=1e-3)
+    assert calls.count("ours") > 10  # a short call is timed many times over
+
+
+def test_multiply_adds_are_those_of_the_formulas():
+    rng = np.random.default_rng(0)
+    conv, image = Conv2D(4, 6, 3, rng=rng), Conv2D(3, 4, 5, 2, rng=rng, input_grad=False)
+    once, first = 2 * 7 * 8 * 9 * 4 * 6, 2 * 7 * 8 * 25 * 3 * 4
+    assert multiply_adds(conv, (2, 7, 8, 4), False) == once
+    assert multiply_adds(conv, (2, 7, 8, 4), True) == 3 * once  # dW and dx
+    assert multiply_adds(Sequential(a=image, b=conv), (2, 14, 16, 3), True) == 2 * first + 3 * once
+    lstm = PeepholeLSTM(5, 3, rng)
+    assert multiply_adds(lstm, (2, 7, 5), False) == 2 * 7 * (5 * 12 + 3 * 12)
+    pooled = Sequential(lstm=lstm, pool=TemporalMaxPool(), fc=Linear(3, 4, rng))  # the last once a clip
+    assert multiply_adds(pooled, (2, 7, 5), False) == sum(row.madds for row in summary_rows(pooled, (2, 7, 5)))
+
+
+def test_memory_is_that_of_the_row_alone():
+    """An update of 7.0 million parameters: they, their gradients and velocities are 84 MB."""
+    wall = np.ones(40 << 20, np.uint8)  # what this process holds does not count
+    peak = bench.peak_memory("sgd", Setup())
+    if peak is None:
+        pytest.skip("needs a system with fork and getrusage")
+    assert wall.all() and 84e6 < peak < 130e6
+
+
+def test_rows_are_chosen_by_name():
+    assert [row.name for row in choose(["lstm-8", "sgd"])] == ["lstm-8x30", "lstm-8x120", "sgd"]
+    assert "decode-real" not in [row.name for row in choose()]
+    assert choose(clips="folder") == list(ROWS)
+
+
+@pytest.mark.parametrize(
+    "args, told",
+    [
+        (["--rows", "relu", "convnet"], "no row has 'convnet' in its name; the rows are googlenet-forward, "),
+        (["--rows", "decode-real"], "--clips"),
+        (["--rows", "decode-real", "--clips", "nowhere"], "--clips nowhere: no videos there"),
+        (["--repeat", "0"], "repeat is 0, expected at least 1"),
+    ],
+)
+def test_a_mistake_is_told(args, told, capsys):
+    assert main(["bench", "--quick", *args]) == 1
+    assert told in capsys.readouterr().err
+
+
+def double(a):
+    """An argument of a job in float64, where neither side rounds a ReLU or a maximum to another winner."""
+    if isinstance(a, dict):
+        return {key: double(part) for key, part in a.items()}
+    if isinstance(a, Layer):
+        return a.convert(double)
+    return a.astype(np.float64) if getattr(a, "dtype", None) == np.float32 else a
+
+
+def test_peers_compute_the_same_numbers(tmp_path):
+    """Every row, forward results and gradients, to 1e-9 of the largest entry of each array."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch, a peer (pip install -e '.[bench]')")
+    from snippets.training.bench import peers
+
+    setup, compared = Setup(True, None, tmp_path), 0
+    for row, channels_last in itertools.product(choose(), (False, True)):
+        arguments = [double(a) for a in row.make(setup)]
+        torch.set_default_dtype(torch.float64)
+        try:
+            theirs = peers.side(row.job.__name__, arguments, channels_last)
+            theirs = theirs and theirs.results()
+        finally:
+            torch.set_default_dtype(torch.float32)
+        if theirs is None:
+            continue
+        ours = row.job(*[double(a) for a in row.make(setup)]).results()
+        compared += 1
+        if row.name == "dropout":  # its masks are random
+            for y in (ours["y"], theirs["y"]):
+                assert 0 < (y == 0).mean() < 1
+                np.testing.assert_allclose(y[y != 0], arguments[1][y != 0] / 0.4, rtol=1e-6)
+            continue
+        without = {key for key in ours if key.endswith("W_c")}  # torch's LSTM has no peepholes
+        assert set(theirs) == set(ours) - without, row.name
+        for key, b in theirs.items():
+            assert np.shape(ours[key]) == b.shape, (row.name, key)
+            error = np.abs(ours[key] - b).max() / np.abs(b).max()
+            assert error < 1e-9, f"{row.name}, channels_last={channels_last}: {key} differs by {error:.1e}"
+    assert compared > 40

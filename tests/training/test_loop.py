@@ -1,0 +1,407 @@
+"""The training loop: what it minimises, and that a run stopped anywhere and resumed ends with the same bits."""
+
+import json
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+from outcomes import Outcome, hold
+
+from snippets.layers.core.base import Sequential
+from snippets.layers.dropout import Dropout
+from snippets.layers.linear import Linear
+from snippets.layers.loss import softmax_loss
+from snippets.layers.lstm import PeepholeLSTM
+from snippets.layers.relu import ReLU
+from snippets.layers.temporal import TemporalMaxPool
+from snippets.training import loop
+from snippets.training.checkpoint import CheckpointError, load
+from snippets.training.interrupts import stoppable
+from snippets.training.log import Log, read_log
+from snippets.training.loop import Settings, train
+from snippets.training.objective import gain, loss_and_gradient, loss_weight, split_frozen
+from snippets.training.sgd import SGD
+
+
+class Clips:
+    """Noisy clips (T, D) of K classes; a training example draws noise from its generator. `hook(i)` may interfere."""
+
+    def __init__(self, V=10, T=4, D=3, K=3, seed=0):
+        rng = np.random.default_rng(seed)
+        self.labels = np.arange(V) % K
+        self.x = (rng.standard_normal((K, T, D))[self.labels] * 2).astype(np.float32)
+        self.classes, self.names = [f"class{k}" for k in range(K)], [f"video{i}" for i in range(V)]
+        self.hook = lambda i: None
+
+    def __len__(self):
+        return len(self.x)
+
+    def train_clip(self, i, rng):
+        self.hook(i)
+        return self.x[i] + rng.standard_normal(self.x[i].shape, dtype=np.float32)
+
+    def test_clips(self, i, views, rng):
+        yield self.x[i]
+
+
+def pooled(seed=0, D=3, K=3, M=5):
+    rng = np.random.default_rng(seed)
+    tower = Sequential(fc=Linear(D, M, rng), relu=ReLU())
+    return Sequential(tower=tower, pool=TemporalMaxPool(), drop=Dropout(0.5), scores=Linear(M, K, rng))
+
+
+def recurrent(seed=0, D=3, K=3, M=4):
+    rng = np.random.default_rng(seed)
+    return Sequential(lstm1=PeepholeLSTM(D, M, rng), drop=Dropout(0.3), scores=Linear(M, K, rng))
+
+
+def bits(arrays):
+    return {key: a.tobytes() for key, a in arrays.items()}
+
+
+def quiet(*args, **kwargs):
+    return train(*args, progress=False, **kwargs)
+
+
+def timeless(record):
+    return {key: value for key, value in record.items() if not key.endswith("_seconds")}
+
+
+# What is minimised
+
+
+def test_gain_and_weights():
+    np.testing.assert_allclose(gain(4), [0.25, 0.5, 0.75, 1])
+    assert gain(3, "ones").tolist() == [1, 1, 1] and gain(3, "last").tolist() == [0, 0, 1]
+    np.testing.assert_allclose(loss_weight((2, 4, 7), "sum"), [[0.25, 0.5, 0.75, 1]] * 2)
+    np.testing.assert_allclose(loss_weight((2, 4, 7), "mean", "last"), [[0, 0, 0, 1 / 8]] * 2)
+    assert loss_weight((4, 7), "mean").tolist() == [0.25] * 4 and loss_weight((4, 7), "sum").tolist() == [1] * 4
+    for call in (lambda: gain(3, "cubic"), lambda: loss_weight((2, 3), "average"), lambda: loss_weight((2,))):
+        with pytest.raises(ValueError, match="must"):
+            call()
+
+
+def test_sum_of_gain_weighted_frame_gradients_is_the_gradient_of_the_weighted_loss(rng):
+    net = recurrent().convert(lambda a: a.astype(np.float64))
+    x, labels = rng.standard_normal((2, 4, 3)), np.array([0, 2])
+    _, _, _, grads = loss_and_gradient(net, x, labels, loss="sum")
+    total = {key: 0 for key in grads}
+    for t in range(4):  # the loss of frame t alone, sent back by itself, scaled by g_t afterwards
+        scores, cache = net.forward(x)
+        _, d = softmax_loss(scores[:, t], labels)
+        dscores = np.zeros_like(scores)
+        dscores[:, t] = d
+        for key, g in net.backward(dscores, cache)[1].items():
+            total[key] = total[key] + (t + 1) / 4 * g
+    for key, g in grads.items():
+        np.testing.assert_allclose(g, total[key], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("make, count", [(pooled, 5), (recurrent, 5 * 4)])
+def test_a_rate_times_n_with_the_mean_is_the_rate_with_the_sum(make, count, rng):
+    x, labels = rng.standard_normal((5, 4, 3)), rng.integers(0, 3, 5)
+    after = []
+    for loss, lr in (("sum", 0.01), ("mean", 0.01 * count)):
+        net = make().convert(lambda a: a.astype(np.float64))
+        opt = SGD(net.params, lr, momentum=0, weight_decay=0)
+        for _ in range(3):
+            opt.step(loss_and_gradient(net, x, labels, np.random.default_rng(1), loss)[3])
+        after.append(net.params)
+    for key in after[0]:
+        np.testing.assert_allclose(after[0][key], after[1][key], rtol=1e-9, atol=1e-12)
+
+
+def test_the_logged_loss_of_a_guess_is_ln_k_whatever_the_options(tmp_path):
+    for n, (make, options) in enumerate([(pooled, {}), (recurrent, {"loss": "sum"}), (recurrent, {"gain": "last"})]):
+        net = make()
+        net.params["scores/W"][:] = 0
+        quiet(net, Clips(), Settings(epochs=1, batch=10, lr=1e-9, **options), folder=tmp_path / str(n))
+        first = read_log(tmp_path / str(n) / "log.jsonl")[0]
+        assert first["loss"] == pytest.approx(math.log(3), rel=1e-5)
+
+
+# Runs
+
+SETTINGS = Settings(
+    epochs=3, batch=4, lr=0.1, decay=0.7, clip_norm=1.0, groups={"scores/": 0.5}, seed=3
+)  # 3 steps an epoch
+
+
+def uninterrupted(tmp_path, make=pooled, settings=SETTINGS):
+    net = make()
+    history = quiet(net, Clips(), settings, test=Clips(seed=0), folder=tmp_path / "whole")
+    return net, history, tmp_path / "whole"
+
+
+@pytest.mark.parametrize("make", [pooled, recurrent])
+@pytest.mark.parametrize("stop", [1, 6, 10, 11, 17, 25, 29])  # which example of the run raises
+def test_resumed_is_uninterrupted_bit_for_bit(make, stop, tmp_path):
+    net, history, whole = uninterrupted(tmp_path, make)
+    clips, seen = Clips(), []
+
+    def interrupt(i):
+        seen.append(i)
+        if len(seen) == stop:
+            raise KeyboardInterrupt
+
+    clips.hook = interrupt
+    folder = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt, match=r"saved .*checkpoint\.npz: run again with resume"):
+        quiet(make(), clips, SETTINGS, test=Clips(seed=0), folder=folder)
+    other = make(seed=9)  # its weights must come from the checkpoint
+    resumed = quiet(other, Clips(), SETTINGS, test=Clips(seed=0), folder=folder, resume=True)
+
+    assert bits(other.params) == bits(net.params)
+    a, b = load(whole / "checkpoint.npz"), load(folder / "checkpoint.npz")
+    assert bits(a.velocity) == bits(b.velocity)
+    assert (a.epoch, a.step, a.steps) == (b.epoch, b.step, b.steps) == (3, 0, 9)
+    assert [timeless(r) for r in history] == [timeless(r) for r in resumed]
+    logs = [[timeless(r) for r in read_log(f / "log.jsonl")] for f in (whole, folder)]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_waits_for_the_save(tmp_path, monkeypatch, number):
+    clips, fsync, came = Clips(), os.fsync, []
+
+    def impatient(file):
+        came.append(number)
+        signal.raise_signal(number)  # in the middle of the save
+        fsync(file)
+
+    def interrupt(i):
+        monkeypatch.setattr(os, "fsync", impatient)
+        raise KeyboardInterrupt
+
+    clips.hook = interrupt
+    with stoppable(), pytest.raises(KeyboardInterrupt, match=r"after step 0 of 3.*saved .*checkpoint\.npz"):
+        quiet(pooled(), clips, SETTINGS, folder=tmp_path)
+    assert came and load(tmp_path / "checkpoint.npz").steps == 0
+    assert [p.name for p in tmp_path.glob(".snippets*")] == []
+
+
+def test_ctrl_c_in_the_middle_of_an_update_waits_for_its_end(tmp_path, monkeypatch):
+    net, _, _ = uninterrupted(tmp_path)
+    step = SGD.step
+
+    def interrupted_step(self, *args):
+        if self.steps == 4:
+            signal.raise_signal(signal.SIGINT)  # before anything of this update is done
+        return step(self, *args)
+
+    monkeypatch.setattr(SGD, "step", interrupted_step)
+    with pytest.raises(KeyboardInterrupt, match="after step 2 of 3 in epoch 2 of 3"):
+        quiet(pooled(), Clips(), SETTINGS, folder=tmp_path / "s")
+    monkeypatch.undo()
+    assert load(tmp_path / "s" / "checkpoint.npz").steps == 5
+    other = pooled(seed=9)
+    quiet(other, Clips(), SETTINGS, folder=tmp_path / "s", resume=True)
+    assert bits(other.params) == bits(net.params)
+
+
+def test_a_crash_loses_no_more_than_the_epoch_under_way(tmp_path):
+    net, _, _ = uninterrupted(tmp_path)
+    clips, seen = Clips(), []
+
+    def crash(i):
+        seen.append(i)
+        if len(seen) == 18:
+            raise MemoryError
+
+    clips.hook = crash
+    with pytest.raises(MemoryError):
+        quiet(pooled(), clips, SETTINGS, folder=tmp_path / "s")
+    assert load(tmp_path / "s" / "checkpoint.npz").epoch == 1
+    with (tmp_path / "s" / "log.jsonl").open("a") as file:
+        file.write('{"event": "step", "ste')  # the crash cut a line short
+    other = pooled(seed=9)
+    quiet(other, Clips(), SETTINGS, folder=tmp_path / "s", resume=True)
+    assert bits(other.params) == bits(net.params)
+    assert [r["steps"] for r in read_log(tmp_path / "s" / "log.jsonl") if r["event"] == "step"] == list(range(1, 10))
+
+
+def test_a_finished_run_goes_on_when_given_more_epochs(tmp_path):
+    net, _, _ = uninterrupted(tmp_path)
+    quiet(pooled(), Clips(), Settings(**{**vars(SETTINGS), "epochs": 1}), folder=tmp_path / "s")
+    other = pooled(seed=9)
+    history = quiet(other, Clips(), SETTINGS, folder=tmp_path / "s", resume=True)
+    assert bits(other.params) == bits(net.params) and len(history) == 3
+
+
+def test_resume_refuses_what_would_change_the_run(tmp_path):
+    folder = tmp_path / "s"
+    quiet(pooled(), Clips(), SETTINGS, folder=folder, fold=1)
+    with pytest.raises(FileExistsError, match="resume that run, or choose another folder"):
+        quiet(pooled(), Clips(), SETTINGS, folder=folder, fold=1)
+    for words, net, clips, settings, fold in [
+        ("'lr': 0.1}, this run has {'lr': 0.2}", pooled(), Clips(), Settings(**{**vars(SETTINGS), "lr": 0.2}), 1),
+        ("fold 1, this run has 2", pooled(), Clips(), SETTINGS, 2),
+        ("2 new (the first: video10) of 10", pooled(), Clips(V=12), SETTINGS, 1),
+        ("another architecture", recurrent(), Clips(), SETTINGS, 1),
+    ]:
+        with pytest.raises(CheckpointError) as caught:
+            quiet(net, clips, settings, folder=folder, fold=fold, resume=True)
+        assert words in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        quiet(pooled(), Clips(), SETTINGS, folder=tmp_path / "none", resume=True)
+    with pytest.raises(ValueError, match="resume needs the folder"):
+        quiet(pooled(), Clips(), SETTINGS, resume=True)
+
+
+def test_the_seed_decides_the_run_and_another_seed_another(tmp_path):
+    nets = [pooled(), pooled(), pooled()]
+    for net, seed in zip(nets, (3, 3, 4), strict=True):
+        quiet(net, Clips(), Settings(**{**vars(SETTINGS), "seed": seed}))
+    a, b, c = (bits(net.params) for net in nets)
+    assert a == b != c
+
+
+def test_dropout_differs_from_step_to_step_and_from_the_loaders_draws(monkeypatch):
+    draws = []
+    real = loop.loss_and_gradient
+    monkeypatch.setattr(loop, "loss_and_gradient", lambda net, x, y, rng, *rest: (
+        draws.append(np.random.default_rng(rng.bit_generator.seed_seq).random()), real(net, x, y, rng, *rest)
+    )[1])  # fmt: skip
+    quiet(pooled(), Clips(), SETTINGS)
+    others = [np.random.default_rng([3, epoch, i]).random() for epoch in range(3) for i in range(10)]
+    assert len(set(draws)) == 9 and not set(draws) & set(others)
+
+
+# Frozen parts
+
+
+def test_a_frozen_tower_is_neither_changed_nor_sent_back_through(tmp_path, monkeypatch):
+    net = pooled()
+    before = bits(net.params)
+
+    def never(*_):
+        raise AssertionError("backward of a frozen layer")
+
+    monkeypatch.setattr(net.layers["tower"], "backward", never)
+    quiet(net, Clips(), Settings(epochs=1, batch=4, groups={"tower/": 0}), folder=tmp_path)
+    after = bits(net.params)
+    assert all((after[key] == before[key]) == key.startswith("tower/") for key in before)
+    checkpoint = load(tmp_path / "checkpoint.npz")
+    assert set(checkpoint.params) == set(before) and set(checkpoint.velocity) == {"scores/W", "scores/b"}
+
+
+def test_freezing_cuts_after_the_last_frozen_layer_and_gives_the_same_gradient(rng):
+    net = pooled()
+    x, labels = rng.standard_normal((3, 4, 3)).astype(np.float32), np.array([0, 1, 2])
+    frozen, rest = split_frozen(net, {"tower/": 0})
+    assert list(frozen.layers) == ["tower"] and list(rest.layers) == ["pool", "drop", "scores"]
+    whole = loss_and_gradient(net, x, labels, np.random.default_rng(1))
+    part = loss_and_gradient(rest, frozen.predict(x), labels, np.random.default_rng(1))
+    assert whole[0] == part[0] and all(part[3][key].tobytes() == whole[3][key].tobytes() for key in rest.params)
+    assert split_frozen(net, {})[0] is None
+    assert split_frozen(net, {"tower/": 0.1})[0] is None
+    assert split_frozen(net, {"scores/": 0}) == (None, net)  # frozen at the end: nothing to cut
+    with pytest.raises(ValueError, match="nothing to train"):
+        split_frozen(net, {"": 0})
+
+
+# Trouble
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_no_number_stops_before_the_update(bad, tmp_path):
+    clips, seen = Clips(), []
+
+    def poison(i):
+        seen.append(i)
+        if len(seen) == 15:
+            clips.x[i] = bad
+
+    clips.hook = poison
+    net = pooled()
+    with pytest.raises(FloatingPointError, match=r"in epoch 2 after its step 1 \(lr 0\.0.*loss .*Try lr 0\.0"):
+        quiet(net, clips, SETTINGS, folder=tmp_path)
+    assert all(np.isfinite(a).all() for a in net.params.values())
+    assert load(tmp_path / "checkpoint.npz").epoch == 1
+    assert len(read_log(tmp_path / "log.jsonl")) == 3 + 1 + 1
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_parameters_that_overflow_in_the_last_update_never_replace_a_good_checkpoint(
+    interrupted, tmp_path, monkeypatch
+):
+    net = pooled()
+    step = SGD.step
+
+    def overflowing(self, *args):
+        step(self, *args)
+        if self.steps == 6:
+            self.params["scores/W"][0, 0] = np.inf
+            if interrupted:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SGD, "step", overflowing)
+    with pytest.raises(
+        FloatingPointError, match="parameter scores/W is no longer finite.*last good checkpoint is kept"
+    ):
+        quiet(net, Clips(), SETTINGS, test=Clips(), folder=tmp_path)
+    assert load(tmp_path / "checkpoint.npz").epoch == 1
+
+
+def test_a_rate_far_too_high_is_told():
+    with pytest.raises(FloatingPointError, match="Try lr 1e"):
+        quiet(recurrent(), Clips(), Settings(epochs=50, lr=1e30))
+
+
+def test_wrong_class_counts_and_empty_sets_are_refused():
+    with pytest.raises(ValueError, match="the net tells 4 classes apart, the data set has 3"):
+        quiet(pooled(K=4), Clips(), SETTINGS)
+    with pytest.raises(ValueError, match="without videos"):
+        quiet(pooled(), Clips(V=0), SETTINGS)
+
+
+# Log, progress, learning
+
+
+def test_every_log_line_has_position_loss_rate_norm_accuracy_and_times(tmp_path, capsys):
+    train(pooled(), Clips(), SETTINGS, test=Clips(seed=0), evaluate_every=2, folder=tmp_path)
+    records = read_log(tmp_path / "log.jsonl")
+    steps = [r for r in records if r["event"] == "step"]
+    assert [(r["epoch"], r["step"], r["steps"]) for r in steps] == [
+        (e, s, 3 * e - 3 + s) for e in (1, 2, 3) for s in (1, 2, 3)
+    ]
+    for n, r in enumerate(steps):
+        assert r["lr"] == pytest.approx(0.1 * 0.7 ** (n / 3))
+        assert r["grad_norm"] > 0 and 0 <= r["accuracy"] <= 1 and r["data_seconds"] >= 0 and r["compute_seconds"] > 0
+    epochs = [r for r in records if r["event"] == "epoch"]
+    assert ["test" in r for r in epochs] == [False, True, True]  # every second one, and the last
+    assert epochs[1]["test"]["videos"] == 10
+    clips = np.array([4, 4, 2])  # the epoch's accuracy weighs batches by their clips
+    assert epochs[0]["accuracy"] == pytest.approx(clips @ [r["accuracy"] for r in steps[:3]] / 10)
+    shown = capsys.readouterr().err
+    assert "epoch 3/3" in shown and "loss=" in shown and "data_seconds=" in shown and "compute_seconds=" in shown
+
+
+def learning(seed):
+    """Both kinds of net, with units enough that dropout leaves some."""
+    found = []
+    for make, M, lr in ((pooled, 32, 0.01), (recurrent, 16, 0.1)):
+        clips, settings = Clips(V=30, seed=seed), Settings(epochs=40, batch=8, lr=lr, seed=seed)
+        history = quiet(make(seed, M=M), clips, settings, test=clips, evaluate_every=40)
+        fall = history[-1]["loss"] / history[0]["loss"]
+        found += [
+            Outcome(f"{make.__name__}, test Hit@1", history[-1]["test"]["hit1"], "==", 1.0),
+            Outcome(f"{make.__name__}, loss of the last epoch by the first's", fall, "<", 0.6),  # 0.22 at worst
+        ]
+    return found
+
+
+def test_both_kinds_of_net_learn():
+    hold(learning(0))
+
+
+def test_the_log_writes_what_is_not_finite_as_null_and_names_a_broken_line(tmp_path):
+    path = tmp_path / "log.jsonl"
+    with Log(path) as log:
+        log.write({"steps": 1, "loss": math.nan, "list": [math.inf, 1.5]})
+    assert json.loads(path.read_text()) == {"steps": 1, "loss": None, "list": [None, 1.5]}
+    path.write_text('{"steps": 1}\nnonsense\n')
+    with pytest.raises(ValueError, match="line 2 .is this a run log.*not JSON"):
+        read_log(path)

@@ -1,0 +1,1 @@
+"""`snippets bench`: speed and memory, against peers."""

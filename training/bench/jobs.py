@@ -1,0 +1,187 @@
+"""What one row of `snippets bench` runs on our side, and how much arithmetic and memory traffic that must take.
+
+A job is a function of a row's arguments that returns a `Job`. The function of the same name in `training.bench.peers`
+returns a peer's `Job` for the same arguments, with the same results.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from snippets.data.augment import cache_side
+from snippets.data.cache import Decoder
+from snippets.data.flow.tvl1 import energy, tvl1
+from snippets.data.layouts.splits import Video
+from snippets.data.loader import ClipSet, batches
+from snippets.layers.core.base import Layer
+from snippets.layers.device.xp import on_gpu, usable_cores, xp_of
+from snippets.layers.loss import softmax_loss
+from snippets.nets.frames import CHUNK, OverFrames
+from snippets.nets.inspect import summary
+from snippets.nets.streaming.stream import stream
+from snippets.training.objective import loss_and_gradient
+from snippets.training.sgd import SGD
+
+LR = 1e-4  # learning rate of the rows that train: small, for nothing is learnt and nothing must overflow
+
+
+class Job(NamedTuple):
+    """One side of a row. `run()` is timed; `results()`, for a fresh job, runs it once and returns name -> array."""
+
+    run: Callable
+    results: Callable
+    madds: int = 0  # multiply-adds of its matrix products
+    bytes: int = 0  # of what each pass reads and writes at least, see `work`; 0 for both: no floor is known
+    count: int = 1  # frames in one run, for rows whose milliseconds are those of a frame
+
+
+def first(layer):
+    """The layer that sees a network's input."""
+    return first(next(iter(layer.layers.values()))) if getattr(layer, "layers", None) else layer
+
+
+def gives_dx(layer):
+    """Whether it sends a gradient to its input: a tower's first convolution, which sees the image, does not."""
+    return getattr(first(layer), "input_grad", True)
+
+
+def multiply_adds(layer, shape, backward):
+    """Multiply-adds of a forward pass, or of forward and backward, over an input of `shape`.
+
+    Backward takes two products for each one forward: dW and dx. Clips (N, T, ...) are counted at one and at two frames,
+    for the number is linear in T.
+    """
+    if len(shape) in (3, 5) and shape[1] > 2:
+        one, two = (multiply_adds(layer, (shape[0], T, *shape[2:]), backward) for T in (1, 2))
+        return one + (shape[1] - 1) * (two - one)
+    found = [row.madds for row in summary.rows(layer, shape)]
+    return 3 * sum(found) - (0 if gives_dx(layer) else found[0]) if backward else sum(found)
+
+
+def work(layer, x, dy):
+    """Multiply-adds, and bytes that must move: forward x, parameters, y; backward dy, parameters, dx, gradients."""
+    params = sum(a.nbytes for a in layer.params.values())
+    if dy is None:
+        return multiply_adds(layer, x.shape, False), x.nbytes + params
+    dx = x.nbytes if gives_dx(layer) else 0
+    return multiply_adds(layer, x.shape, True), x.nbytes + dx + 2 * dy.nbytes + 3 * params  # y is as large as dy
+
+
+def passes(layer, x, dy=None, rng=None):
+    """Forward if dy is None, else forward and backward -> arrays by name: y, dx, parameter gradients."""
+    if dy is None:
+        return {"y": layer.predict(x)}
+    y, cache = layer.forward(x, rng)
+    dx, grads = layer.backward(dy, cache)
+    return {"y": y, **({} if dx is None else {"dx": dx}), **grads}
+
+
+class Alone(Layer):
+    """A layer as it runs in the middle of a tower: both passes over a chunk of frames, nothing gathered at the end."""
+
+    def __init__(self, layer, dy):
+        super().__init__()
+        self.layer, self.dy = layer, dy
+
+    def predict(self, x):
+        passes(self.layer, x, self.dy[: len(x)])
+        return xp_of(x).zeros((len(x), 1), x.dtype)
+
+
+def frames(layer, x, dy):
+    """A layer inside a tower, forward and backward: x (B, ...) in chunks of frames on all cores; on a GPU at once."""
+    tower, clip = OverFrames(Alone(layer, dy), len(x) if on_gpu(x) else CHUNK), x[None]
+    return Job(lambda: tower.predict(clip), lambda: passes(layer, x, dy), *work(layer, x, dy), len(x))
+
+
+def whole(layer, x, dy=None, rng=None):
+    """One call of a layer or network, forward if dy is None, else forward and backward; rng is for dropout."""
+
+    def run():
+        return passes(layer, x, dy, rng)
+
+    return Job(run, run, *work(layer, x, dy), x.shape[0] * x.shape[1] if x.ndim == 5 else 1)
+
+
+def video(net, x, times):
+    """Class probabilities of one video that comes block by block: the frames x (t, H, W, 3), so many times over."""
+
+    def run():
+        return {"p": stream(net, itertools.repeat(x, times))}
+
+    shape = 1, times * len(x), *x.shape[1:]
+    return Job(run, run, multiply_adds(net, shape, False), times * x.nbytes, times * len(x))
+
+
+def loss(scores, labels):
+    """Softmax loss and its gradient, scores (N, T, K), labels (N,)."""
+
+    def run():
+        value, dscores = softmax_loss(scores, labels)
+        return {"loss": value, "dscores": dscores}
+
+    return Job(run, run, bytes=2 * scores.nbytes)
+
+
+def sgd(params, grads):
+    """One update of all parameters, without the norm of the gradients, which is for the log."""
+    opt = SGD(params, lr=LR)
+
+    def run():
+        opt.step(grads, norm=0.0)
+        return {f"velocity/{key}": v for key, v in opt.velocity.items()}
+
+    return Job(run, run, bytes=5 * sum(a.nbytes for a in params.values()))  # reads w, v and g, writes w and v
+
+
+def step(net, x, labels):
+    """A whole training step: forward, loss, backward, update."""
+    opt = SGD(net.params, lr=LR)
+
+    def run():
+        value, _, _, grads = loss_and_gradient(net, x, labels)
+        opt.step(grads)
+        return {"loss": value, **{f"velocity/{key}": v for key, v in opt.velocity.items()}}
+
+    return Job(run, run, multiply_adds(net, x.shape, True))
+
+
+class WholeVideos(Decoder):
+    """Reads a video to its end for every clip, so that the time per frame means something."""
+
+    def take(self, video, windows):
+        frames = self.frames(video)
+        return (frames[np.array(window) % len(frames)] for window in windows)
+
+
+def decode(paths, length, size):
+    """Whole videos decoded, a random clip of `length` frames cut from each: one epoch of the loader, on all cores."""
+    source, videos = WholeVideos(cache_side(size)), [Video(path, 0, path.name, path.name) for path in paths]
+    dataset = ClipSet(["any"], videos, source, length, size)
+
+    def run():
+        clips = [batch.x for batch in batches(dataset, 1, seed=0, epoch=0, workers=usable_cores())]
+        return {"x": np.concatenate(clips)}
+
+    return Job(run, run, count=sum(source.count(video) for video in videos))
+
+
+def flow(I0, I1):
+    """TV-L1 flow of pairs of frames (N, H, W), on all cores."""
+
+    def run():
+        return {"u": tvl1(I0, I1)}
+
+    return Job(run, run, count=len(I0))
+
+
+def compare_flows(arguments, ours, theirs=None):
+    """What two flows are worth: mean TV-L1 energy a pixel, in how many pairs ours is lower, and how far they differ."""
+    E = energy(*arguments, ours["u"])
+    if theirs is None:
+        return f"energy {E.mean():.4f}"
+    other, apart = energy(*arguments, theirs["u"]), np.hypot(*np.moveaxis(ours["u"] - theirs["u"], -1, 0)).mean()
+    lower = f"lower in {(E < other).sum()} of {len(E)} pairs"
+    return f"energy {E.mean():.4f}, theirs {other.mean():.4f}, {lower}; {apart:.2f} pixels apart"

@@ -1,0 +1,202 @@
+"""`snippets bench`: how fast, against a peer on the same machine and against the arithmetic itself.
+
+One process runs both sides in turn: ours, peer, ours, peer ... What disturbs the machine then disturbs both, and the
+ratio is the median of the ratios of neighbours. A repetition is as many calls as take 50 ms, after one that is not
+timed: the other side's threads wait for work in a busy loop for a while, and its data is in the cache.
+
+The floor is the time that the row's multiply-adds take at the measured rate of float32 matrix products, or that its
+bytes take at the measured rate of copying, whichever is longer; both rates are those of all cores.
+
+Memory is measured apart, in a process of its own that makes the row's arguments and runs our side once: by how much
+the largest resident set exceeds that of the process before. That counts everything, arguments, parameters and BLAS's
+own buffers too, to within a few megabytes.
+
+On a GPU all of this is measured there (`training.bench.gpu`).
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import math
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+
+import numpy as np
+
+from snippets.data.files import write_json
+from snippets.training.bench import gpu as bench_gpu
+from snippets.training.bench.jobs import decode
+from snippets.training.bench.machine import largest_resident, machine
+from snippets.training.bench.rows import ROWS, Setup, choose
+from snippets.training.checkpoint import to_numpy
+
+PEERS = {  # name: the package that it needs, the module with its side, and options for that
+    "torch": ("torch", "snippets.training.bench.peers", {}),
+    "torch-channels-last": ("torch", "snippets.training.bench.peers", {"channels_last": True}),
+    "opencv": ("cv2", "snippets.training.bench.flow_peers", {"peer": "opencv"}),
+    "scikit-image": ("skimage", "snippets.training.bench.flow_peers", {"peer": "scikit_image"}),
+}
+
+
+def sample(run, calls):
+    """Seconds a call, the mean over that many."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return (time.perf_counter() - start) / calls
+
+
+def alternate(runs, repeat=9, least=0.05, budget=30.0, sample=sample):
+    """Times each of `runs` in turn, `repeat` times over: seconds a call, (repetitions, runs).
+
+    least: seconds that one repetition of one side lasts at least; budget: seconds after which three are enough.
+    """
+    calls = []
+    for run in runs:
+        once = sample(run, 1)  # also the warm-up
+        if once < least:
+            once = sample(run, 1)
+        calls.append(max(1, math.ceil(least / once)))
+    times, start = [], time.perf_counter()
+    while len(times) < repeat and (len(times) < 3 or time.perf_counter() - start < budget):
+        seconds = []
+        for run, n in zip(runs, calls, strict=True):
+            if n > 1:
+                run()
+            seconds.append(sample(run, n))
+        times.append(seconds)
+    return np.array(times)
+
+
+def peak_of(name, setup):
+    """Bytes by which running a row raises the largest resident set of this process, which should have run nothing."""
+    row = next(row for row in ROWS if row.name == name)
+    before = largest_resident()
+    row.job(*row.make(setup)).run()
+    return largest_resident() - before
+
+
+def peak_memory(name, setup):
+    """`peak_of` in a process of its own; None where the system has no such measure, or where it ran out of memory."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return None
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["__main__", "snippets.training.bench.run"]
+    )  # imported once, by the server that forks
+    with contextlib.suppress(BrokenProcessPool), ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(peak_of, name, setup).result()
+
+
+def floors(job, rates):
+    """Seconds that the work takes at least: {"products": at the rate of matrix products, "memory": of copying}."""
+    products = job.madds / (rates["sgemm_gflops"] * 1e9 / 2)  # a multiply-add is two operations
+    return {"products": products, "memory": job.bytes / (rates["copy_gbs"] * 1e9)}
+
+
+def record(row, job, times, rates, peak=None, peer=None, column=1):
+    """A row of the result. times: seconds a run (repetitions, sides), ours in column 0, the peer's in `column`."""
+    milliseconds = 1000 / (1 if row.unit == "call" else job.count)  # from seconds a run to milliseconds a unit
+    parts = floors(job, rates)
+    bound = max(parts, key=parts.get)
+    least = parts[bound]
+    ours, theirs = milliseconds * times[:, 0], milliseconds * times[:, column] if peer else None
+    return {
+        "name": row.name,
+        "unit": row.unit,
+        "ours_ms": float(np.median(ours)),
+        "ours_min_ms": float(ours.min()),
+        "peer": peer,
+        "peer_ms": float(np.median(theirs)) if peer else None,
+        "peer_min_ms": float(theirs.min()) if peer else None,
+        "ratio": float(np.median(ours / theirs)) if peer else None,
+        "products_ms": milliseconds * parts["products"] if least else None,
+        "memory_ms": milliseconds * parts["memory"] if least else None,
+        "floor_ms": milliseconds * least if least else None,
+        "bound": bound if least else None,
+        "fraction": milliseconds * least / float(np.median(ours)) if least else None,
+        "peak_mb": None if peak is None else peak / 1e6,
+        "repetitions": len(times),
+        "note": row.note,
+    }
+
+
+def measure(row, setup, rates, peers, repeat):
+    """The records of a row: one a peer that has this job, or one without a peer."""
+    device = "cpu" if row.job is decode else setup.device
+    if device == "cpu":
+        clock, peak, arguments = sample, peak_memory(row.name, setup), row.make(setup)  # before this process grows
+    else:
+        clock, arguments = bench_gpu.sample, [bench_gpu.there(a, device) for a in row.make(setup)]
+        peak = bench_gpu.peak_memory(row.job, arguments)
+    job, sides = row.job(*arguments), {}
+    on_host = arguments if device == "cpu" else row.make(setup)
+    for peer in peers:
+        _, module, options = PEERS[peer]
+        side = importlib.import_module(module).side(row.job.__name__, on_host, **options, device=device)
+        if side is not None:
+            sides[peer] = side
+    runs = [job.run, *(side.run for side in sides.values())]
+    times = alternate(runs, 1, least=0.0, sample=clock) if setup.quick else alternate(runs, repeat, sample=clock)
+    records = [record(row, job, times, rates, peak, peer, n) for n, peer in enumerate(sides or [None], start=1)]
+    if row.compare is not None:
+        ours = {key: to_numpy(a) for key, a in job.results().items()}
+        for found in records:
+            theirs = sides[found["peer"]].results() if sides else None
+            found["note"] = row.compare(on_host, ours, theirs)
+    return records
+
+
+def available(peer, device):
+    """Whether a peer is installed, and can compute there."""
+    package, module, _ = PEERS[peer]
+    return importlib.util.find_spec(package) is not None and importlib.import_module(module).reaches(device)
+
+
+HEAD = (
+    f"{'row':18} {'a':6}{'ours ms':>10}{'least':>10}  {'peer':20}{'peer ms':>10}{'ratio':>7}{'floor ms':>10}"
+    f" {'bound':9}{'reached':>7}{'peak MB':>9}"
+)
+
+
+def line(r):
+    """A record as a line of the table."""
+
+    def show(value, form):
+        return "-" if value is None else format(value, form)
+
+    return (
+        f"{r['name']:18} {r['unit']:6}{r['ours_ms']:10.3f}{r['ours_min_ms']:10.3f}  {r['peer'] or '-':20}"
+        f"{show(r['peer_ms'], '.3f'):>10}{show(r['ratio'], '.2f'):>7}{show(r['floor_ms'], '.3f'):>10}"
+        f" {r['bound'] or '-':9}{show(r['fraction'], '.0%'):>7}{show(r['peak_mb'], '.0f'):>9}  {r['note']}"
+    ).rstrip()
+
+
+def bench(names=(), against=(), repeat=9, json_file=None, clips=None, quick=False, device="cpu"):
+    """Measure the rows that `names` choose, print each as it comes, write all as JSON; returns what is written.
+
+    against: names in PEERS; those that are not installed are told and left out. clips: a folder of real videos.
+    device: as `training.device` has it.
+    """
+    if repeat < 1:
+        raise ValueError(f"repeat is {repeat}, expected at least 1")
+    rows = choose(names, clips)
+    absent = [peer for peer in against if not available(peer, device)]
+    peers = [peer for peer in against if peer not in absent]
+    rates = machine(quick) | ({} if device == "cpu" else bench_gpu.gpu(device, quick))
+    found = {"machine": rates, "absent": absent, "rows": []}
+    for name, value in found["machine"].items():
+        print(f"{name:14} {value:.0f}" if isinstance(value, float) else f"{name:14} {value}")
+    if absent:
+        print(f"left out, not installed{'' if device == 'cpu' else ' for CUDA'}: {', '.join(absent)}")
+    print(HEAD)
+    with tempfile.TemporaryDirectory() as folder:
+        for row in rows:
+            for result in measure(row, Setup(quick, clips, folder, device), found["machine"], peers, repeat):
+                found["rows"].append(result)
+                print(line(result), flush=True)
+    if json_file is not None:
+        write_json(json_file, found)
+    return found

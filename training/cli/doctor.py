@@ -1,0 +1,112 @@
+"""Is everything there, and does it work? Versions, BLAS, cores, memory, disk, the video codec, a GPU."""
+
+import importlib.metadata
+import platform
+import shutil
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+
+from snippets.data.video import read_frames, write_video
+from snippets.layers.device.xp import usable_cores
+from snippets.nets.inspect.memory import GIB, available_memory
+from snippets.training.distributed.ranks import ranks
+
+OPTIONAL = {  # package -> what it is for
+    "cupy-cuda13x": "for GPUs",
+    "cupy-cuda12x": "for GPUs",
+    "mpi4py": 'for many ranks, pip install -e ".[mpi]"',
+    "ray": 'for Downpour SGD, pip install -e ".[ray]"',
+}
+PACKAGES = ("numpy", "av", "matplotlib", "threadpoolctl", "tqdm", *OPTIONAL)
+
+
+def version(package):
+    """The installed version, or that there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return f"not installed (optional, {OPTIONAL[package]})" if package in OPTIONAL else "MISSING: pip install -e ."
+
+
+def sgemm_rate():
+    """Billions of floating-point operations a second in a float32 matrix product, all cores; best of five."""
+    a = np.ones((1024, 1024), np.float32)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - start)
+    return 2 * 1024**3 / min(seconds) / 1e9
+
+
+def codec_works():
+    """Write and read a small video; the text that says how it went, and whether it did."""
+    with tempfile.TemporaryDirectory() as folder:
+        frames = [np.full((32, 32, 3), 20 * t, np.uint8) for t in range(8)]
+        path = Path(folder) / "test.avi"
+        try:
+            write_video(path, frames, 25)
+            back = list(read_frames(path))
+        except (OSError, ValueError) as error:
+            return f"FAILED: {error}", False
+    error = max(float(np.abs(a.astype(int) - b).mean()) for a, b in zip(frames, back, strict=True))
+    return f"writes and reads MPEG-4, mean error {error:.1f} of 255", error < 16
+
+
+def ranks_here():
+    """The ranks that mpiexec started with this process, and the MPI library beneath; MPI is not started otherwise."""
+    try:
+        with ranks() as team:
+            if team.size == 1:
+                return "1; start more with mpiexec -n 4 snippets train …"
+            return f"{team.size}, {team.host.size} of them on this machine; {team.library}"
+    except (OSError, ModuleNotFoundError) as error:
+        return f"FAILED: {error}"
+
+
+def devices():
+    """The GPUs that CuPy sees, and whether NCCL is there to add up their gradients."""
+    try:
+        import cupy
+
+        with warnings.catch_warnings(action="ignore"):  # that NCCL is missing is said below
+            from cupy.cuda import nccl
+        runtime = cupy.cuda.runtime
+        names = [runtime.getDeviceProperties(i)["name"].decode() for i in range(runtime.getDeviceCount())]
+    except ImportError:
+        return "none (CuPy is not installed)"
+    except Exception as error:  # whatever a driver says
+        return f"none ({error})"
+    return f"{', '.join(names) or 'none'}; NCCL {'is there' if getattr(nccl, 'available', False) else 'is not there'}"
+
+
+def doctor():
+    """Print what was found; returns 1 if something that is needed is missing or broken, else 0."""
+    codec, codec_fine = codec_works()
+    blas = ", ".join(
+        f"{lib['internal_api']} {lib['version']} ({lib.get('architecture', 'unknown')}, {lib['num_threads']} threads)"
+        for lib in threadpoolctl.threadpool_info()
+        if lib["user_api"] == "blas"
+    )
+    memory = available_memory()
+    found = {
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        **{package: version(package) for package in PACKAGES},
+        "BLAS": f"{blas or 'unknown'}, float32 product {sgemm_rate():.0f} GFLOP/s",
+        "cores": str(usable_cores()),
+        "memory": "unknown" if memory is None else f"{memory / GIB:.1f} GiB free for this process",
+        "disk": f"{shutil.disk_usage('.').free / 2**30:.0f} GiB free here",
+        "video": codec,
+        "ranks": ranks_here(),
+        "devices": devices(),
+    }
+    for name, text in found.items():
+        print(f"{name:14} {text}")
+    fine = codec_fine and not any("MISSING" in text for text in found.values())
+    print("all that is needed is there" if fine else "something that is needed is missing or broken, see above")
+    return 0 if fine else 1

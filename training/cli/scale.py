@@ -1,0 +1,61 @@
+"""The commands about many replicas: `snippets scaling` and `snippets simulate`; main.py knows their options."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from snippets.data.open import DataSettings, fold_for, is_features, open_data, settings_for
+from snippets.data.options import chosen
+from snippets.nets.zoo import NetConfig, build, input_shape
+from snippets.training.cli.train import cache_of, config_for, fit_memory, new_net
+from snippets.training.distributed.costs import measured, scaling
+from snippets.training.distributed.downpour import Downpour, Job
+from snippets.training.distributed.ranks import ranks
+from snippets.training.distributed.simulate import Cluster
+from snippets.training.distributed.simulation_report import compare, simulate_all
+from snippets.training.loop import Settings
+from snippets.training.model import start_from
+
+
+def run_scaling(args):
+    config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
+    rng = np.random.default_rng(args.seed)
+    with ranks() as team:
+        shape = input_shape(config, args.batch)
+        fit_memory(config, shape, Settings(), processes=team.host.size if team.size > 1 else 1)
+        x = rng.standard_normal(shape, dtype=np.float32)
+        found = scaling(build(config, args.seed), x, rng.integers(0, args.classes, args.batch), team, args.repeat)
+    print("| ranks | cores a rank | step ms | alone ms | reduce ms | MB | memcpy ms | clips/s |")
+    step, alone, reduce, memcpy = (f"{1e3 * found[name]:.1f}" for name in ("step", "alone", "reduce", "memcpy"))
+    cells = [found["ranks"], found["cores"], step, alone, reduce, f"{found['bytes'] / 1e6:.1f}", memcpy]
+    print(f"| {' | '.join(map(str, cells))} | {args.batch / found['step']:.1f} |")
+
+
+def run_simulate(args):
+    data, features = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), is_features(args.data)
+    frames = args.frames if args.frames else (None if features else 30)
+    settings, cluster = Settings(**chosen(args, Settings)), Cluster(**chosen(args, Cluster))
+    d = Downpour(**chosen(args, Downpour))
+
+    def check(train_set, _):
+        config = config_for(args, train_set)
+        shape = input_shape(config, min(settings.batch, len(train_set)))
+        fit_memory(config, shape, settings, more=4 * max(args.counts))  # replicas: net, vector, gradients, pushes
+
+    train_set, test_set = open_data(
+        args.data, frames, args.size, data, fold_for(args.data, args.fold), cache_of(args), args.skip,
+        available=args.available, check=check,
+    )  # fmt: skip
+    net, config = new_net(args, train_set)
+    if args.init:
+        print(start_from(args.init, net, config, data, fold_for(args.data, args.fold), train_set, test_set))
+    if args.measure or args.real:
+        cluster = measured(Job(net, train_set, settings, d), mtbf=args.mtbf, grow=args.grow, chance=args.chance)
+        cluster = cluster if args.real else replace(cluster, cores=args.cores)  # there each replica has its own machine
+        print(", ".join(f"{key} {value:.3g}" for key, value in asdict(cluster).items()))
+    if args.real:
+        print(compare(net, train_set, settings, d, cluster, args.counts))
+    else:
+        print(simulate_all(net, train_set, test_set, settings, d, cluster, args.counts, args.out, args.momenta))
+        print(f"{Path(args.out) / 'simulate.png'}")

@@ -1,0 +1,182 @@
+"""The commands that make networks: `snippets train` and `snippets expand`; `training.cli.main` knows their options."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from snippets.data.listing import shown
+from snippets.data.lock import one_run
+from snippets.data.open import DataSettings, fold_for, has_folds, is_features, open_data, settings_for
+from snippets.data.options import chosen
+from snippets.nets.expand import expand
+from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan
+from snippets.nets.zoo import NetConfig, build, input_shape
+from snippets.training.checkpoint import save
+from snippets.training.cli.folds import all_folds
+from snippets.training.device import CHUNK, move
+from snippets.training.distributed.downpour import Downpour
+from snippets.training.distributed.ranks import ALONE, ranks
+from snippets.training.distributed.ray_engine import downpour
+from snippets.training.distributed.ray_session import check_address
+from snippets.training.evaluate import evaluate
+from snippets.training.loop import Settings, train
+from snippets.training.model import load_model, start_from
+from snippets.training.predictions import Predictions, load_predictions, save_predictions
+from snippets.training.sgd import multiplier
+
+
+def cache_of(args):
+    return None if args.cache == "none" else args.cache
+
+
+def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0):
+    """The Plan with which training steps fit into `gib` GiB, or a part of what is free; tells it. ValueError: none.
+
+    Nothing is built for it, so it comes before all work. processes: that share the memory, each with a net of its own;
+    more: bytes that each of them takes besides, as a multiple of those of the parameters.
+    """
+    net, allowed = build(config, seed=None), allowed_memory(gib)
+    trained = [key for key in net.params if multiplier(key, settings.groups) > 0]
+    own = allowed and allowed / processes - more * bytes_of(net.params.values())
+    try:
+        found = plan(net, shape, own, trained, ahead=shape[0] + workers if workers else 0)
+    except ValueError as error:
+        raise ValueError(f"{error} (each of {processes} processes)" if processes > 1 else str(error)) from None
+    print(f"{found}" + (f"; {own / GIB:.2f} GiB are allowed" if allowed else ""))
+    return found
+
+
+def lr_groups(factors, frozen):
+    """Key prefix -> factor on the learning rate, from --lr-group PREFIX=FACTOR ... and --freeze PREFIX ..."""
+    groups = {}
+    for text in factors:
+        prefix, _, factor = text.rpartition("=")
+        try:
+            groups[prefix] = float(factor)
+        except ValueError:
+            prefix = ""
+        if not prefix:
+            raise ValueError(f"--lr-group {text}: expected PREFIX=FACTOR, for example tower/=0.1")
+    return groups | dict.fromkeys(frozen, 0.0)
+
+
+def config_for(args, dataset):
+    """The config of the network that the options and the data set ask for."""
+    options = chosen(args, NetConfig) | {"frames": dataset.frames, "classes": len(dataset.classes)}
+    if is_features(args.data):
+        options |= {"tower": "features", "features": dataset.feat.shape[2]}
+    return NetConfig(**options)
+
+
+def new_net(args, dataset):
+    """The network that the options and the data set ask for, and its config."""
+    config = config_for(args, dataset)
+    return build(config, args.seed), config
+
+
+def check_classes(path, train_set, test_set):
+    """ValueError for a data set from which nothing can be learned or on which nothing can be tested."""
+    if len(test_set) == 0:
+        raise ValueError(f"{path}: no test videos; expected some, for every run ends with a test")
+    labels = np.asarray(train_set.labels)
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(train_set.classes))
+    empty = [name for name, count in zip(train_set.classes, counts, strict=True) if count == 0]
+    if len(counts) - len(empty) < 2:
+        raise ValueError(
+            f"{path}: {len(train_set)} training videos of {len(counts) - len(empty)} classes, expected videos of two "
+            "classes or more"
+        )
+    if empty:
+        names = ", ".join(map(shown, empty[:5]))
+        print(f"{path}: no training videos of {len(empty)} classes, which cannot be learned: {names}")
+
+
+def run_train(args):
+    out = Path(args.out or f"runs/{args.head}")
+    if args.downpour and args.address:
+        check_address(args.address)
+    if args.fold != "all":
+        with ranks() as team, one_run(None if team.rank else out):
+            print(train_fold(args, args.fold, out, args.resume, team))
+        print(shown(out / "checkpoint.npz"))
+    elif has_folds(args.data):
+        with ranks() as team:
+            if team.size > 1:
+                raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
+        with one_run(out):
+            all_folds(lambda fold, folder, resume: train_fold(args, fold, folder, resume), out, args.resume)
+    else:
+        raise ValueError(f"{args.data} has one split and no folds: leave out --fold all")
+
+
+def train_fold(args, fold, out, resume, team=ALONE):
+    """Train one network, or go on with it, and test it; the `Result`, which is also written to out/predictions.npz."""
+    settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
+    data, fold = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), fold_for(args.data, fold)
+    frames = args.frames if args.frames else (None if is_features(args.data) else 30)
+    found = None
+
+    def check(train_set, test_set):
+        nonlocal found
+        check_classes(args.data, train_set, test_set)
+        config = config_for(args, train_set)
+        shape = input_shape(config, -(-min(settings.batch, len(train_set)) // team.size))
+        if args.device == "cpu":
+            processes = team.host.size if team.size > 1 else 1  # on this machine
+            if args.downpour and not args.address:
+                processes = args.replicas
+            found = fit_memory(config, shape, settings, args.workers, args.memory, processes)
+        else:
+            print(f"on a GPU: {CHUNK} frames at a time; how much memory that takes is not predicted, see docs/gpu.md")
+
+    for turn in range(min(2, team.size)):  # the first rank fills the cache, then the others find it full
+        if turn == (team.rank > 0):
+            train_set, test_set = open_data(
+                args.data, frames, args.size, data, fold, cache_of(args), args.skip, available=args.available,
+                check=check,
+            )  # fmt: skip
+        team.same(None)
+    net, config = new_net(args, train_set)
+    if found:
+        found.apply(net)
+    device = f"cuda:{team.host.rank}" if team.size > 1 and args.device == "cuda" else args.device  # one a rank
+    net = move(net, device)
+    if args.init:
+        print(start_from(args.init.replace("{fold}", str(fold)), net, config, data, fold, train_set, test_set))
+    how = dict(folder=out, resume=resume, config=asdict(config), fold=fold, data=asdict(data))
+    if args.downpour:
+        if team.size > 1:
+            raise ValueError("--downpour starts its replicas itself: leave out mpiexec, or leave out --downpour")
+        if args.device != "cpu":
+            raise ValueError(f"--downpour computes on CPUs, --device is {args.device}: leave one of them out")
+        done = downpour(net, train_set, settings, Downpour(**chosen(args, Downpour)), address=args.address, **how)
+        print(f"staleness: {', '.join(f'{k}: {n}' for k, n in sorted(done['staleness'].items()))}")
+        history = done["history"]
+    else:
+        how |= dict(test=test_set, evaluate_every=args.evaluate_every, workers=args.workers, ranks=team)
+        history = train(net, train_set, settings, **how)
+    about = {"mode": settings.inference, "views": args.views, "steps": history[-1]["steps"] if history else 0}
+    file = out / "predictions.npz"
+    if resume and file.exists() and team.size == 1:
+        old = load_predictions(file)
+        if {name: getattr(old, name) for name in about} == about and old.result.names == test_set.names:
+            return old.result
+    result = evaluate(
+        net, test_set, views=args.views, batch=args.batch, mode=settings.inference, progress=True, ranks=team
+    )
+    if team.rank == 0:
+        save_predictions(file, Predictions(result, fold, **about))
+    return result
+
+
+def run_expand(args):
+    model, out = load_model(args.model), Path(args.out)
+    if out.exists():
+        raise FileExistsError(f"{out} exists: choose another file for the expanded network")
+    config = replace(model.config, head=args.head, frames=args.frames, auxiliary=0.0)  # those train from scratch
+    net = build(config)
+    expand(net, model.checkpoint.params)
+    fresh = dict(velocity={}, epoch=0, step=0, steps=0, partial={}, history=[])
+    save(out, replace(model.checkpoint, params=net.params, config=asdict(config), **fresh))
+    print(f"{len(net.params)} arrays copied, none new: {out} has head {config.head} and {config.frames} frames")

@@ -1,0 +1,53 @@
+"""`snippets import`: trained weights from elsewhere become a checkpoint, see docs/weights.md."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from snippets.data.layouts.splits import lines_of
+from snippets.data.open import DataSettings
+from snippets.nets.pretrained.names import PIXELS, map_tensors, read_weights, vector_length
+from snippets.nets.zoo import NetConfig, build
+from snippets.training.checkpoint import Checkpoint, load_into, save
+
+
+def run_import(args):
+    source = read_weights(args.weights)
+    config = imported_config(source, args)
+    net = build(config)
+    found = map_tensors(source, net.layers["tower"].params)
+    load_into(net.layers["tower"].params, found.params)
+    classes = [str(k) for k in range(config.classes)]
+    if args.keep_classifier:  # the tower's output are the scores of these classes already
+        net.params["scores/W"][...] = np.eye(config.classes)
+        classes = read_labels(args.labels, config.classes) if args.labels else classes
+    pixels = PIXELS[source.program]
+    data = DataSettings(mean=args.mean or pixels["mean"], scale=args.scale or pixels["scale"])
+    save(args.out, Checkpoint(net.params, config=asdict(config), data=asdict(data), classes=classes))
+    print(found)
+    print(f"variant {config.variant}: the network sees RGB pixels less {data.mean}, divided by {data.scale}")
+    if config.variant == "onnx":
+        print("the pools in this file round down; those that Caffe trained with round up: --variant caffe")
+    print(f"{args.out}" + ("" if args.keep_classifier else f": the last layer, {config.classes} classes, is untrained"))
+
+
+def imported_config(source, args):
+    """The NetConfig of a single-frame network around imported weights."""
+    variants = {"caffe": ("caffe", "onnx"), "torchvision": ("torchvision",)}[source.program]
+    if args.variant is not None and args.variant not in variants:
+        raise ValueError(
+            f"--variant is {args.variant}, expected {' or '.join(variants)} for weights of {source.program}"
+        )
+    vector, variant = vector_length(source), args.variant or source.variant
+    classes = vector if args.keep_classifier else args.classes
+    return NetConfig(classes, "googlenet", "single", 1, args.size, vector=vector, fc=0, dropout=0.0, variant=variant)
+
+
+def read_labels(path, count):
+    """`count` different names from a text file, one a line."""
+    names = lines_of(path)
+    if len(names) != count or len(set(names)) != count:
+        raise ValueError(
+            f"{path}: {len(names)} names, {len(set(names))} of them different, expected {count}, one a class"
+        )
+    return names

@@ -1,0 +1,1 @@
+"""Training over processes and machines: MPI, Downpour SGD, and their simulation."""

@@ -1,0 +1,219 @@
+r"""Downpour SGD (Dean et al., 2012; section 3.3 of the paper): replicas and parameter shards that wait for nobody.
+
+The trained parameters are one vector w (training/flat.py), cut into S shards; each shard owns a range of it and its
+optimiser. R replicas each hold a copy of w and take turns at the batches, replica r every R-th:
+
+    replica, step n                                     shard
+        n mod n_fetch = 0:  w <- the shards' w          fetch: answer with w and how many updates made it
+        g  = gradient of the next batch at w            push:  v = m v - lr (a + wd w);  w = w + v
+        a += g;  w <- w - lr g                                 or Adagrad:  G += a^2;  w = w - lr a / (sqrt(G) + eps)
+        n mod n_push = n_push - 1:  push a;  a = 0
+
+So g belongs to parameters that others have changed in the meantime: its staleness is the number of updates that the
+shard made between that fetch and this push. With one replica and n_fetch = n_push = 1 it is always 0, and the run is
+plain SGD, bit for bit. `staleness` bounds how far a replica may be ahead of the slowest (stale synchronous parallel).
+
+Nothing here knows an engine. A replica is a generator that yields what it wants (`Ask`, `Take`, `Compute`, `Push`,
+`Wait`) and is sent the answers; Ray (ray_engine.py), a simulated clock (simulate.py) or a test carries them out.
+Between fetches a replica follows its own gradients without momentum, as in Dean et al.; with Adagrad, whose rates only
+the shards know, it stays where it is.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from snippets.data.loader import batches
+from snippets.data.options import Options, option
+from snippets.training.distributed.shard import RULES, optimiser
+from snippets.training.flat import flatten, rehome, views
+from snippets.training.loop import DROPOUT, gradient
+from snippets.training.objective import split_frozen
+from snippets.training.sgd import gradient_norm, multiplier
+
+IN_FLIGHT = 2  # pushes of a replica that may be on their way; with a third it waits, lest they pile up at slow shards
+
+
+@dataclass(frozen=True)
+class Downpour(Options):
+    """How replicas and shards work together; stored in every shard's checkpoint."""
+
+    replicas: int = option(4, "R, each with a copy of the net", least=1, most=1e4)
+    shards: int = option(4, "S, each with a part of the parameters and their optimiser", least=1, most=1e9)
+    fetch: int = option(5, "steps of a replica between fetches", least=1, most=1e9)
+    push: int = option(5, "steps of a replica whose gradients are added up into one push", least=1, most=1e9)
+    rule: str = option("momentum", "what a shard does with a push", RULES)
+    staleness: float | None = option(
+        None, "steps that a replica may be ahead of the slowest (default: any)", least=0, most=1e9
+    )
+    ahead: int = option(0, "1: ask for parameters a step early, to compute while they travel", (0, 1))
+    warm: int = option(0, "steps that one replica makes before the others begin", least=0, most=1e9)
+    keep: int = option(100, "updates between the checkpoints of a shard", least=1, most=1e9)
+
+
+class Job:
+    """What is to be trained on what, and who does which part of it: all that an engine hands to its processes."""
+
+    def __init__(self, net, dataset, settings, downpour):
+        self.net, self.dataset, self.settings, self.downpour = net, dataset, settings, downpour
+        self.per_epoch = math.ceil(len(dataset) / settings.batch)
+        self.total = settings.epochs * self.per_epoch  # batches
+        self.content = None  # of the data set, where the run is kept: see `training.content`
+        split_frozen(net, settings.groups)  # refuses a net with nothing to train
+
+    def trained(self):
+        """The net's trained parameters, key -> array."""
+        return {key: a for key, a in self.net.params.items() if multiplier(key, self.settings.groups) > 0}
+
+    def range(self, shard):
+        """The part of the vector of trained parameters that a shard owns: (first, end)."""
+        n, S = sum(a.size for a in self.trained().values()), self.downpour.shards
+        if n < S:
+            raise ValueError(f"{S} shards for {n} trained parameters; expected at most one shard a parameter")
+        return n * shard // S, n * (shard + 1) // S
+
+    def numbers(self, replica):
+        """The batches of a replica, counted over all epochs: the warm start to the first, the others in turn."""
+        warm, R = min(self.downpour.warm, self.total), self.downpour.replicas
+        return [*(range(warm) if replica == 0 else ()), *range(warm + replica, self.total, R)]
+
+    def batch(self, number):
+        """The same batch that training in one process would see as its update `number`."""
+        s = self.settings
+        return next(batches(self.dataset, s.batch, s.seed, number // self.per_epoch, number % self.per_epoch))
+
+
+class Ask(NamedTuple):
+    """Ask every shard for its part; go on at once."""
+
+    step: int
+
+
+class Take(NamedTuple):
+    """Wait for what was asked for: a list of `Answer`s, one a shard."""
+
+
+class Compute(NamedTuple):
+    """A gradient has been computed: an engine that keeps its own time lets it pass."""
+
+
+class Push(NamedTuple):
+    """Send each shard its range of `gradient`, then go on at once."""
+
+    first: int
+    end: int
+    gradient: np.ndarray
+    norm: float
+    versions: list
+    records: list
+
+
+class Wait(NamedTuple):
+    """Too far ahead of the others: ask again a little later."""
+
+
+def replica(job, me, start=0, stop=None):
+    """Steps start..stop-1 of a replica, a generator of requests; the net of `job` becomes its own copy of w."""
+    s, d = job.settings, job.downpour
+    trained = job.trained()
+    vector = rehome(job.net, trained)
+    mine = views(vector, trained)
+    frozen, net = split_frozen(job.net, s.groups)
+    local = optimiser(mine, s, job.per_epoch, d, momentum=0.0)
+    numbers, ranges = job.numbers(me), [job.range(i) for i in range(d.shards)]
+    stop = len(numbers) if stop is None else min(stop, len(numbers))
+    K, asked, first, total, records = len(job.dataset.classes), False, start, None, []
+    for step in range(start, stop):
+        if step == start or step % d.fetch == 0:
+            while True:
+                if not asked:
+                    yield Ask(step)
+                answers, asked = (yield Take()), False
+                if d.staleness is None or step - min(answer.slowest for answer in answers) <= d.staleness:
+                    break
+                yield Wait()
+            for (a, b), answer in zip(ranges, answers, strict=True):
+                vector[a:b] = answer.vector
+            versions = [answer.version for answer in answers]
+            local.steps = max(versions)
+        fetch_next = (step + 1) % d.fetch == 0 and step + 1 < stop
+        if fetch_next and d.ahead:
+            yield Ask(step + 1)
+            asked = True
+        epoch, at = divmod(numbers[step], job.per_epoch)
+        x, labels, _ = job.batch(numbers[step])
+        rng = np.random.default_rng([s.seed, epoch, at, DROPOUT])
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            done, grads = gradient(net, frozen, x, labels, rng, s, len(x), backward, K)
+            grads = local.trained(grads)
+            norm = gradient_norm(grads)
+        if not math.isfinite(done["loss"] + norm):
+            raise FloatingPointError(
+                f"replica {me} has diverged at its step {step} of batch {numbers[step]}: loss {done['loss']}, gradient "
+                f"norm {norm}; try lr {s.lr / 10:g}, less momentum (asynchrony adds its own) or a clip_norm"
+            )
+        records.append({"replica": me, "epoch": epoch, "batch": numbers[step], **done})
+        yield Compute()
+        if total is None:
+            total = flatten(grads)
+        else:
+            for key, view in views(total, grads).items():
+                view += grads[key]
+        if not fetch_next and d.rule == "momentum":
+            local.step(grads, norm)
+            local.steps -= 1  # the shards' updates are what the learning rate counts
+        if (step + 1) % d.push == 0 or step + 1 == stop:
+            norm = norm if step == first else gradient_norm(views(total, grads)) / (step + 1 - first)
+            yield Push(first, step + 1, total, norm, versions, records)
+            first, total, records = step + 1, None, []
+
+
+class History:
+    """What the replicas have done, batch by batch; it lives in the run's log, to which a run that goes on adds.
+
+    found: the records that are there already. A batch that is done again, after a death, counts once.
+    """
+
+    def __init__(self, job, log, found=()):
+        self.job, self.log = job, log
+        self.sums = {r["batch"]: r["sums"] for r in found if "sums" in r}  # batch -> (loss, weight, hits, clips)
+        self.before, self.started = max((r.get("seconds", 0) for r in found), default=0), None
+
+    @property
+    def seconds(self):
+        """Time at work, before and after any stops; the clock goes on once `started` is set to time.perf_counter()."""
+        return self.before + (0 if self.started is None else time.perf_counter() - self.started)
+
+    def write(self, event):
+        self.log.write({**event, "seconds": round(self.seconds, 3)})
+
+    def add(self, record):
+        """A step that a shard has told of."""
+        sums = self.sums[record["batch"]] = [record[key] for key in ("loss", "weight", "hits", "clips")]
+        at = {"replica": record["replica"], "epoch": record["epoch"] + 1, "batch": record["batch"]}
+        self.write({"event": "step", **at, **means(sums), "sums": sums})
+
+    def epochs(self):
+        """A record of each epoch, as `training.loop` has them."""
+        per_epoch, found = self.job.per_epoch, {}
+        for batch, sums in self.sums.items():
+            found.setdefault(batch // per_epoch, []).append(sums)
+        columns = {epoch: [sum(column) for column in zip(*some, strict=True)] for epoch, some in sorted(found.items())}
+        return [{"epoch": e + 1, "steps": (e + 1) * per_epoch, **means(sums)} for e, sums in columns.items()]
+
+    @property
+    def samples(self):
+        """Clips seen so far."""
+        return sum(clips for *_, clips in self.sums.values())
+
+
+def means(sums):
+    loss, weight, hits, clips = sums
+    return {"loss": loss / weight, "accuracy": hits / clips}
+
+
+def backward(net, dscores, cache):
+    return net.backward(dscores, cache)[1]

@@ -1,0 +1,284 @@
+"""Downpour SGD on Ray: one actor a replica, one a shard; Ray starts them again when they die.
+
+    snippets train DATA --downpour --replicas 4 --shards 4 --fetch 5 --push 5 [--address HEAD:6379]
+
+A shard that comes back goes on from its last checkpoint in OUT/shards, which on several hosts must be a folder that
+all of them see; pushes since then are lost and the log says which. A replica that comes back asks the shards how far it
+had got; gradients that it had not pushed are lost. What crosses the network are the requests of
+training/distributed/downpour.py.
+"""
+
+import math
+import os
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from snippets.data.lock import one_run
+from snippets.layers.device.xp import usable_cores
+from snippets.nets.frames import OverFrames
+from snippets.training.checkpoint import Checkpoint, load_into, save
+from snippets.training.content import content_of
+from snippets.training.distributed.downpour import IN_FLIGHT, Ask, Downpour, History, Job, Push, Take, Wait, replica
+from snippets.training.distributed.ray_session import import_ray, ray_session
+from snippets.training.distributed.shard import Shard
+from snippets.training.flat import flatten, views
+from snippets.training.log import Log, read_log
+from snippets.training.loop import Settings
+
+PATIENCE = 60  # seconds that a replica waits for a shard that is being started again
+
+
+class Located:
+    """An actor that says where it runs, for the log and for whoever wants to kill it."""
+
+    def where(self):
+        return import_ray().get_runtime_context().get_node_id(), os.getpid()
+
+
+class ShardActor(Located):
+    """A `Shard` that restores itself from its checkpoint, if there is one, and writes the next every `keep` updates."""
+
+    def __init__(self, job, index, path):
+        job = import_ray().get(job[0])
+        self.shard, self.path = Shard(job, index), Path(path)
+        if self.path.exists():
+            self.shard.restore(self.path)
+        else:
+            self.shard.save(self.path)  # so that a shard that dies at once is missed, too
+        self.keep = job.downpour.keep
+
+    def push(self, *args):
+        before = self.shard.opt.steps
+        self.shard.push(*args)
+        if self.shard.opt.steps > before and self.shard.opt.steps % self.keep == 0:
+            self.shard.save(self.path)
+
+    def call(self, name, *args):
+        """fetch, join, leave, progress, report, finish: see `Shard`; state: below."""
+        return getattr(self if name == "state" else self.shard, name)(*args)
+
+    def state(self):
+        """Parameters, momenta, version and staleness, after a checkpoint of them."""
+        self.shard.save(self.path)
+        velocity = flatten(self.shard.opt.velocity, self.shard.vector.copy())
+        return self.shard.vector, velocity, self.shard.opt.steps, dict(self.shard.staleness)
+
+
+class ReplicaActor(Located):
+    """Carries out what a replica asks for."""
+
+    def __init__(self, job, me, shards):
+        self.job, self.me, self.shards = import_ray().get(job[0]), me, shards
+        job = self.job
+        self.ranges = [job.range(i) for i in range(job.downpour.shards)]
+        threads = max(1, usable_cores() // job.downpour.replicas)
+        threadpool_limits(1, "blas")  # as in `training.loop.train`
+        for layer in getattr(job.net, "layers", {}).values():
+            if isinstance(layer, OverFrames):
+                layer.threads = threads
+
+    def run(self, stop=None):
+        """Steps up to `stop`, from where the shards say that this replica had got."""
+        ray = import_ray()
+        steps = replica(self.job, self.me, self.progress(), stop)
+        answer, asked, sent, step = None, [], [], 0
+        while True:
+            try:
+                request = steps.send(answer)
+            except StopIteration:
+                if sent:
+                    ray.wait(sent, num_returns=len(sent))
+                return
+            answer = None
+            if isinstance(request, Ask):
+                step = request.step
+                asked = [shard.call.remote("fetch", self.me, step) for shard in self.shards]
+            elif isinstance(request, Take):
+                waits = zip(self.shards, asked, strict=True)
+                answer = [patient(shard, "fetch", self.me, step, asked=ref) for shard, ref in waits]
+            elif isinstance(request, Push):
+                for i, (a, b) in enumerate(self.ranges):
+                    records = request.records if i == 0 else ()
+                    push = (self.me, request.first, request.end, request.gradient[a:b], request.norm)
+                    sent.append(self.shards[i].push.remote(*push, request.versions[i], records))
+                over = len(sent) - IN_FLIGHT * len(self.shards)
+                if over > 0:  # whether they arrived is not asked: a shard notices what is missing
+                    _, sent = ray.wait(sent, num_returns=over)
+            elif isinstance(request, Wait):
+                time.sleep(0.01)
+
+    def progress(self):
+        """Steps of this replica that some shard has seen."""
+        return max(patient(shard, "progress", self.me) for shard in self.shards)
+
+
+def patient(shard, name, *args, asked=None):
+    """What a shard answers; while it is being started again, asks again."""
+    ray, until = import_ray(), time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ray.get(shard.call.remote(name, *args) if asked is None else asked)
+        except ray.exceptions.RayActorError as error:
+            if time.monotonic() > until:
+                raise OSError(f"a shard has not come back within {PATIENCE} s ({error})") from error
+        asked = None
+        time.sleep(0.1)
+
+
+class Run:
+    """The driver: starts the actors, waits, starts a replica's work again after its death, keeps the log."""
+
+    def __init__(self, job, paths, log, bar, stopped):
+        self.ray, self.job, self.log, self.bar, self.stopped = import_ray(), job, log, bar, stopped
+        d, self.sent = job.downpour, [self.ray.put(job)]  # kept: an actor that is started again reads it again
+        self.shards = [self.actor(ShardActor, i).remote(self.sent, i, path) for i, path in enumerate(paths)]
+        self.replicas = [self.actor(ReplicaActor, i).remote(self.sent, i, self.shards) for i in range(d.replicas)]
+        for kind in ("shard", "replica"):
+            for i, actor in enumerate(getattr(self, f"{kind}s")):
+                log.write({"event": "started", kind: i, **self.located(actor)})
+
+    def located(self, actor):
+        """Address of the host and process id of an actor."""
+        node, pid = self.ray.get(actor.where.remote())
+        return {"host": {n["NodeID"]: n["NodeManagerAddress"] for n in self.ray.nodes()}[node], "pid": pid}
+
+    def actor(self, kind, i):
+        """An actor class for the i-th of its kind: hosts in turn, for Ray would put all that need no core on one."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        hosts = sorted(node["NodeID"] for node in self.ray.nodes() if node["Alive"])
+        where = NodeAffinitySchedulingStrategy(hosts[i % len(hosts)], soft=True)  # another one if that host is lost
+        how = dict(num_cpus=0, max_restarts=-1, max_task_retries=0, scheduling_strategy=where)
+        return self.ray.remote(**how)(kind)
+
+    def go(self, who, stop=None):
+        """Let these replicas work until each has done `stop` of its steps, or all of them."""
+        for me in who:
+            for shard in self.shards:
+                patient(shard, "join", me, max(patient(shard, "progress", me) for shard in self.shards))
+        running = {self.replicas[me].run.remote(stop): me for me in who}
+        while running:
+            ready, _ = self.ray.wait(list(running), timeout=0.2)
+            for ref in ready:
+                me = running.pop(ref)
+                try:
+                    self.ray.get(ref)
+                except self.ray.exceptions.RayActorError:
+                    self.log.write({"event": "died", "replica": me})
+                    running[self.again(me, stop)] = me
+                except self.ray.exceptions.RayTaskError as error:
+                    raise error.cause from None
+                else:
+                    for shard in self.shards:
+                        patient(shard, "leave", me)
+            self.report()
+            if self.stopped:
+                raise KeyboardInterrupt
+
+    def again(self, me, stop):
+        """Set a replica to work that Ray has started again, or is about to."""
+        while True:
+            try:
+                where = self.located(self.replicas[me])
+            except self.ray.exceptions.RayActorError:
+                time.sleep(0.1)
+                continue
+            step = max(patient(shard, "progress", me) for shard in self.shards)
+            self.log.write({"event": "started", "replica": me, **where, "step": step})
+            return self.replicas[me].run.remote(stop)
+
+    def report(self):
+        """What the shards have to tell goes into the log; a shard that is down tells it later."""
+        for i, shard in enumerate(self.shards):
+            try:
+                told = self.ray.get(shard.call.remote("report"))
+            except self.ray.exceptions.RayActorError:
+                continue
+            for event in told["events"]:
+                self.log.write(event)
+            for record in told["records"]:
+                self.log.add(record)
+            if i == 0:
+                self.bar.update(sum(told["done"]) - self.bar.n)
+
+    def finish(self):
+        """All shards' states, each after its last checkpoint: vector, velocity, version, staleness."""
+        for shard in self.shards:
+            patient(shard, "finish")
+        self.report()
+        return [patient(shard, "state") for shard in self.shards]
+
+    def stop(self, actors):
+        for actor in actors:
+            self.ray.kill(actor)
+
+
+def downpour(
+    net, dataset, settings=None, downpour=None, *, folder, resume=False, address=None,
+    config=None, fold=None, data=None, progress=True,
+):  # fmt: skip
+    """Trains `net` in place; returns a dict: history, staleness, samples, seconds; all since its first start.
+
+    settings, downpour    `training.loop.Settings` and `training.distributed.downpour.Downpour`
+    folder                gets checkpoint.npz, log.jsonl and shards/; resume goes on from the shards' checkpoints there
+    address               of a Ray cluster, HEAD:6379; None: Ray on this machine, or the one already connected to
+    config, fold, data    as in `training.loop.train`
+    """
+    s, folder = settings or Settings(), Path(folder)
+    job = Job(net, dataset, s, downpour or Downpour())
+    d, job.content = job.downpour, content_of(dataset)
+    paths = [str((folder / "shards" / f"{i}.npz").absolute()) for i in range(d.shards)]
+    old = [path for path in (str(folder / "checkpoint.npz"), paths[0]) if os.path.exists(path)]
+    if old and not resume:
+        raise FileExistsError(f"{old[0]} exists: resume that run, or choose another folder")
+    if resume:
+        check_shards(job, paths)
+    file, bar = folder / "log.jsonl", tqdm(total=job.total, desc=f"{d.replicas} replicas", disable=not progress)
+    found = read_log(file) if resume and file.exists() else []
+    with one_run(folder), ray_session(address) as (_, stopped), bar, Log(file, keep=math.inf if resume else 0) as log:
+        log = History(job, log, found)
+        run = Run(job, paths, log, bar, stopped)
+        log.started = time.perf_counter()
+        try:
+            if d.warm:
+                run.go([0], stop=d.warm)
+            run.go(range(d.replicas))
+            seconds = log.seconds
+            vectors, velocities, versions, staleness = zip(*run.finish(), strict=True)
+        except KeyboardInterrupt:
+            run.stop(run.replicas)
+            run.report()
+            for shard in run.shards:
+                patient(shard, "state")  # which saves it
+            log.write({"event": "stopped"})
+            raise KeyboardInterrupt(f"stopped; the shards are saved in {folder}: run again with resume") from None
+        finally:
+            run.stop(run.replicas + run.shards)
+        stale = sum(map(Counter, staleness), Counter())
+        totals = {"staleness": dict(sorted(stale.items())), "samples": log.samples}
+        log.write({"event": "finished", "versions": list(versions), **totals})
+        load_into(job.trained(), views(np.concatenate(vectors), job.trained()))
+        velocity = views(np.concatenate(velocities), job.trained())
+        about = (config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset))
+        save(folder / "checkpoint.npz", Checkpoint(
+            net.params, velocity, *about, epoch=s.epochs, steps=job.total, history=log.epochs(),
+            content=job.content,
+        ))  # fmt: skip
+    return {"history": log.epochs(), "seconds": seconds, **totals}
+
+
+def check_shards(job, paths):
+    """Refuses what is no part of this run, before anything is started."""
+    if not os.path.exists(paths[0]):
+        raise FileNotFoundError(f"cannot resume: there is no {paths[0]}")
+    first = Shard(job, 0)
+    first.restore(paths[0])
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing and first.opt.steps:  # else the run was stopped while its shards began
+        raise FileNotFoundError(f"cannot resume: {missing[0]} is gone, and with it a part of the parameters")

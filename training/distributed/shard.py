@@ -1,0 +1,135 @@
+"""A parameter shard of Downpour SGD (downpour.py): a range of the vector, its optimiser, a memory of pushes.
+
+Momentum and Adagrad work number by number, so a shard runs the very optimiser that training in one process runs, on
+parts of the parameters under their own names: the names say what is decayed and which rate it has. The one thing that
+a part cannot know is the norm of the whole gradient; it comes with the push.
+"""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import NamedTuple
+
+import numpy as np
+
+from snippets.training.checkpoint import Checkpoint, check_fits, load, load_into, save
+from snippets.training.content import check_same
+from snippets.training.flat import flatten, slices, views
+from snippets.training.sgd import SGD, exponential, gradient_norm, pieces
+
+RULES = ("momentum", "adagrad")
+
+
+class Adagrad(SGD):
+    """Rates that fall with the gradients seen, parameter by parameter; `velocity` holds G, momentum plays no part."""
+
+    def step(self, grads, norm=None, eps=1e-8):
+        grads = self.trained(grads)
+        norm = gradient_norm(grads) if norm is None else norm
+        shrink = 1.0 if self.clip_norm is None or norm <= self.clip_norm else self.clip_norm / norm
+        for key, whole in self.params.items():
+            for w, G, g in pieces(whole, self.velocity[key], grads[key]):
+                g = shrink * g + self.decays[key] * w
+                G += g * g
+                w -= self.lr * self.factors[key] * g / (np.sqrt(G) + eps)
+        self.steps += 1
+        return norm
+
+
+def optimiser(params, s, per_epoch, d, momentum=None):
+    """The optimiser of settings `s` for some of a net's parameters, or parts of them, one update a push."""
+    rule = Adagrad if d.rule == "adagrad" and momentum is None else SGD
+    groups = {prefix: f for prefix, f in s.groups.items() if any(key.startswith(prefix) for key in params)}
+    momentum = s.momentum if momentum is None else momentum
+    rate = exponential(s.lr, s.decay, every=per_epoch / d.push)
+    return rule(params, rate, momentum, s.weight_decay, s.clip_norm, groups, s.decay_biases)
+
+
+class Answer(NamedTuple):
+    """A shard's part of the parameters, the updates that made it, and the least steps that any replica has done."""
+
+    vector: np.ndarray
+    version: int
+    slowest: int
+
+
+class Shard:
+    """A range of the vector, its optimiser, and what has come from each replica."""
+
+    def __init__(self, job, index):
+        self.job, self.index = job, index
+        trained, (first, end) = job.trained(), job.range(index)
+        inside = {key: (max(w.start, first), min(w.stop, end)) for key, w in slices(trained).items()}
+        vector = flatten(trained)
+        parts = {key: vector[a:b] for key, (a, b) in inside.items() if a < b}
+        self.vector = flatten(parts)
+        self.params = views(self.vector, parts)  # key -> (part of its values,): the optimiser works by key, as ever
+        self.opt = optimiser(self.params, job.settings, job.per_epoch, job.downpour)
+        self.done = [0] * job.downpour.replicas  # steps of each replica that are in the vector, or lost
+        self.clock = {}  # replica -> its step, for those at work
+        self.staleness, self.events, self.records = Counter(), [], []
+
+    def join(self, replica, step):
+        self.clock[replica] = step
+
+    def leave(self, replica):
+        self.clock.pop(replica, None)
+
+    def fetch(self, replica, step):
+        self.clock[replica] = step
+        return Answer(self.vector.copy(), self.opt.steps, min(self.clock.values()))
+
+    def push(self, replica, first, end, gradient, norm, version, records=()):
+        """Apply the sum of a replica's gradients of steps first..end-1; `version`: of the parameters they belong to.
+
+        Each step counts once: what comes twice is dropped, what never came is reported.
+        """
+        if end <= self.done[replica]:
+            return
+        if first > self.done[replica]:
+            self.lost(replica, first)
+        self.done[replica] = end
+        self.staleness[max(0, self.opt.steps - version)] += 1  # a shard that came back counts from its checkpoint
+        self.opt.step(views(gradient, self.params), norm)
+        self.records.extend(records)
+
+    def progress(self, replica):
+        return self.done[replica]
+
+    def finish(self):
+        """No push will come any more."""
+        for replica in range(self.job.downpour.replicas):
+            self.leave(replica)
+            if self.done[replica] < (end := len(self.job.numbers(replica))):
+                self.lost(replica, end)
+
+    def lost(self, replica, before):
+        """Note that steps up to `before` of a replica have not arrived and never will."""
+        first = self.done[replica]
+        self.events.append({"event": "lost", "shard": self.index, "replica": replica, "first": first, "end": before})
+        self.done[replica] = before
+
+    def report(self):
+        """What has happened since the last report; the records are those of the steps that came in."""
+        events, self.events, records, self.records = self.events, [], self.records, []
+        return {"version": self.opt.steps, "done": list(self.done), "events": events, "records": records}
+
+    def save(self, path):
+        about = {"done": self.done, "staleness": sorted(self.staleness.items())}
+        position = {"shard": self.index, **asdict(self.job.downpour)}
+        settings = asdict(self.job.settings)
+        save(path, Checkpoint(self.params, self.opt.velocity, settings=settings, data=position, partial=about,
+                              steps=self.opt.steps, videos=len(self.job.dataset),
+                              content=None if self.index else self.job.content))  # fmt: skip
+
+    def restore(self, path):
+        old = load(path)
+        settings = asdict(self.job.settings) | {"epochs": old.settings.get("epochs")}
+        position = {"shard": self.index, **asdict(self.job.downpour)}
+        check_fits(old, str(path), settings=settings, data=position)
+        if self.index == 0 and self.job.content is not None:
+            check_same(old, self.job.content, path)
+        load_into(self.params, old.params, str(path))
+        load_into(self.opt.velocity, old.velocity, f"velocity in {path}")
+        self.opt.steps, self.done = old.steps, old.partial["done"]
+        self.staleness = Counter({int(k): n for k, n in old.partial["staleness"]})
+        self.events.append({"event": "restored", "shard": self.index, "version": old.steps, "done": list(self.done)})

@@ -1,0 +1,1 @@
+"""The demo, the paper's tables and claims, comparisons."""

@@ -1,0 +1,188 @@
+"""`snippets claims`: each sentence of the paper against an experiment on rendered video that could contradict it.
+
+A claim says that network A is right more often than network B on some test videos. Both are trained from every seed
+(`training.experiments.tables`, scale MINI), and the difference of their Hit@1 is bootstrapped over seeds and groups of
+videos. One rule gives every verdict:
+
+    supported       the 95 % interval of A - B lies above zero
+    contradicted    it lies below zero
+    undecided       it holds zero, or there is one seed only, which tells nothing of other seeds
+
+Two parts of one sentence ("helps here, hurts there") are two claims, with A and B the other way round in the second.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from snippets.data.files import write, write_json
+from snippets.data.mini.camera_shake import make_shaky
+from snippets.data.mini.make import CLASSES, KINDS, make_mini
+from snippets.training.evaluate import hit_at_k
+from snippets.training.experiments.paper import NETS, Net
+from snippets.training.experiments.runner import run
+from snippets.training.experiments.statistics import bootstrap, shown
+from snippets.training.experiments.tables import MINI, MINI_DATA, Plan
+from snippets.training.fusion import fuse_mean
+from snippets.training.predictions import aligned
+
+RULE = (
+    "The rule of every verdict: supported if the interval of A − B lies above zero, contradicted if below, undecided "
+    "if it holds zero."
+)
+ALL = ("appearance", "motion", "order", "moment")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence and its experiment: networks (several: their predictions fused) A and B."""
+
+    name: str
+    sentence: str
+    experiment: str
+    a: tuple
+    b: tuple
+    kinds: tuple = ALL  # of classes whose test videos count
+    shaky: bool = False  # on the data set under a shaking camera (data/mini/camera_shake.py)
+
+
+LSTM = Net("alexnet", "lstm", 120)
+THROUGH = "--decay 0.85 --lr 0.02"
+CLIP = "--views 1"
+EXTRA = {
+    "alexnet-average-120": Net("alexnet", "average", 120, start="alexnet-single"),
+    "alexnet-conv-30-clip": Net("alexnet", "conv", 30, start="alexnet-single", options=CLIP),
+    "alexnet-conv-120-clip": Net("alexnet", "conv", 120, start="alexnet-single", options=CLIP),
+    "alexnet-lstm-120": LSTM,
+    "alexnet-lstm-120-ones": replace(LSTM, options="--gain ones --inference sum"),
+    "alexnet-lstm-120-last": replace(LSTM, options="--gain last --inference last"),
+    "alexnet-conv-30-scratch": Net("alexnet", "conv", 30, pixels=True, options="--epochs 9 " + THROUGH),
+    "alexnet-conv-30-expanded": Net(
+        "alexnet", "conv", 30, start="alexnet-single", pixels=True, options="--epochs 4 " + THROUGH
+    ),
+    "alexnet-conv-30-low": Net("alexnet", "conv", 30, fps=6.0, start="alexnet-single"),
+}
+# fmt: off
+CLAIMS = (
+    Claim("expansion", "Expanding a single-frame network saves training time.",
+          "Conv Pooling through the tower, T = 12: expanded and four epochs more, against nine epochs from "
+          "scratch, which see as many frames in all",
+          ("alexnet-conv-30-expanded",), ("alexnet-conv-30-scratch",)),
+    Claim("max over average", "Max-pooling learns more than average pooling over frames.",
+          "Conv Pooling against the same network with the mean, T = 24",
+          ("alexnet-conv-120",), ("alexnet-average-120",)),
+    Claim("more frames", "A clip of more frames is classified better.",
+          "Conv Pooling on one clip a video: T = 24 against T = 12",
+          ("alexnet-conv-120-clip",), ("alexnet-conv-30-clip",)),
+    Claim("order needs recurrence", "What order alone tells, a recurrent network sees and max-pooling does not.",
+          "LSTM against Conv Pooling on the classes of order, T = 24",
+          ("alexnet-lstm-120",), ("alexnet-conv-120",), ("order",)),
+    Claim("gain over equal weights", "A gain that rises over the clip is better than equal weights.",
+          "LSTM, g = t/T and weighted prediction, against g = 1 and their sum, T = 24",
+          ("alexnet-lstm-120",), ("alexnet-lstm-120-ones",)),
+    Claim("gain over last frame", "A gain that rises over the clip is better than the last frame alone.",
+          "LSTM, g = t/T and weighted prediction, against loss and prediction at the last frame, T = 24",
+          ("alexnet-lstm-120",), ("alexnet-lstm-120-last",)),
+    Claim("conv before late", "Pooling before the fully connected layers is better than behind them.",
+          "Conv Pooling against Late Pooling, T = 24",
+          ("alexnet-conv-120",), ("alexnet-late-120",)),
+    Claim("low frame rate", "A lower frame rate, and so more of the video, is better for short clips.",
+          "Conv Pooling, T = 12: every third frame against every frame, averaged over four clips a video",
+          ("alexnet-conv-30-low",), ("alexnet-conv-30",)),
+    Claim("flow helps pooling", "Where motion is clean, fusing with flow helps Conv Pooling.",
+          "GoogLeNet Conv Pooling on frames and flow against frames, T = 12",
+          ("googlenet-conv-30", "googlenet-conv-30-flow"), ("googlenet-conv-30",)),
+    Claim("flow helps LSTM", "Where motion is clean, fusing with flow helps the LSTM.",
+          "GoogLeNet LSTM on frames and flow against frames, T = 12",
+          ("googlenet-lstm-30", "googlenet-lstm-30-flow"), ("googlenet-lstm-30",)),
+    Claim("noisy flow hurts pooling", "Where motion is noisy, fusing with flow hurts Conv Pooling.",
+          "The same on shaken video: GoogLeNet Conv Pooling on frames against frames and flow, T = 12",
+          ("googlenet-conv-30",), ("googlenet-conv-30", "googlenet-conv-30-flow"), shaky=True),
+    Claim("noisy flow helps LSTM", "Where motion is noisy, the LSTM can use flow all the same.",
+          "The same on shaken video: GoogLeNet LSTM on frames and flow against frames, T = 12",
+          ("googlenet-lstm-30", "googlenet-lstm-30-flow"), ("googlenet-lstm-30",), shaky=True),
+)
+# fmt: on
+
+
+def verdict(low, high, seeds=2):
+    """The rule."""
+    if seeds < 2:
+        return "undecided"
+    return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
+
+
+def right(plan, nets, kinds):
+    """Which test videos of the kinds are right, fused if there are several networks: (V,) float, and their names."""
+    first, p = aligned([plan.folder(name) / "predictions.npz" for name in nets])
+    r = first.result
+    keep = np.array([KINDS[r.classes[label]] in kinds for label in r.labels])
+    return hit_at_k(fuse_mean(p), r.labels, 1)[keep].astype(float), np.array(r.names)[keep]
+
+
+def cluster(name):
+    """Videos of the mini data set that share an actor and all chance: v_BallRising_g01_c01 -> (cast, "g01")."""
+    _, kind, group, _ = name.split("_")
+    return f"{CLASSES[kind][3]} {group}"
+
+
+def judge(claim, plans):
+    """The record of a claim whose networks have been trained."""
+    a, b = (np.stack([right(plan, nets, claim.kinds)[0] for plan in plans]) for nets in (claim.a, claim.b))
+    names = right(plans[0], claim.a, claim.kinds)[1]
+    mean, low, high = bootstrap(a - b, [cluster(name) for name in names])
+    return {
+        "claim": claim.name, "sentence": claim.sentence, "experiment": claim.experiment, "videos": len(names),
+        "a": (100 * a.mean(axis=1)).round(2).tolist(), "b": (100 * b.mean(axis=1)).round(2).tolist(),
+        "difference": [100 * mean, 100 * low, 100 * high], "verdict": verdict(low, high, len(plans)),
+    }  # fmt: skip
+
+
+def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu"):
+    """Run the experiments, print and write the verdicts (claims.json, claims.md); returns the records."""
+    out = Path(out)
+    chosen = [c for c in CLAIMS if not names or any(name in c.name for name in names)]
+    if not chosen:
+        raise ValueError(f"no claim is called {' or '.join(names)}; there are: {', '.join(c.name for c in CLAIMS)}")
+    plans = {}
+    for shaky in sorted({c.shaky for c in chosen}):
+        root, folder = make_mini(out / "data", **data), out
+        if shaky:
+            root, folder = make_shaky(out / "shaky" / "data", root), out / "shaky"
+        cache = str(folder / "cache")
+        plans[shaky] = [
+            Plan(str(root), scale, seed, folder, cache, NETS | EXTRA, device=device) for seed in range(seeds)
+        ]
+        wanted = [net for c in chosen if c.shaky == shaky for net in dict.fromkeys(c.a + c.b)]
+        run([s for plan in plans[shaky] for net in wanted for s in plan.steps(net)], log=out / "output.txt")
+    records = [judge(claim, plans[claim.shaky]) for claim in chosen]
+    lines = table(records, seeds)
+    print(lines)
+    write_json(out / "claims.json", records)
+    untried = [c.name for c in CLAIMS if c not in chosen]
+    told = f"\n\nNot tried in this run: {', '.join(untried)}." if untried else ""
+    names = "".join(f' "{name}"' for name in names)
+    command = f"snippets claims{' --claims' + names if names else ''} --seeds {seeds}"
+    head = (
+        f"# The paper's claims, tried on rendered video\n\nWritten by `{command}`; seeds 0 to {seeds - 1}. {RULE}\n\n"
+    )
+    write(out / "claims.md", f"{head}{lines}{told}\n")
+    return records
+
+
+def table(records, seeds):
+    """The records in Markdown."""
+    lines = [
+        f"Video Hit@1 in %, mean ± standard deviation over {seeds} seeds; difference A − B with its 95 % interval, by "
+        "bootstrap over seeds and groups of test videos.",
+        "", "| claim | experiment: A against B | A | B | A − B | videos | verdict |", "|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for r in records:
+        a, b = (shown(r[side]) for side in "ab")
+        mean, low, high = r["difference"]
+        lines.append(
+            f"| {r['sentence']} | {r['experiment']} | {a} | {b} | {mean:+.1f} [{low:+.1f}, {high:+.1f}] | "
+            f"{r['videos']} | **{r['verdict']}**{'' if seeds > 1 else ': one seed tells nothing of other seeds'} |"
+        )
+    return "\n".join(lines)

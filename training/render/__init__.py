@@ -1,0 +1,1 @@
+"""Predictions and flow drawn over videos."""

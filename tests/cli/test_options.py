@@ -380,7 +380,7 @@ def test_every_option_has_a_case():
         names, options = ([w for w in key.split() if w.startswith("--") == dashed] for dashed in (False, True))
         covered |= {(name, option) for name in names for option in options}
         file, _, start = test.partition("::")
-        tree = ast.parse((HERE / file).read_text(encoding="utf-8"))
+        tree = ast.parse(next(HERE.parent.rglob(file)).read_text(encoding="utf-8"))
         assert any(isinstance(f, ast.FunctionDef) and f.name.startswith(start) for f in tree.body), f"{test} is gone"
     there = {(name, action.option_strings[-1]) for name, p in commands.items() for action in p._actions
              if action.option_strings and action.help != "==SUPPRESS==" and action.dest != "help"}  # fmt: skip

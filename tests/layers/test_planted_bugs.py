@@ -37,6 +37,6 @@ def test_the_listing_is_read_as_written():
         Bug("first", "a/b.py", [["x\n    y", "z"], ["w", ""]]),
         Bug("second", "a/b.py", [["v", "u\n  t"]]),
     ]
-    assert bugs[0].module == "a.b"
+    assert bugs[0].module == "snippets.a.b"
     with pytest.raises(ValueError, match="starts with 'x'"):
         read_bugs("== a/b.py\n* first\nx = 1\n")

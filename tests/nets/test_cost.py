@@ -73,7 +73,7 @@ def test_every_layer_is_predicted():
     def kinds(cls):
         return {cls}.union(*map(kinds, cls.__subclasses__()))
 
-    ours = {cls for cls in kinds(Layer) if cls.__module__.startswith(("layers.", "nets."))}
+    ours = {cls for cls in kinds(Layer) if cls.__module__.startswith(("snippets.layers.", "snippets.nets."))}
     leaves = {cls.__name__ for cls in ours if not issubclass(cls, Container)}
     assert leaves - {c.__name__ for c in (Layer, Recurrent, Cells, StandIn)} == set(USES)
     assert issubclass(SideHeads, Container)  # its own code runs

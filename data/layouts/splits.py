@@ -34,9 +34,12 @@ class Split(NamedTuple):
     test: list[Video]
 
 
+CLIP = re.compile(r"_(g\d+)_c\d+(\.\w+)?$")  # the end of UCF-101's file names: group and clip
+
+
 def group_of(file_name: str) -> str:
     """The group in a name of the form v_Class_g07_c01.avi: "g07". A file named otherwise is a group of its own."""
-    match = re.search(r"_(g\d+)_c\d+\.\w+$", file_name)
+    match = CLIP.search(file_name)
     return match[1] if match else file_name
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from snippets.data.files import write
+from snippets.data.markdown import markdown_table
 from snippets.data.options import add_options, chosen
 from snippets.nets.inspect.draw import draw, places, size
 from snippets.nets.zoo import HEADS, NetConfig, build, input_shape
@@ -32,11 +33,11 @@ def config_of(options):
     return NetConfig(args.classes, **chosen(args, NetConfig))
 
 
-def markdown(head, rows, total):
-    """A table, its last column numbers to be added up."""
-    lines = [f"| {' | '.join(head)} |", "|---" * (len(head) - 1) + "|---:|"]
-    lines += [f"| {' | '.join(row[:-1])} | {row[-1]:,} |" for row in rows]
-    return "\n".join([*lines, f"| **all**{' |' * (len(head) - 1)} **{total:,}** |"])
+def summed(head, rows):
+    """A table in Markdown whose last column is numbers; a last row has their sum."""
+    cells = [(*row[:-1], f"{row[-1]:,}") for row in rows]
+    total = ("**all**", *[""] * (len(head) - 2), f"**{sum(row[-1] for row in rows):,}**")
+    return markdown_table(head, [*cells, total], numbers=1)
 
 
 def net_table(options):
@@ -45,9 +46,7 @@ def net_table(options):
     net = build(config)
     rows = places(net, input_shape(config))[::-1]
     table = [(f"`{row.name}`", str(len(row.spans)), size(row.shape), row.params) for row in rows]
-    return command(options) + markdown(
-        ("layer", "places in time", "each place", "parameters"), table, sum(row.params for row in rows)
-    )
+    return command(options) + summed(("layer", "places in time", "each place", "parameters"), table)
 
 
 def tower_table(options):
@@ -60,8 +59,7 @@ def tower_table(options):
             params = sum(a.size for a in layer.params.values())
             rows.append((f"`{name}`", type(layer).__name__, size(y.shape[1:]), params))
         x = y
-    head = ("layer", "kind", "output", "parameters")
-    return command(options) + markdown(head, rows, sum(row[-1] for row in rows))
+    return command(options) + summed(("layer", "kind", "output", "parameters"), rows)
 
 
 def command(options):

@@ -15,7 +15,7 @@ from snippets.training.cli.main import main
 from snippets.training.evaluate import result_of
 from snippets.training.experiments.claims import ALL, CLAIMS, EXTRA, Claim, claims, cluster, judge, verdict
 from snippets.training.experiments.paper import NETS
-from snippets.training.experiments.statistics import bootstrap, group_of, mean_and_spread, wilson
+from snippets.training.experiments.statistics import bootstrap, class_and_group, mean_and_std, wilson
 from snippets.training.experiments.tables import MINI, Plan
 from snippets.training.predictions import Predictions, save_predictions
 
@@ -39,11 +39,12 @@ def test_bootstrap_draws_groups_and_not_videos(rng):
     assert bootstrap(np.full((2, 6), 0.5), [0, 0, 0, 1, 1, 2]) == (0.5, 0.5, 0.5)
 
 
-def test_spread_and_groups():
-    assert mean_and_spread([1.0, 2.0, 3.0]) == (2.0, 1.0) and np.isnan(mean_and_spread([1.0])[1])
-    assert group_of("v_Archery_g07_c01") == group_of("v_Archery_g07_c12.avi") != group_of("v_Archery_g08_c01")
-    assert group_of("holiday_cats") == "holiday_cats"
-    assert group_of("7") == "7"  # what a feature file without names calls its eighth video
+def test_std_and_groups():
+    assert mean_and_std([1.0, 2.0, 3.0]) == (2.0, 1.0) and np.isnan(mean_and_std([1.0])[1])
+    names = "v_Archery_g07_c01", "v_Archery_g07_c12.avi", "v_Archery_g08_c01"
+    assert [class_and_group(name) for name in names] == ["v_Archery_g07", "v_Archery_g07", "v_Archery_g08"]
+    assert class_and_group("holiday_cats") == "holiday_cats"
+    assert class_and_group("7") == "7"  # what a feature file without names calls its eighth video
     assert cluster("v_BallRising_g01_c02") == cluster("v_BallSinking_g01_c01") != cluster("v_CardSun_g01_c01")
 
 
@@ -76,7 +77,7 @@ def test_claims_name_networks_that_exist(tmp_path):
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
-def test_a_claim_is_tried_as_its_experiment_says(claim):
+def test_a_claim_is_tested_as_its_experiment_says(claim):
     """On shaken video or not, on which kinds of class, at which T; one network a side, or two that are fused."""
     text, nets = claim.experiment, NETS | EXTRA
     assert claim.shaky == ("shaken" in text) == claim.name.startswith("noisy")

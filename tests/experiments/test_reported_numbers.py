@@ -102,11 +102,11 @@ def test_tables_of_the_small_scale(tmp_path, capsys):
         found = {(r["row"], r["measure"]): r for r in csv.DictReader(file)}
     assert len(found) == 9
     hit1 = found["Conv Pooling, 30 frames", "Hit@1"]
-    assert [hit1[c] for c in ("table", "paper", "ours_mean", "ours_spread", "ours_by_seed")] == [
+    assert [hit1[c] for c in ("table", "paper", "ours_mean", "ours_std", "ours_by_seed")] == [
         "3", "71.7", "37.5", "17.678", "25.0 50.0",
     ]  # fmt: skip
     assert found["LSTM, 30 frames", "clip Hit@1"]["paper"] == ""
-    assert found["Conv Pooling, 120 frames", "Hit@1"]["ours_spread"] == ""
+    assert found["Conv Pooling, 120 frames", "Hit@1"]["ours_std"] == ""
 
 
 def test_tables_of_the_papers_scale_are_means_of_three_folds(tmp_path):
@@ -211,7 +211,7 @@ def test_compare_reports_by_seed_mean_intervals_and_difference(tmp_path, capsys)
     assert main(["compare", str(tmp_path / "f.npz"), *options]) == 0
     average, conv = json.loads((tmp_path / "out" / "compare.json").read_text())["heads"]
     assert (average["by_seed"], conv["by_seed"]) == ([0.0, 25.0, 50.0], [50.0, 50.0, 50.0])
-    assert (average["mean"], average["spread"], conv["mean"], conv["spread"]) == (25.0, 25.0, 50.0, 0.0)
+    assert (average["mean"], average["std"], conv["mean"], conv["std"]) == (25.0, 25.0, 50.0, 0.0)
     for head, p in ((average, 0.25), (conv, 0.5)):
         assert head["wilson"] == pytest.approx([100 * x for x in wilson(p, 4)])
         assert (head["videos"], head["groups"]) == (4, 2)
@@ -221,7 +221,7 @@ def test_compare_reports_by_seed_mean_intervals_and_difference(tmp_path, capsys)
     assert low <= 0 < 25 < high == pytest.approx(50.0)  # from 0 (group 1 of the last seed) to 50
     text = (tmp_path / "out" / "compare.md").read_text()
     assert text.strip() in capsys.readouterr().out
-    assert "spread of 3 seeds | Wilson, 4 videos | difference to average, by bootstrap of 2 groups" in text
+    assert "std of 3 seeds | Wilson, 4 videos | difference to average, by bootstrap of 2 groups" in text
     assert rows_of(text)["average"] == ["25.0 ± 25.0", "4.6 to 69.9", "–", "0.0 25.0 50.0"]
     assert rows_of(text)["conv"] == ["50.0 ± 0.0", "15.0 to 85.0", f"+25.0 [{low:+.1f}, {high:+.1f}]", "50.0 50.0 50.0"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_downpour import CONFIG, SETTINGS, clips, run, weights
 
-import snippets.training.cli.doctor
+import snippets.training.bench.machine
 import snippets.training.cli.scale
 import snippets.training.distributed.costs
 import snippets.training.distributed.simulation_report
@@ -361,10 +361,14 @@ def test_times_measured_for_the_simulator(monkeypatch):
     assert (cluster.restart, cluster.mtbf) == (9.0, 3.0)
 
 
-def test_the_doctor_reports_the_best_of_five_products(monkeypatch):
-    """2 n^3 operations of n = 1024 in 2 s at best: 1.07 GFLOP/s."""
-    clock(monkeypatch, snippets.training.cli.doctor, [0, 4, 10, 12, 20, 23, 30, 35, 40, 49])
-    assert snippets.training.cli.doctor.sgemm_rate() == pytest.approx(2 * 1024**3 / 2 / 1e9)
+def test_the_rate_of_products_is_the_best_of_seven_rounds_of_either_kind(monkeypatch):
+    """2 n^3 operations of n = 16: two cores with a product each take 3 s at best, with one together 2 s."""
+    machine, apart, joint = snippets.training.bench.machine, (4, 5, 3, 9, 4, 4, 7), (4, 2, 3, 5, 9, 4, 4)
+    clock(monkeypatch, machine, [tick for seconds in (*apart, *joint) for tick in (0, seconds)])
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    assert machine.product_rate(16) == pytest.approx(2 * 2 * 16**3 / 3)
+    clock(monkeypatch, machine, [tick for seconds in (*apart, *np.array(joint) / 2) for tick in (0, seconds)])
+    assert machine.product_rate(16) == pytest.approx(2 * 16**3 / 1)
 
 
 def test_summary_counts_by_hand(capsys):

@@ -4,7 +4,6 @@ import importlib.metadata
 import platform
 import shutil
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import threadpoolctl
 from snippets.data.video import read_frames, write_video
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.inspect.memory import GIB, available_memory
+from snippets.training.bench.machine import product_rate
 from snippets.training.distributed.ranks import ranks
 
 OPTIONAL = {  # package -> what it is for
@@ -31,17 +31,6 @@ def version(package):
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return f"not installed (optional, {OPTIONAL[package]})" if package in OPTIONAL else "MISSING: pip install -e ."
-
-
-def sgemm_rate():
-    """Billions of floating-point operations a second in a float32 matrix product, all cores; best of five."""
-    a = np.ones((1024, 1024), np.float32)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        a @ a
-        seconds.append(time.perf_counter() - start)
-    return 2 * 1024**3 / min(seconds) / 1e9
 
 
 def codec_works():
@@ -97,7 +86,7 @@ def doctor():
     found = {
         "python": f"{platform.python_version()} on {platform.platform()}",
         **{package: version(package) for package in PACKAGES},
-        "BLAS": f"{blas or 'unknown'}, float32 product {sgemm_rate():.0f} GFLOP/s",
+        "BLAS": f"{blas or 'unknown'}, float32 product {product_rate(1024) / 1e9:.0f} GFLOP/s",
         "cores": str(usable_cores()),
         "memory": "unknown" if memory is None else f"{memory / GIB:.1f} GiB free for this process",
         "disk": f"{shutil.disk_usage('.').free / 2**30:.0f} GiB free here",

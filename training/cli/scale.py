@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from snippets.data.open import DataSettings, fold_for, is_features, open_data, settings_for
+from snippets.data.markdown import markdown_table
+from snippets.data.open import DataSettings, fold_for, open_data, settings_for
 from snippets.data.options import chosen
 from snippets.nets.zoo import NetConfig, build, input_shape
-from snippets.training.cli.train import cache_of, config_for, fit_memory, new_net
+from snippets.training.cli.train import cache_of, clip_frames, config_for, fit_memory, new_net
 from snippets.training.distributed.costs import measured, scaling
 from snippets.training.distributed.downpour import Downpour, Job
 from snippets.training.distributed.ranks import ranks
@@ -26,15 +27,15 @@ def run_scaling(args):
         fit_memory(config, shape, Settings(), processes=team.host.size if team.size > 1 else 1)
         x = rng.standard_normal(shape, dtype=np.float32)
         found = scaling(build(config, args.seed), x, rng.integers(0, args.classes, args.batch), team, args.repeat)
-    print("| ranks | cores a rank | step ms | alone ms | reduce ms | MB | memcpy ms | clips/s |")
+    head = ("ranks", "cores per rank", "step ms", "alone ms", "reduce ms", "MB", "memcpy ms", "clips/s")
     step, alone, reduce, memcpy = (f"{1e3 * found[name]:.1f}" for name in ("step", "alone", "reduce", "memcpy"))
     cells = [found["ranks"], found["cores"], step, alone, reduce, f"{found['bytes'] / 1e6:.1f}", memcpy]
-    print(f"| {' | '.join(map(str, cells))} | {args.batch / found['step']:.1f} |")
+    print(markdown_table(head, [[*cells, f"{args.batch / found['step']:.1f}"]]))
 
 
 def run_simulate(args):
-    data, features = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), is_features(args.data)
-    frames = args.frames if args.frames else (None if features else 30)
+    data = settings_for(args.data, DataSettings(**chosen(args, DataSettings)))
+    frames = clip_frames(args)
     settings, cluster = Settings(**chosen(args, Settings)), Cluster(**chosen(args, Cluster))
     d = Downpour(**chosen(args, Downpour))
 

@@ -30,6 +30,11 @@ def cache_of(args):
     return None if args.cache == "none" else args.cache
 
 
+def clip_frames(args):
+    """T, the frames of a clip: as asked for, else 30 of a video and None, all that there are, of a feature file."""
+    return args.frames or (None if is_features(args.data) else 30)
+
+
 def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0):
     """The Plan with which training steps fit into `gib` GiB, or a part of what is free; tells it. ValueError: none.
 
@@ -114,7 +119,7 @@ def train_fold(args, fold, out, resume, team=ALONE):
     """Train one network, or go on with it, and test it; the `Result`, which is also written to out/predictions.npz."""
     settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
     data, fold = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), fold_for(args.data, fold)
-    frames = args.frames if args.frames else (None if is_features(args.data) else 30)
+    frames = clip_frames(args)
     found = None
 
     def check(train_set, test_set):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from snippets.data.files import write_figure, write_json
+from snippets.data.markdown import markdown_table
 from snippets.nets.inspect.figure import new_figure
 from snippets.training.distributed.downpour import Job
 from snippets.training.distributed.ray_engine import downpour as run_on_ray
@@ -76,13 +77,9 @@ def compare(net, train_set, settings, downpour, cluster, counts):
 
 
 def table(rows):
-    """Markdown."""
+    """Rows, dicts, as a table in Markdown."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for row in rows:
-        cells = [row.get(key, "") for key in columns]
-        lines.append("| " + " | ".join(f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells) + " |")
-    return "\n".join(lines)
+    return markdown_table(columns, [[row.get(key, "") for key in columns] for row in rows])
 
 
 def picture(traces, width):

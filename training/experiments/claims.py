@@ -6,7 +6,7 @@ videos. One rule gives every verdict:
 
     supported       the 95 % interval of A - B lies above zero
     contradicted    it lies below zero
-    undecided       it holds zero, or there is one seed only, which tells nothing of other seeds
+    undecided       it holds zero, or there is one seed only, which says nothing about other seeds
 
 Two parts of one sentence ("helps here, hurts there") are two claims, with A and B the other way round in the second.
 """
@@ -17,15 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from snippets.data.files import write, write_json
+from snippets.data.markdown import markdown_table
 from snippets.data.mini.camera_shake import make_shaky
 from snippets.data.mini.make import CLASSES, KINDS, make_mini
-from snippets.training.evaluate import hit_at_k
 from snippets.training.experiments.paper import NETS, Net
 from snippets.training.experiments.runner import run
-from snippets.training.experiments.statistics import bootstrap, shown
+from snippets.training.experiments.statistics import bootstrap, difference_text, hits, mean_text, percent
 from snippets.training.experiments.tables import MINI, MINI_DATA, Plan
-from snippets.training.fusion import fuse_mean
-from snippets.training.predictions import aligned
 
 RULE = (
     "The rule of every verdict: supported if the interval of A − B lies above zero, contradicted if below, undecided "
@@ -115,10 +113,9 @@ def verdict(low, high, seeds=2):
 
 def right(plan, nets, kinds):
     """Which test videos of the kinds are right, fused if there are several networks: (V,) float, and their names."""
-    first, p = aligned([plan.folder(name) / "predictions.npz" for name in nets])
-    r = first.result
+    found, r = hits([plan.folder(name) / "predictions.npz" for name in nets])
     keep = np.array([KINDS[r.classes[label]] in kinds for label in r.labels])
-    return hit_at_k(fuse_mean(p), r.labels, 1)[keep].astype(float), np.array(r.names)[keep]
+    return found[keep], np.array(r.names)[keep]
 
 
 def cluster(name):
@@ -134,7 +131,7 @@ def judge(claim, plans):
     mean, low, high = bootstrap(a - b, [cluster(name) for name in names])
     return {
         "claim": claim.name, "sentence": claim.sentence, "experiment": claim.experiment, "videos": len(names),
-        "a": (100 * a.mean(axis=1)).round(2).tolist(), "b": (100 * b.mean(axis=1)).round(2).tolist(),
+        "a": percent(a), "b": percent(b),
         "difference": [100 * mean, 100 * low, 100 * high], "verdict": verdict(low, high, len(plans)),
     }  # fmt: skip
 
@@ -157,32 +154,32 @@ def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu"):
         wanted = [net for c in chosen if c.shaky == shaky for net in dict.fromkeys(c.a + c.b)]
         run([s for plan in plans[shaky] for net in wanted for s in plan.steps(net)], log=out / "output.txt")
     records = [judge(claim, plans[claim.shaky]) for claim in chosen]
-    lines = table(records, seeds)
+    lines = verdicts(records, seeds)
     print(lines)
     write_json(out / "claims.json", records)
-    untried = [c.name for c in CLAIMS if c not in chosen]
-    told = f"\n\nNot tried in this run: {', '.join(untried)}." if untried else ""
+    untested = [c.name for c in CLAIMS if c not in chosen]
+    more = f"\n\nNot tested in this run: {', '.join(untested)}." if untested else ""
     names = "".join(f' "{name}"' for name in names)
     command = f"snippets claims{' --claims' + names if names else ''} --seeds {seeds}"
     head = (
-        f"# The paper's claims, tried on rendered video\n\nWritten by `{command}`; seeds 0 to {seeds - 1}. {RULE}\n\n"
+        f"# The paper's claims, tested on rendered video\n\nWritten by `{command}`; seeds 0 to {seeds - 1}. {RULE}\n\n"
     )
-    write(out / "claims.md", f"{head}{lines}{told}\n")
+    write(out / "claims.md", f"{head}{lines}{more}\n")
     return records
 
 
-def table(records, seeds):
+def verdicts(records, seeds):
     """The records in Markdown."""
-    lines = [
-        f"Video Hit@1 in %, mean ± standard deviation over {seeds} seeds; difference A − B with its 95 % interval, by "
-        "bootstrap over seeds and groups of test videos.",
-        "", "| claim | experiment: A against B | A | B | A − B | videos | verdict |", "|---|---|---|---|---|---|---|",
+    note = "" if seeds > 1 else ": one seed says nothing about other seeds"
+    rows = [
+        [
+            r["sentence"], r["experiment"], mean_text(r["a"]), mean_text(r["b"]), difference_text(r["difference"]),
+            r["videos"], f"**{r['verdict']}**{note}",
+        ]
+        for r in records
     ]  # fmt: skip
-    for r in records:
-        a, b = (shown(r[side]) for side in "ab")
-        mean, low, high = r["difference"]
-        lines.append(
-            f"| {r['sentence']} | {r['experiment']} | {a} | {b} | {mean:+.1f} [{low:+.1f}, {high:+.1f}] | "
-            f"{r['videos']} | **{r['verdict']}**{'' if seeds > 1 else ': one seed tells nothing of other seeds'} |"
-        )
-    return "\n".join(lines)
+    head = ("claim", "experiment: A against B", "A", "B", "A − B", "videos", "verdict")
+    return (
+        f"Video Hit@1 in %, mean ± standard deviation over {seeds} seeds; difference A − B with its 95 % interval, by "
+        f"bootstrap over seeds and groups of test videos.\n\n{markdown_table(head, rows)}"
+    )

@@ -1,6 +1,6 @@
-r"""How sure a measured accuracy is: spread over seeds, and intervals for the number of test videos.
+r"""How sure a measured accuracy is: its standard deviation over seeds, and intervals for the number of test videos.
 
-    spread       standard deviation over seeds, with one seed less in the denominator; NaN for one seed
+    std          standard deviation over seeds, with one seed less in the denominator; NaN for one seed
     Wilson       of n videos with a share p right, at z = 1.96:
                  (p + z^2/2n +- z sqrt(p (1-p)/n + z^2/4n^2)) / (1 + z^2/n)
     bootstrap    for the difference of two networks on the same videos: draw as many groups of videos and as many
@@ -8,21 +8,40 @@ r"""How sure a measured accuracy is: spread over seeds, and intervals for the nu
 
 Wilson's interval takes videos to be independent. Videos of one group (one actor, one place) are not, and so the
 bootstrap draws whole groups.
+
+SciPy has neither as it is needed here: `binomtest(...).proportion_ci` wants a whole number of right videos, which a
+mean over seeds is not, and `bootstrap` draws along one axis, not seeds and groups together.
 """
 
 import numpy as np
 
+from snippets.data.layouts.splits import CLIP
+from snippets.training.evaluate import hit_at_k
+from snippets.training.fusion import fuse_mean
+from snippets.training.predictions import aligned
 
-def mean_and_spread(values):
-    """(mean, standard deviation over seeds)."""
+
+def hits(files):
+    """Which videos are right (V,), 1.0 or 0.0, and the `Result` that names them; the mean fuses several files."""
+    first, p = aligned(files)
+    return hit_at_k(fuse_mean(p), first.result.labels, 1).astype(float), first.result
+
+
+def percent(hits):
+    """Accuracies (seeds,) in per cent, to two digits, of hits (seeds, V)."""
+    return (100 * hits.mean(axis=1)).round(2).tolist()
+
+
+def mean_and_std(values):
+    """(mean, standard deviation) of one number per seed."""
     values = np.asarray(values, float)
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
-def shown(values, digits=1):
-    """Mean and spread as text; of one seed, which has no spread, the number alone."""
-    mean, spread = mean_and_spread(values)
-    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if len(values) > 1 else "")
+def mean_text(values):
+    """ "mean ± standard deviation" of one number per seed; of one seed the number alone."""
+    mean, std = mean_and_std(values)
+    return f"{mean:.1f}" + (f" ± {std:.1f}" if len(values) > 1 else "")
 
 
 def wilson(p, n, z=1.96):
@@ -50,7 +69,12 @@ def bootstrap(difference, groups, draws=4000, seed=0):
     return float(np.mean(difference)), float(low), float(high)
 
 
-def group_of(name):
-    """The group of a video of UCF-101, or of what is named like it: v_Class_g07_c01 -> v_Class_g07; else itself."""
-    stem, _, clip = name.rpartition("_c")
-    return stem if stem and clip.split(".")[0].isdigit() else name
+def difference_text(difference):
+    """ "mean [low, high]" of what `bootstrap` returns."""
+    mean, low, high = difference
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def class_and_group(name):
+    """The class and group of a video named as in UCF-101, v_Class_g07_c01 -> v_Class_g07; else the name itself."""
+    return CLIP.sub(r"_\1", name)

@@ -6,9 +6,10 @@ import math
 from pathlib import Path
 
 from snippets.data.files import write, write_figure, write_json
+from snippets.data.markdown import markdown_table
 from snippets.nets.inspect.figure import new_figure
 from snippets.training.experiments.paper import MEASURES
-from snippets.training.experiments.statistics import mean_and_spread, shown
+from snippets.training.experiments.statistics import mean_and_std, mean_text
 
 TITLES = {
     1: "Feature pooling on Sports-1M, AlexNet, 120 frames",
@@ -26,7 +27,7 @@ def paper_shown(record, measure):
 
 
 def ours_shown(record, measure):
-    return shown(record["ours"][measure]) if measure in record["ours"] else "–"
+    return mean_text(record["ours"][measure]) if measure in record["ours"] else "–"
 
 
 def markdown(records, about):
@@ -42,13 +43,13 @@ def markdown(records, about):
         "",
         "![Hit@1 of every row beside the paper's](tables.png)",
     ]
+    head = ["", *(title for name in MEASURES.values() for title in (f"{name} paper", "ours")), "what differs"]
     for number in dict.fromkeys(r["table"] for r in records):
-        heads = [f"{name} paper | ours" for name in MEASURES.values()]
-        lines += ["", f"## Table {number}. {TITLES[number]}", "", f"| | {' | '.join(heads)} | what differs |"]
-        lines += ["|---" * (2 + 2 * len(MEASURES)) + "|"]
+        rows = []
         for r in (r for r in records if r["table"] == number):
             cells = [cell for m in MEASURES for cell in (paper_shown(r, m), ours_shown(r, m))]
-            lines.append(f"| {r['row']} | {' | '.join(cells)} | {r['differs']} |")
+            rows.append([r["row"], *cells, r["differs"]])
+        lines += ["", f"## Table {number}. {TITLES[number]}", "", markdown_table(head, rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -65,15 +66,15 @@ def text(records):
 
 
 def write_csv(path, records):
-    """One line a row, measure and seed."""
+    """One line per row and measure."""
     lines = io.StringIO()
     out = csv.writer(lines)
-    out.writerow(["table", "row", "measure", "paper", "ours_mean", "ours_spread", "ours_by_seed", "differs"])
+    out.writerow(["table", "row", "measure", "paper", "ours_mean", "ours_std", "ours_by_seed", "differs"])
     for r in records:
         for m, name in MEASURES.items():
             if m in r["paper"] or m in r["ours"]:
                 mine = r["ours"].get(m, [])
-                found = mean_and_spread(mine) if mine else ()
+                found = mean_and_std(mine) if mine else ()
                 numbers = [round(x, 3) if math.isfinite(x) else "" for x in found] or ["", ""]
                 each = " ".join(map(str, mine))
                 out.writerow([r["table"], r["row"], name, r["paper"].get(m, ""), *numbers, each, r["differs"]])
@@ -90,8 +91,8 @@ def picture(path, records):
         rows = [r for r in records if r["table"] == number]
         for y, r in enumerate(rows):
             if r["ours"]:
-                mean, spread = mean_and_spread(r["ours"]["hit1"])
-                error = spread if len(r["ours"]["hit1"]) > 1 else None
+                mean, std = mean_and_std(r["ours"]["hit1"])
+                error = std if len(r["ours"]["hit1"]) > 1 else None
                 axis.barh(y, mean, xerr=error, color="0.75", ecolor="0.3", capsize=2, label="ours" if y == 0 else None)
             axis.plot(r["paper"]["hit1"], y, "D", color="tab:red", ms=5, label="paper" if y == 0 else None)
         axis.set(yticks=range(len(rows)), yticklabels=[r["row"] for r in rows], xlim=(0, 100))

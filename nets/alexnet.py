@@ -52,7 +52,12 @@ def alexnet(rng, width=1.0, norm="lrn"):
 
 
 def fully_connected(D, units, dropout, rng, start=1):
-    """The two fully connected layers of the paper, each with ReLU and dropout: named layers for a `Sequential`."""
+    """The two fully connected layers of the paper, each with ReLU and dropout, on D features: named layers.
+
+    start: the first axis that is flattened; units: 0 for dropout alone.
+    """
+    if not units:
+        return dict(flatten=Flatten(start), drop=Dropout(dropout))
     return dict(
         flatten=Flatten(start),
         fc1=Linear(D, units, rng, relu=True),

@@ -15,9 +15,11 @@ pooling have weights for each window or frame, and refuse clips of another lengt
 Domain Convolution apart, is the single-frame network: C | FC FC | S. That is why a trained single-frame network can be
 expanded to 30 frames and then to 120 (`nets.expand`).
 
-In all of them `tower` is a layer dict {"tower": OverFrames(...)}, or {} for precomputed features, its output a frame
-flattens to D numbers, and (N, T, ...) becomes scores (N, K). fc = 0 leaves the fully connected layers out.
+Each of them is a head (`nets.zoo`): (tower, shape of its output per frame, NetConfig, rng) -> net, which makes scores
+(N, K) of clips (N, T, ...). fc = 0 leaves the fully connected layers out.
 """
+
+from math import prod
 
 from snippets.layers.core.base import Sequential
 from snippets.layers.dropout import Dropout
@@ -30,93 +32,94 @@ from snippets.nets.alexnet import fully_connected
 WINDOW, STRIDE = 10, 5  # frames of a window, and from window to window
 
 
-def hidden(D, fc, dropout, rng, start=1):
-    """The two fully connected layers, or without units only what they do to the shape: named layers."""
-    return fully_connected(D, fc, dropout, rng, start) if fc else dict(flatten=Flatten(start), drop=Dropout(dropout))
+def classifier(D, config, rng):
+    """The fully connected layers and the softmax layer on D features: named layers, (N, ...) -> (N, K)."""
+    fc = fully_connected(D, config.fc, config.dropout, rng)
+    return dict(**fc, scores=Linear(config.fc or D, config.classes, rng))
 
 
-def conv_pooling(tower, D, classes, rng, fc=4096, dropout=0.6):
+def conv_pooling(tower, shape, config, rng):
     """The maximum over all frames, then two fully connected layers; on GoogLeNet, of its output vector."""
     return Sequential(
         **tower,
         pool=TemporalMaxPool(),  # (N, ...)
-        **hidden(D, fc, dropout, rng),  # (N, fc)
-        scores=Linear(fc or D, classes, rng),  # (N, K)
+        **classifier(prod(shape), config, rng),  # (N, K)
     )
 
 
-def late_pooling(tower, D, classes, rng, fc=4096, dropout=0.6):
+def late_pooling(tower, shape, config, rng):
     """Two fully connected layers at every frame, then the maximum: what is combined is high-level information."""
+    D, fc = prod(shape), config.fc
     return Sequential(
         **tower,
-        **hidden(D, fc, dropout, rng, start=2),  # (N, T, fc)
+        **fully_connected(D, fc, config.dropout, rng, start=2),  # (N, T, fc)
         pool=TemporalMaxPool(),  # (N, fc)
-        scores=Linear(fc or D, classes, rng),
+        scores=Linear(fc or D, config.classes, rng),
     )
 
 
-def slow_pooling(tower, D, classes, rng, fc=4096, dropout=0.6):
+def slow_pooling(tower, shape, config, rng):
     """Maxima over windows, a fully connected layer shared by all of them, then the maximum over windows."""
+    fc = config.fc
     return Sequential(
         **tower,
         windows=TemporalMaxPool(WINDOW, STRIDE),  # (N, m, ...)
         flatten=Flatten(2),
-        fc1=Linear(D, fc, rng, relu=True),  # (N, m, fc)
+        fc1=Linear(prod(shape), fc, rng, relu=True),  # (N, m, fc)
         relu1=ReLU(),
-        drop1=Dropout(dropout),
+        drop1=Dropout(config.dropout),
         pool=TemporalMaxPool(),  # (N, fc)
         fc2=Linear(fc, fc, rng, relu=True),
         relu2=ReLU(),
-        drop2=Dropout(dropout),
-        scores=Linear(fc, classes, rng),
+        drop2=Dropout(config.dropout),
+        scores=Linear(fc, config.classes, rng),
     )
 
 
-def local_pooling(tower, D, classes, rng, frames, fc=4096, dropout=0.6):
+def local_pooling(tower, shape, config, rng):
     """Maxima over windows, two fully connected layers shared by them, and a softmax layer that reads every window.
 
-    frames: T, fixed, for 30 frames are 5 windows and 120 are 23, each with its own rows in the softmax layer.
+    The number of frames is fixed, for 30 frames are 5 windows and 120 are 23, each with its own rows in the softmax
+    layer.
     """
-    m = len(windows(frames, WINDOW, STRIDE))
+    D, fc, m = prod(shape), config.fc, len(windows(config.frames, WINDOW, STRIDE))
     return Sequential(
-        length=FixedFrames(frames, "scores"),
+        length=FixedFrames(config.frames, "scores"),
         **tower,
         windows=TemporalMaxPool(WINDOW, STRIDE),  # (N, m, ...)
-        **hidden(D, fc, dropout, rng, start=2),  # (N, m, fc)
+        **fully_connected(D, fc, config.dropout, rng, start=2),  # (N, m, fc)
         join=Flatten(),  # (N, m fc)
-        scores=Linear(m * (fc or D), classes, rng),
+        scores=Linear(m * (fc or D), config.classes, rng),
     )
 
 
-def time_convolution(tower, C, D, classes, rng, filters=256, kernel=3, fc=4096, dropout=0.6):
-    """Convolution over 10 frames and 3 x 3 pixels, then the maximum over windows. C: channels of the map.
+def time_convolution(tower, shape, config, rng):
+    """Convolution over 10 frames and 3 x 3 pixels, then the maximum over windows.
 
-    D: numbers of a map of `filters` channels. Clips of fewer than 10 frames are an error: nothing is padded in time.
+    Clips of fewer than 10 frames are an error: nothing is padded in time.
     """
+    (H, W, C), F, k = shape, config.filters, config.kernel
     return Sequential(
         **tower,
-        timeconv=TimeConv(C, filters, (WINDOW, kernel, kernel), STRIDE, rng=rng),  # (N, m, H, W, filters)
-        pool=TemporalMaxPool(),  # (N, H, W, filters)
-        **hidden(D, fc, dropout, rng),
-        scores=Linear(fc or D, classes, rng),
+        timeconv=TimeConv(C, F, (WINDOW, k, k), STRIDE, rng=rng),  # (N, m, H, W, F)
+        pool=TemporalMaxPool(),  # (N, H, W, F)
+        **classifier(H * W * F, config, rng),
     )
 
 
-def average_pooling(tower, D, classes, rng, fc=4096, dropout=0.6):
+def average_pooling(tower, shape, config, rng):
     """The mean over all frames: every frame gets 1/T of the gradient, where a maximum picks one."""
     return Sequential(
         **tower,
         pool=TemporalAvgPool(),  # (N, ...)
-        **hidden(D, fc, dropout, rng),
-        scores=Linear(fc or D, classes, rng),
+        **classifier(prod(shape), config, rng),
     )
 
 
-def fc_pooling(tower, D, classes, rng, frames, fc=4096, dropout=0.6):
-    """A fully connected layer as the pooling layer: it reads all T = frames frames side by side, T fixed."""
+def fc_pooling(tower, shape, config, rng):
+    """A fully connected layer as the pooling layer: it reads all T frames side by side, T fixed."""
     return Sequential(
-        length=FixedFrames(frames, "fc1" if fc else "scores"),
+        length=FixedFrames(config.frames, "fc1" if config.fc else "scores"),
         **tower,
-        **hidden(frames * D, fc, dropout, rng),  # (N, fc) from (N, T D)
-        scores=Linear(fc or frames * D, classes, rng),
+        **classifier(config.frames * prod(shape), config, rng),
     )

@@ -1,7 +1,21 @@
 """From a name to a network: every choice that the shape of a network depends on stands in `NetConfig`.
 
-HEADS is the table of the temporal networks. A config is what a checkpoint stores, so that a trained network can be
-built again, and what the command line's options fill.
+A config is what a checkpoint stores, so that a trained network can be built again, and what the command line's options
+fill. A tower reads single frames; a head joins them. HEADS is the table of the heads. A head is a function
+
+    head(tower, shape, config, rng) -> net
+
+    tower    {"tower": layer}, (N, T, H, W, 3) -> (N, T, *shape), to be the first layer; {} if the input is features
+    shape    of the tower's output for one frame, as the row in HEADS asks for: (D,), (H, W, C), or either
+    config   the NetConfig, of which it may read any field
+    rng      for the weights of its layers; None: without weights
+
+    net      Sequential(**tower, ..., scores=Linear(...)), clips -> scores (N, K), or (N, T, K) if it predicts at every
+             frame
+
+Made of layers in `layers/`, it needs no more than its row and its test: the prediction of memory, the summary, the
+picture, streaming and network expansion read the net itself. Layers that every head has get the same names (`fc1`,
+`fc2`, `scores`), for by its name a layer finds its weights in another network (`nets.expand`).
 """
 
 from collections.abc import Callable
@@ -15,86 +29,39 @@ from snippets.data.options import Options, Range, check, option
 from snippets.layers.core.base import Sequential
 from snippets.layers.linear import AsMap
 from snippets.layers.rnn import ACTIVATIONS
-from snippets.nets.alexnet import NORMS, alexnet, map_shape, scaled
+from snippets.nets import pooling, recurrent
+from snippets.nets.alexnet import NORMS, alexnet, fully_connected, map_shape, scaled
 from snippets.nets.auxiliary import Auxiliary, with_sides
 from snippets.nets.frames import CHUNK, OverFrames
 from snippets.nets.googlenet import ENDS, VARIANTS, googlenet, map_sides, output_shape
-from snippets.nets.pooling import (
-    WINDOW,
-    average_pooling,
-    conv_pooling,
-    fc_pooling,
-    hidden,
-    late_pooling,
-    local_pooling,
-    slow_pooling,
-    time_convolution,
-)
-from snippets.nets.recurrent import deep_conv_lstm, deep_lstm, deep_rnn
 from snippets.nets.slow_fusion import LEAST, slow_fusion_tower
 
 TOWERS = ("alexnet", "googlenet", "features")
 
 
 class Head(NamedTuple):
-    """What joins the frames."""
+    """What joins the frames; see the module's docstring."""
 
     about: str
     reads: str  # of the tower: "any" output, which it flattens; "vectors"; "maps"; "clips": it has a tower of its own
-    build: Callable  # (config, tower, shape of the tower's output a frame, rng) -> net
+    build: Callable  # (tower, shape, config, rng) -> net
     least: int = 1  # frames that it needs
-
-
-def fc(c):
-    return dict(fc=c.fc, dropout=c.dropout)
-
-
-def pooled(make):
-    """The builder of a pooling network."""
-    return lambda c, tower, shape, rng: make(tower, prod(shape), c.classes, rng, **fc(c))
-
-
-def pooled_fixed(make):
-    """The builder of a pooling network with parameters for each frame or window."""
-    return lambda c, tower, shape, rng: make(tower, prod(shape), c.classes, rng, c.frames, **fc(c))
-
-
-def filters_of(c):
-    """Filters of a convolution on the tower's maps, and the side of its kernel: precomputed features are one pixel."""
-    return scaled(256, c.width), 1 if c.tower == "features" else 3
-
-
-def time_conv(c, tower, shape, rng):
-    (H, W, C), (filters, kernel) = shape, filters_of(c)
-    return time_convolution(tower, C, H * W * filters, c.classes, rng, filters, kernel, **fc(c))
-
-
-def conv_lstm(c, tower, shape, rng):
-    return deep_conv_lstm(tower, shape, c.classes, rng, *filters_of(c), c.depth, c.dropout)
-
-
-def lstm(c, tower, shape, rng):
-    return deep_lstm(tower, *shape, c.classes, rng, c.units, c.depth)
-
-
-def rnn(c, tower, shape, rng):
-    return deep_rnn(tower, *shape, c.classes, rng, c.units, c.depth, c.activation)
 
 
 # fmt: off
 HEADS = {
-    "single":     Head("one frame alone", "any", pooled(conv_pooling)),
-    "conv":       Head("Conv Pooling: maximum over all frames", "any", pooled(conv_pooling)),
-    "late":       Head("Late Pooling: maximum behind the fully connected layers", "any", pooled(late_pooling)),
-    "slow":       Head("Slow Pooling: maximum over windows, then over all of them", "any", pooled(slow_pooling)),
-    "local":      Head("Local Pooling: windows side by side", "any", pooled_fixed(local_pooling)),
-    "timeconv":   Head("Time-Domain Convolution, then the maximum", "maps", time_conv, least=WINDOW),
-    "average":    Head("mean over all frames", "any", pooled(average_pooling)),
-    "fcpool":     Head("a fully connected layer that reads all frames", "any", pooled_fixed(fc_pooling)),
-    "slowfusion": Head("Slow Fusion: convolutions extended in time", "clips", pooled(conv_pooling), least=LEAST),
-    "rnn":        Head("deep plain recurrent network", "vectors", rnn),
-    "lstm":       Head("deep LSTM", "vectors", lstm),
-    "convlstm":   Head("convolutional LSTM on the maps", "maps", conv_lstm),
+    "single":     Head("one frame alone", "any", pooling.conv_pooling),
+    "conv":       Head("Conv Pooling: maximum over all frames", "any", pooling.conv_pooling),
+    "late":       Head("Late Pooling: maximum behind the fully connected layers", "any", pooling.late_pooling),
+    "slow":       Head("Slow Pooling: maximum over windows, then over all of them", "any", pooling.slow_pooling),
+    "local":      Head("Local Pooling: windows side by side", "any", pooling.local_pooling),
+    "timeconv":   Head("Time-Domain Convolution, then the maximum", "maps", pooling.time_convolution, pooling.WINDOW),
+    "average":    Head("mean over all frames", "any", pooling.average_pooling),
+    "fcpool":     Head("a fully connected layer that reads all frames", "any", pooling.fc_pooling),
+    "slowfusion": Head("Slow Fusion: convolutions extended in time", "clips", pooling.conv_pooling, LEAST),
+    "rnn":        Head("deep plain recurrent network", "vectors", recurrent.deep_rnn),
+    "lstm":       Head("deep LSTM", "vectors", recurrent.deep_lstm),
+    "convlstm":   Head("convolutional LSTM on the maps", "maps", recurrent.deep_conv_lstm),
 }
 # fmt: on
 
@@ -129,7 +96,18 @@ class NetConfig(Options):
 
     @property
     def reads(self):
+        """What the head reads of the tower; see `Head`."""
         return HEADS[self.head].reads
+
+    @property
+    def filters(self):
+        """Filters of a convolution over time."""
+        return scaled(256, self.width)
+
+    @property
+    def kernel(self):
+        """Side of its filters in pixels; precomputed features are a map of one pixel."""
+        return 1 if self.tower == "features" else 3
 
     @property
     def ends_at(self):
@@ -144,8 +122,8 @@ class NetConfig(Options):
             raise ValueError(f"norm is {self.norm!r}, but tower {self.tower!r} has lrn: only alexnet has the choice")
         if self.variant != "paper" and self.tower != "googlenet":
             raise ValueError(f"variant is {self.variant!r}, but tower is {self.tower!r}: only googlenet has the choice")
-        if self.fc < (self.head == "slow"):
-            raise ValueError(f"fc is {self.fc}, expected units of a fully connected layer (0: none, but not in 'slow')")
+        if self.head == "slow" and not self.fc:
+            raise ValueError("fc is 0, but head 'slow' needs its fully connected layers: give their number of units")
         if self.head == "single" and self.frames != 1:
             raise ValueError(f"head 'single' reads one frame, but frames is {self.frames}; use head 'conv' or frames 1")
         if self.frames < HEADS[self.head].least:
@@ -181,7 +159,9 @@ def build_tower(config, rng):
     maps, shape = alexnet(rng, config.width, config.norm), map_shape(config.size, config.width)
     if config.reads != "vectors":
         return maps, shape
-    layers = hidden(prod(shape), config.fc, config.dropout, rng)  # vectors are AlexNet's last FC, or its flattened map
+    layers = fully_connected(
+        prod(shape), config.fc, config.dropout, rng
+    )  # whose output, or the flattened map, is a vector
     return Sequential(**maps.layers, **layers), (config.fc or prod(shape),)
 
 
@@ -194,12 +174,12 @@ def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):
     rng, how = None if seed is None else np.random.default_rng(seed), (chunk, threads, recompute)
     if config.reads == "clips":
         tower = {"tower": slow_fusion_tower(rng, config.width, config.norm, *how)}
-        return HEADS[config.head].build(config, tower, map_shape(config.size, config.width), rng)
+        return HEADS[config.head].build(tower, map_shape(config.size, config.width), config, rng)
     frame_net, shape = build_tower(config, rng)
     tower = {} if frame_net is None else {"tower": OverFrames(frame_net, *how)}
     if config.reads == "maps" and len(shape) == 1:
         tower, shape = {**tower, "map": AsMap()}, (1, 1, *shape)
-    net = HEADS[config.head].build(config, tower, shape, rng)
+    net = HEADS[config.head].build(tower, shape, config, rng)
     if not config.auxiliary:
         return net
     sides = with_sides(frame_net, map_sides(config.size, config.variant)[3], config.classes, rng, config.width)

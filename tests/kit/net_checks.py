@@ -12,6 +12,7 @@ from snippets.layers.dropout import Dropout
 from snippets.layers.lrn import LRN
 from snippets.layers.pool import GlobalAvgPool, MaxPool2D
 from snippets.nets.googlenet import googlenet as googlenet_of
+from snippets.nets.zoo import NetConfig
 
 GOOGLENET = {  # in, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
     "3a": (192, 64, 96, 128, 16, 32, 32),
@@ -146,6 +147,11 @@ def auxiliary(module):
     )
 
 
+def head_net(head, shape, **config):
+    """The net that a head makes of what a tower of this shape gives for each frame."""
+    return head({}, shape, NetConfig(**{"classes": 5, **config}), np.random.default_rng(0))
+
+
 def in_float64(net):
     """The net with every parameter of order one."""
     net.convert(lambda a: a.astype(np.float64))
@@ -184,10 +190,9 @@ def chains(T):
 def pooling(module):
     """Every pooling network is the chain of oracles that Figure 2 draws, 60 % dropped in both layers."""
     for T in (4, 13):
-        x, options = spaced((3, T, 2, 2, 3), 1), dict(fc=6, dropout=0.6)
+        x = spaced((3, T, 2, 2, 3), 1)
         for name, chain in chains(T).items():
-            frames = dict(frames=T) if name in ("local_pooling", "fc_pooling") else {}
-            net = in_float64(getattr(module, name)({}, 12, 5, np.random.default_rng(0), **frames, **options))
+            net = in_float64(head_net(getattr(module, name), (2, 2, 3), frames=T, fc=6, dropout=0.6))
             wanted = oracles.linear(chain(net.params, x), net.params["scores/W"], net.params["scores/b"])
             assert_close(net.predict(x), wanted, f"scores of {name}", rtol=1e-11)
             expect([layer.p for layer in of(net, Dropout)], [0.6, 0.6], f"{name}: dropout")
@@ -196,13 +201,13 @@ def pooling(module):
 def time_convolution(module):
     """256 kernels of 3 x 3 over 10 frames, stride 5, "same" in space; then the maximum over the windows."""
     x = spaced((2, 16, 3, 2, 2), 1)
-    net = in_float64(module.time_convolution({}, 2, 18, 5, np.random.default_rng(0), filters=3, fc=6))
+    net = in_float64(head_net(module.time_convolution, (3, 2, 2), width=3 / 256, fc=6))
     p = net.params
     expect(p["timeconv/W"].shape, (10, 3, 3, 2, 3), "kernels")
     y = highest(oracles_time.time_conv(x, p["timeconv/W"], p["timeconv/b"], stride=5))
     wanted = oracles.linear(fc(p, "fc2", fc(p, "fc1", rows(y))), p["scores/W"], p["scores/b"])
     assert_close(net.predict(x), wanted, "scores", rtol=1e-11)
-    paper = module.time_convolution({}, 256, 49 * 256, 487, np.random.default_rng(0), fc=1).params
+    paper = head_net(module.time_convolution, (7, 7, 256), fc=1).params
     expect(paper["timeconv/W"].shape, (10, 3, 3, 256, 256), "the paper's kernels")
 
 
@@ -223,21 +228,21 @@ def slow_fusion(module):
 
 def deep_lstm(module):
     """The output of a layer is the next one's input; the same scores layer at every frame: a chain of oracles."""
-    net = in_float64(module.deep_lstm({}, 3, 5, np.random.default_rng(0), units=4, depth=3))
+    net = in_float64(head_net(module.deep_lstm, (3,), units=4, depth=3))
     x, p, zero = spaced((2, 4, 3), 1), net.params, np.zeros((2, 4))
     h, names = x, ("lstm1", "lstm2", "lstm3")
     expect({key.split("/")[0] for key in p}, {*names, "scores"}, "layers")
     for layer in names:
         h, _ = oracles_time.lstm(h, zero, zero, *(p[f"{layer}/{name}"] for name in ("W_x", "W_h", "W_c", "b")))
     assert_close(net.predict(x), oracles.linear(h, p["scores/W"], p["scores/b"]), "scores", rtol=1e-10)
-    paper = module.deep_lstm({}, 1000, 487, np.random.default_rng(0), units=512, depth=5).params
+    paper = head_net(module.deep_lstm, (1000,)).params
     expect(sum(v.size for k, v in paper.items() if k.startswith("lstm")), 11_503_104, "parameters of five LSTM layers")
 
 
 def deep_rnn(module):
     """Equation 1 in layers, Equation 2 at every frame: a chain of oracles."""
     for activation in ("logistic", "tanh"):
-        net = in_float64(module.deep_rnn({}, 3, 5, np.random.default_rng(0), 4, 3, activation))
+        net = in_float64(head_net(module.deep_rnn, (3,), units=4, depth=3, activation=activation))
         h, p = spaced((2, 4, 3), 1), net.params
         x = h
         for layer in ("rnn1", "rnn2", "rnn3"):
@@ -248,7 +253,7 @@ def deep_rnn(module):
 
 def deep_conv_lstm(module):
     """Layers of convolutional LSTM, then one softmax layer on all pixels of each frame: a chain of oracles."""
-    net = in_float64(module.deep_conv_lstm({}, (3, 2, 2), 5, np.random.default_rng(0), filters=3, depth=2))
+    net = in_float64(head_net(module.deep_conv_lstm, (3, 2, 2), width=3 / 256, depth=2))
     x, p, zero = spaced((2, 3, 3, 2, 2), 1), net.params, np.zeros((2, 3, 2, 3))
     h = x
     for layer in ("convlstm1", "convlstm2"):

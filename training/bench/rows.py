@@ -86,9 +86,9 @@ def vectors(s, D):
 
 def pooling_head(s):
     """Everything behind AlexNet's last map: the maximum over 30 frames, two layers of 4096, scores."""
-    side, C = s(7, 2), s(256, 8)
-    net = conv_pooling({}, side * side * C, CLASSES, rng(), fc=s(4096, 64))
-    return both(net, normal(s(16, 2), s(30, 4), side, side, C))
+    shape = s((7, 7, 256), (2, 2, 8))
+    net = conv_pooling({}, shape, NetConfig(CLASSES, fc=s(4096, 64)), rng())
+    return both(net, normal(s(16, 2), s(30, 4), *shape))
 
 
 def lstm(s, N, T):

@@ -209,30 +209,21 @@ def stages(file, root=ROOT):
 
 
 def copy_tree(root, folder):
-    """The files that git knows or does not ignore, into a new folder, and beside it what makes them a package."""
+    """The files that git knows or does not ignore, into a new folder."""
     listed = subprocess.run(
         ["git", "ls-files", "-coz", "--exclude-standard"], cwd=root, capture_output=True, check=True
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
-        if (root / name).is_file():
+        if (root / name).is_file() or (root / name).is_symlink():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(root / name, folder / name)
-    package = package_of(folder) / "snippets"
-    package.mkdir(parents=True)
-    for name in PACKAGES:
-        (package / name).symlink_to(folder / name)
-
-
-def package_of(tree):
-    """The folder whose path makes `import snippets` that of a tree, and not of what is installed."""
-    return tree.with_name(f"{tree.name}-package")
+            shutil.copy(root / name, folder / name, follow_symlinks=False)
 
 
 def run_tests(tree, names, patience):
     """None if all pass, else the test that failed or, after "timed out: ", the one that took over `patience` s."""
     with tempfile.TemporaryDirectory() as temporary:
         # no bytecode: a change within a second that keeps a file's size would not be seen
-        env = os.environ | {"PYTHONPATH": str(package_of(tree)), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": temporary}
+        env = os.environ | {"PYTHONPATH": str(tree / ".links"), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": temporary}
         files = [str(path) for name in names for path in (tree / "tests").rglob(f"{name}.py")]
         command = [
             sys.executable, "-m", "pytest", *files, "-x", "-q", "-p", "no:cacheprovider",
@@ -294,7 +285,7 @@ def main(argv=None):
         return 0
     counts = {"died": 0, "timed out": 0, "survived": 0}
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(args.jobs) as pool:
-        trees = [Path(folder) / f"tree{i}" / "checkout" for i in range(args.jobs)]
+        trees = [Path(folder) / f"tree{i}" for i in range(args.jobs)]
         for tree in trees:
             copy_tree(ROOT, tree)
         drawn = list(enumerate(draw(args.package, args.n, args.seed, trees[0]), 1))

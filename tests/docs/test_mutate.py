@@ -65,6 +65,8 @@ def test_a_mutant_dies_survives_or_runs_out_of_time(tmp_path):
     root, tree = tmp_path / "root", tmp_path / "tree"
     (root / "layers").mkdir(parents=True)
     (root / "tests").mkdir()
+    (root / ".links" / "snippets").mkdir(parents=True)
+    (root / ".links" / "snippets" / "layers").symlink_to("../../layers")
     (root / "layers" / "a.py").write_text("def f(n):\n    while n > 0:\n        n -= 2\n    return n\n")
     (root / "tests" / "test_a.py").write_text(
         "from snippets.layers.a import f\n\n\ndef test_f():\n    assert f(5) == -1\n"

@@ -102,6 +102,12 @@ def test_setup_lists_every_package():
     assert listed == sorted(".".join(("snippets", *path.parts)) for path in found)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Git on Windows may store links as text")
+def test_editors_find_the_packages():
+    links = {path.name: path.resolve() for path in (ROOT / ".links" / "snippets").iterdir()}
+    assert links == {name: ROOT / name for name in PACKAGES}
+
+
 @needs_tools
 def test_wheel_holds_every_file(wheel):
     with zipfile.ZipFile(wheel) as archive:

@@ -1,12 +1,23 @@
 """Which files below a folder are videos, and what the others are: one walk for all layouts, and names as text."""
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from snippets.data.video import SUFFIXES
 
 HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")  # left behind by systems, beside whatever begins with a dot
+UNLISTED = "in no list or class folder"
+
+
+class Contents(NamedTuple):
+    """One folder: its videos in order, and everything else in it with the reason why it is no video."""
+
+    folder: Path
+    videos: list[Path]
+    others: list[tuple[Path, str]]
 
 
 def shown(text) -> str:
@@ -17,8 +28,8 @@ def shown(text) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
-def walk(root) -> Iterator[tuple[Path, list[Path], list[tuple[Path, str]]]]:
-    """Each folder from root down, in order: (folder, its videos, everything else in it and why it is no video).
+def walk(root) -> Iterator[Contents]:
+    """The contents of each folder from root down, in order.
 
     Links are followed, but none to a folder that it stands in. A broken link with the name of a video is a video whose
     file is missing.
@@ -45,5 +56,18 @@ def walk(root) -> Iterator[tuple[Path, list[Path], list[tuple[Path, str]]]]:
                 videos.append(path)
             else:
                 others.append((path, path.suffix.lower() or "without suffix"))
-        yield folder, videos, others
+        yield Contents(folder, videos, others)
         waiting += reversed(deeper)
+
+
+def ignored(contents: Iterable[Contents], videos: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Everything in some folders besides these videos, each path with the reason why it is ignored."""
+    known, found = set(videos), []
+    for _, files, others in contents:
+        found += [(path, UNLISTED) for path in files if path not in known] + others
+    return found
+
+
+def tally(reasons: Iterable[str]) -> str:
+    """Reasons with their counts, the most frequent first: "2 hidden, 1 .txt"."""
+    return ", ".join(f"{n} {shown(why)}" for why, n in Counter(reasons).most_common())

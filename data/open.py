@@ -18,9 +18,9 @@ from snippets.data.cache import Decoder, FrameCache
 from snippets.data.features import fold_in, load_features
 from snippets.data.flow.images import FlowCache, FlowDecoder
 from snippets.data.flow.tvl1 import TVL1
-from snippets.data.layouts.folder import ignored, list_videos, load_videos, tally
 from snippets.data.layouts.splits import read_skip
-from snippets.data.layouts.sports1m import FPS, SECONDS, is_sports1m
+from snippets.data.layouts.table import VideoFolder, layout_of
+from snippets.data.listing import tally
 from snippets.data.loader import ClipSet
 from snippets.data.options import Options, option
 from snippets.data.video import VideoError, read_header
@@ -69,16 +69,14 @@ class DataSettings(Options):
 
 
 def settings_for(path, settings):
-    """The settings, completed by what DATA's own protocol says: Sports-1M is its first 300 seconds at 1 fps."""
-    if is_features(path) or not is_sports1m(path):
-        return settings
-    own = {"fps": FPS, "seconds": SECONDS}
-    return replace(settings, **{name: value for name, value in own.items() if getattr(settings, name) is None})
+    """The settings, completed by the defaults of DATA's layout: Sports-1M is its first 300 seconds at 1 fps."""
+    defaults = {} if is_features(path) else layout_of(path).defaults
+    return replace(settings, **{name: value for name, value in defaults.items() if getattr(settings, name) is None})
 
 
 def has_folds(path):
     """Whether DATA can be split in three ways."""
-    return not is_features(path) and not is_sports1m(path)
+    return not is_features(path) and None not in layout_of(path).folds
 
 
 def fold_for(path, asked=None):
@@ -94,7 +92,7 @@ def fold_for(path, asked=None):
     if has_folds(path):
         return asked or 1
     if asked is not None:
-        raise ValueError(f"{path}: Sports-1M has one split and no folds, but fold {asked} is asked for")
+        raise ValueError(f"{path}: {layout_of(path).name} give one split and no folds, but fold {asked} is asked for")
     return None
 
 
@@ -133,14 +131,14 @@ def open_data(
         raise FileNotFoundError(
             f"{path}: no such folder; expected a folder of videos, or a feature file ending in .npz"
         )
-    skip = read_skip(skip) if skip else ()
-    split = load_videos(path, fold, skip=skip, available=available, check=build)
+    folder, skip = VideoFolder(path), read_skip(skip) if skip else ()
+    split = folder.load(fold, skip, available, check=build)
     if available:
-        listed = list_videos(path, fold, skip=skip)
+        listed = folder.listed(fold, skip)
         for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
             print(f"available: {len(have)} of {len(all_of)} {side} videos")
-    everything = list_videos(path, fold) if available or skip else split
-    if others := ignored(path, (v.path for v in everything.train + everything.test)):
+    everything = folder.listed(fold) if available or skip else split
+    if others := folder.ignored(v.path for v in everything.train + everything.test):
         files = "1 file" if len(others) == 1 else f"{len(others)} files"
         print(f"ignored: {files} ({tally(why for _, why in others)})")
     source = open_source(path, size, settings, cache, xp)

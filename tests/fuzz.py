@@ -38,8 +38,7 @@ import numpy as np
 from snippets.data.cache import FrameCache
 from snippets.data.features import fold_in, load_features, save_features
 from snippets.data.layouts.splits import Video, read_skip
-from snippets.data.layouts.sports1m import list_sports1m
-from snippets.data.layouts.ucf101 import load_ucf101
+from snippets.data.layouts.table import VideoFolder
 from snippets.data.video import read_frames, read_header, write_video
 from snippets.nets.pretrained.files import read_tensors
 from snippets.training.checkpoint import Checkpoint, load, save
@@ -249,7 +248,7 @@ def lists(folder):
     train, test = ([n for n in names if (n[-10:-8] < "05") == side] for side in (True, False))
     (lists / "trainlist01.txt").write_bytes("".join(f"{n} {1 + (n[0] == 'D')}\r\n" for n in train).encode())
     (lists / "testlist01.txt").write_bytes("".join(f"{n}\r\n" for n in test).encode())
-    return sorted(lists.iterdir()), lambda: described(load_ucf101(folder, 1)), False
+    return sorted(lists.iterdir()), lambda: described(VideoFolder(folder).load(1)), False
 
 
 def skips(folder):
@@ -276,7 +275,8 @@ def sports1m(folder):
         (original / f"{part}_partition.txt").write_text("".join(lines))
         for name in ids:
             (folder / f"{name}.mp4").touch()
-    return [folder / "labels.txt", *sorted(original.iterdir())], lambda: described(list_sports1m(folder)), False
+    files = [folder / "labels.txt", *sorted(original.iterdir())]
+    return files, lambda: described(VideoFolder(folder).listed(None)), False
 
 
 def log(folder):

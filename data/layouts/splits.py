@@ -37,14 +37,15 @@ class Split(NamedTuple):
 CLIP = re.compile(r"_(g\d+)_c\d+(\.\w+)?$")  # the end of UCF-101's file names: group and clip
 
 
-def group_of(file_name: str) -> str:
-    """The group in a name of the form v_Class_g07_c01.avi: "g07". A file named otherwise is a group of its own."""
-    match = CLIP.search(file_name)
-    return match[1] if match else file_name
+def group_of(name: str) -> str:
+    """The group, within its class, in a name like v_Class_g07_c01.avi: "g07". Any other name is a group of its own."""
+    match = CLIP.search(name)
+    return match[1] if match else name
 
 
-def check_groups(train: list[Video], test: list[Video], classes: list[str]) -> None:
+def check_groups(split: Split) -> None:
     """Raises ValueError if a video is on both sides, or a (class, group) has videos on both."""
+    classes, train, test = split
     both = {v.name for v in train} & {v.name for v in test}
     if both:
         raise ValueError(

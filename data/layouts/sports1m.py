@@ -15,13 +15,12 @@ of the data set: see `data.layouts.splits.only_present`.
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from snippets.data.layouts.splits import Split, Video, lines_of, without
-from snippets.data.listing import shown, walk
+from snippets.data.listing import Contents, shown
 
-FPS, SECONDS = 1.0, 300.0  # the first five minutes, one frame a second: 300 frames
 PARTITIONS = ("train_partition.txt", "test_partition.txt")
 ID = re.compile(r"(?:[?&]v=|youtu\.be/)([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])")
 
@@ -34,11 +33,6 @@ def find_partitions(root) -> tuple[Path, list[Path]] | None:
             if (folder / "labels.txt").is_file() and any(p.is_file() for p in partitions):
                 return folder / "labels.txt", partitions
     return None
-
-
-def is_sports1m(root) -> bool:
-    """Whether a folder is laid out like Sports-1M."""
-    return find_partitions(root) is not None
 
 
 def read_partition(path, K: int) -> dict[str, tuple[int, ...]]:
@@ -59,27 +53,28 @@ def read_partition(path, K: int) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def find_files(root, wanted: Collection[str]) -> dict[str, Path]:
-    """{id: video file} under root, for the ids that are there. Raises ValueError for two files with one id."""
+def find_files(contents: Iterable[Contents], wanted: Collection[str]) -> dict[str, Path]:
+    """{id: video file} for the ids wanted that are there. Raises ValueError for two files with one id."""
     files = {}
-    for path in (path for _, videos, _ in walk(root) for path in videos):
+    for path in (path for each in contents for path in each.videos):
         if path.stem in wanted and os.path.realpath(path) != os.path.realpath(files.setdefault(path.stem, path)):
             raise ValueError(f"{files[path.stem]} and {path}: two files for one video, expected one; remove one")
     return files
 
 
-def list_sports1m(root, skip: Collection[str] = ()) -> Split:
-    """All videos that the partitions list, be the files there or not (their path then ends in "*"); skip: ids.
+def list_sports1m(root: Path, fold: None, skip: Collection[str], contents: list[Contents]) -> Split:
+    """All videos that the partitions list, whether or not the files are there (if not, the path ends in "*").
 
+    skip: ids of videos to leave out. contents: what `walk` finds in root.
     Raises FileNotFoundError for no lists, ValueError for lists that are not right or two files for one video.
     """
-    root, found = Path(root), find_partitions(root)
+    found = find_partitions(root)
     if found is None:
         raise FileNotFoundError(f"{root}: no labels.txt with {' or '.join(PARTITIONS)} in it or beside it")
     classes = lines_of(found[0])
     sides = [read_partition(path, len(classes)) if path.is_file() else {} for path in found[1]]
     ids = sides[0].keys() | sides[1].keys()
-    files = find_files(root, ids)
+    files = find_files(contents, ids)
     train, test = ([Video(files.get(i, root / f"{i}.*"), labels, i, i) for i, labels in side.items()] for side in sides)
     split = Split([shown(name) for name in classes], train, test)
     return without(split, skip, f"in the partitions in {found[1][0].parent}")

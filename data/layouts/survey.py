@@ -1,7 +1,7 @@
-"""A look at every video before a night is spent on them: missing, damaged, short, on both sides, classes unbalanced.
+"""Check a data set before training on it: videos missing, damaged, short, on both sides; classes unbalanced.
 
-Headers are not believed: every video is decoded. A header may well declare a frame more than there is (packed B-frames
-cost one), which is told but is no fault; see `data.video` for what counts as damage.
+Headers are not trusted: every video is decoded. A header may declare one frame more than there is (packed B-frames cost
+one), which is reported but is not a fault; see `data.video` for what counts as damage.
 """
 
 import itertools
@@ -14,18 +14,16 @@ import numpy as np
 from tqdm import tqdm
 
 from snippets.data.files import write
-from snippets.data.layouts.folder import UNLISTED, ignored, list_videos, tally
 from snippets.data.layouts.splits import Split, Video, check_groups
-from snippets.data.layouts.sports1m import is_sports1m
-from snippets.data.layouts.ucf101 import find_lists
-from snippets.data.listing import shown
+from snippets.data.layouts.table import VideoFolder
+from snippets.data.listing import UNLISTED, shown, tally
 from snippets.data.loader import prepare
 from snippets.data.video import Film, VideoError
 
 SHOWN = 10  # names of each kind
 
 
-class Look(NamedTuple):
+class Decoded(NamedTuple):
     """Frames that a header declares (0: none), frames decoded, and what is wrong with the file and with its clock."""
 
     declared: int
@@ -34,26 +32,26 @@ class Look(NamedTuple):
     clock: str | None = None
 
 
-def look(video: Video, fps: float | None = None, limit: int | None = None) -> Look:
-    """Decode a video, or as much of it as limit says."""
+def decode(video: Video, fps: float | None = None, limit: int | None = None) -> Decoded:
+    """Decode a video at fps frames per second (None: native), at most `limit` frames."""
     try:
         with Film(video.path) as film:
             decoded = sum(1 for _ in itertools.islice(film.pictures(fps, 16), limit))
-            return Look(film.stream.frames, decoded, clock=film.clock_fault())
+            return Decoded(film.stream.frames, decoded, clock=film.clock_fault())
     except (VideoError, OSError) as error:
-        return Look(0, 0, str(error))
+        return Decoded(0, 0, str(error))
 
 
 @dataclass
 class Survey:
-    """What `look_at` found."""
+    """What `check_dataset` found."""
 
     path: Path
     layout: str
     splits: dict[int | None, Split]  # by fold
     frames: int  # shorter videos are short
     exact: bool  # whether decoded frames are all of a video at its native rate, as a header declares them
-    looks: dict[str, Look] = field(default_factory=dict)  # by the video's name
+    decoded: dict[str, Decoded] = field(default_factory=dict)  # by the video's name
     missing: list[str] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)  # why, by the file's name
@@ -62,12 +60,12 @@ class Survey:
     @property
     def damaged(self) -> dict[str, str]:
         """What is wrong with each damaged file, by name."""
-        return {name: found.error for name, found in self.looks.items() if found.error}
+        return {name: found.error for name, found in self.decoded.items() if found.error}
 
     @property
     def clocks(self) -> list[str]:
         """Videos whose frames can be used, but not their times."""
-        return [f"{name}: {found.clock}" for name, found in self.looks.items() if found.clock]
+        return [f"{name}: {found.clock}" for name, found in self.decoded.items() if found.clock]
 
     @property
     def unusable(self) -> list[str]:
@@ -76,6 +74,7 @@ class Survey:
 
     @property
     def wrong(self) -> bool:
+        """Whether anything is wrong: unusable videos, faults of lists and splits, clocks."""
         return bool(self.unusable or self.problems or self.clocks)
 
     def write_skip(self, path) -> None:
@@ -84,7 +83,7 @@ class Survey:
         write(path, "".join(f"# {shown(why[name])}\n{name}\n" for name in self.unusable))
 
     def __str__(self):
-        good = {name: found for name, found in self.looks.items() if not found.error}
+        good = {name: found for name, found in self.decoded.items() if not found.error}
         counts = np.array([found.decoded for found in good.values()] or [0])
         other = [
             f"{name}: {found.declared} declared, {found.decoded} decoded"
@@ -99,11 +98,11 @@ class Survey:
             groups = len({(v.label, v.group) for v in train + test})
             name = "split" if fold is None else f"fold {fold}"
             lines.append(f"{name:8}  {len(train)} training and {len(test)} test videos, {groups} groups")
-        lines.append(f"decoded   {len(good)} videos, {counts.sum()} frames: {counts.min()} to {counts.max()} a video")
+        lines.append(f"decoded   {len(good)} videos, {counts.sum()} frames: {counts.min()} to {counts.max()} per video")
         kinds, others = tally(self.ignored.values()), [f"{name}: {why}" for name, why in self.ignored.items()]
-        told = [("short    ", f"of fewer than {self.frames} frames, which clips repeat from the start", short)]
-        told += [("header   ", "declare another number of frames", other)] if self.exact else []
-        told += [
+        faults = [("short    ", f"of fewer than {self.frames} frames, which clips repeat from the start", short)]
+        faults += [("header   ", "declare another number of frames", other)] if self.exact else []
+        faults += [
             ("clock    ", "have times that cannot be; only without --fps are all their frames right", self.clocks),
             ("damaged  ", "cannot be used", list(self.damaged.values())),
             ("missing  ", "are listed but not there", self.missing),
@@ -111,27 +110,25 @@ class Survey:
             ("ignored  ", f"are no videos ({kinds})" if kinds else "are no videos", others),
             ("wrong    ", "in lists and splits", self.problems),
         ]
-        for title, meaning, names in told:
+        for title, meaning, names in faults:
             lines.append(f"{title} {len(names)} {meaning}")
             lines += [f"            {name}" for name in names[:SHOWN]]
             lines += [f"            and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
         return "\n".join(map(shown, [*lines, "something is wrong, see above" if self.wrong else "nothing is wrong"]))
 
 
-def look_at(path, fps=None, limit=None, frames=30, skip=(), workers=2, progress=True) -> Survey:
-    """Read the lists of all folds, decode every video that they name, and say what is wrong.
+def check_dataset(path, fps=None, limit=None, frames=30, skip=(), workers=2, progress=True) -> Survey:
+    """Read the lists of all folds, decode every video that they name, and find what is wrong.
 
-    fps, limit: frames per second, and frames after which to stop. skip: names that are known to be bad.
-    Raises what list_videos raises if no fold can be read.
+    fps, limit: frames per second, and frames after which to stop. frames: shorter videos are short. skip: names that
+    are known to be bad. workers: threads. Raises what `VideoFolder.listed` raises if no fold can be read.
     """
-    path, errors = Path(path), []
-    sports, ucf = is_sports1m(path), find_lists(path) is not None
-    layout = "UCF-101's lists" if ucf else "Sports-1M's lists" if sports else "one folder a class"
-    survey = Survey(path, layout, {}, frames, exact=fps is None and limit is None)
-    for fold in (None,) if sports and not ucf else (1, 2, 3):
+    folder, errors = VideoFolder(path), []
+    survey = Survey(folder.root, folder.layout.name, {}, frames, exact=fps is None and limit is None)
+    for fold in folder.layout.folds:
         try:
-            split = survey.splits[fold] = list_videos(path, fold, skip=skip)
-            check_groups(split.train, split.test, split.classes)
+            split = survey.splits[fold] = folder.listed(fold, skip)
+            check_groups(split)
         except (ValueError, FileNotFoundError) as error:
             errors.append(error)
             survey.problems.append(str(error) if fold is None else f"fold {fold}: {error}")
@@ -146,15 +143,15 @@ def look_at(path, fps=None, limit=None, frames=30, skip=(), workers=2, progress=
             survey.problems.append(f"{where}classes without a training video: {len(empty)}, {name} for instance")
     there = {name: v for name, v in videos.items() if os.path.isfile(v.path)}
     survey.missing = sorted(set(videos) - set(there))
-    for file, why in ignored(path, (v.path for v in videos.values())):
-        name = shown(file.relative_to(path).as_posix())
+    for file, why in folder.ignored(v.path for v in videos.values()):
+        name = shown(file.relative_to(folder.root).as_posix())
         if why != UNLISTED:
             survey.ignored[name] = why
         elif not {name, file.stem} & set(skip):
             survey.unlisted.append(name)
-    looks = prepare(lambda v: look(v, fps, limit), there.values(), workers, ahead=2 * workers)
-    bar = tqdm(looks, total=len(there), desc="decode", unit="video", disable=not progress)
-    survey.looks = dict(zip(there, bar, strict=True))
+    decoded = prepare(lambda v: decode(v, fps, limit), there.values(), workers, ahead=2 * workers)
+    bar = tqdm(decoded, total=len(there), desc="decode", unit="video", disable=not progress)
+    survey.decoded = dict(zip(there, bar, strict=True))
     return survey
 
 
@@ -164,7 +161,7 @@ def labels_of(label) -> tuple:
 
 
 def balance(labels, classes) -> str:
-    """How many videos the classes have: the smallest, the median, the largest; labels: one a video, or tuples."""
+    """How many videos the classes have: the smallest, the median, the largest; labels: one per video, or tuples."""
     count = np.bincount([k for label in labels for k in labels_of(label)], minlength=len(classes))
     low, high = int(count.argmin()), int(count.argmax())
     several = sum(len(labels_of(label)) > 1 for label in labels)

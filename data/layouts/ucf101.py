@@ -15,17 +15,8 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from snippets.data.layouts.splits import (
-    Split,
-    Video,
-    check_fold,
-    check_groups,
-    check_present,
-    group_of,
-    lines_of,
-    without,
-)
-from snippets.data.listing import shown
+from snippets.data.layouts.splits import Split, Video, check_fold, group_of, lines_of, without
+from snippets.data.listing import Contents, shown
 
 COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}  # training and test videos of fold 1, 2, 3
 LISTS = "ucfTrainTestlist"
@@ -88,24 +79,17 @@ def read_fold(lists, fold: int) -> tuple[list[str], list[tuple[str, int]], list[
     return classes, train, test
 
 
-def list_ucf101(root, fold: int = 1, skip: Collection[str] = ()) -> Split:
-    """Fold 1, 2 or 3 of the videos under root as the lists in or beside it have them, be the files there or not.
+def list_ucf101(root: Path, fold: int, skip: Collection[str], contents: list[Contents]) -> Split:
+    """Fold 1, 2 or 3 of the videos under root as the lists in or beside it have them; the files are not looked for.
 
     skip: names ("Class/file.avi") of videos to leave out, damaged ones for instance; each must be in the lists.
+    contents is not used: the lists name all videos.
     Raises FileNotFoundError for no lists, ValueError for lists that are not right.
     """
-    root, lists = Path(root), find_lists(root)
+    lists = find_lists(root)
     if lists is None:
         raise FileNotFoundError(f"{root}: no {LISTS}/classInd.txt in it or beside it; put the split lists there")
     classes, *sides = read_fold(lists, fold)
     train, test = ([Video(root / name, label, shown(name), group_of(name)) for name, label in side] for side in sides)
     split = Split([shown(name) for name in classes], train, test)
     return without(split, skip, f"in the lists of fold {fold} in {lists}")
-
-
-def load_ucf101(root, fold: int = 1, skip: Collection[str] = ()) -> Split:
-    """What list_ucf101 lists; FileNotFoundError if a listed video is missing, ValueError for a group on both sides."""
-    split = list_ucf101(root, fold, skip)
-    check_present(split, f"{find_lists(root)}, fold {fold}")
-    check_groups(split.train, split.test, split.classes)
-    return split

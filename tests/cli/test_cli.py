@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from snippets.data.layouts.ucf101 import load_ucf101
+from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.make import KINDS
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import load
@@ -70,7 +70,7 @@ def test_an_lstm_starts_from_the_pooling_network(trained, mini, tmp_path, capsys
 
 
 def test_predict_goes_on_past_a_bad_file(trained, mini, tmp_path, capsys):
-    good = load_ucf101(mini).test[0].path
+    good = VideoFolder(mini).load().test[0].path
     cut = tmp_path / "cut.avi"
     cut.write_bytes(good.read_bytes()[:-4000])
     missing = tmp_path / "missing.avi"

@@ -11,8 +11,8 @@ from test_user_errors import SMALL
 import snippets.data.open
 from snippets.data.cache import Decoder, FrameCache
 from snippets.data.features import load_features, save_features
-from snippets.data.layouts.folder import load_folder
 from snippets.data.layouts.splits import Video, split_by_group
+from snippets.data.layouts.table import VideoFolder
 from snippets.data.open import price_cache
 from snippets.nets.inspect import memory
 from snippets.nets.inspect.memory import GIB, plan
@@ -150,7 +150,7 @@ def test_a_folder_without_lists_has_three_folds(tmp_path, fold):
         (tmp_path / name).mkdir()
         for g in range(6):
             (tmp_path / name / f"v_{name}_g{g:02d}_c01.avi").touch()
-    for split in (lambda: split_by_group(videos, ["a", "b"], fold), lambda: load_folder(tmp_path, fold)):
+    for split in (lambda: split_by_group(videos, ["a", "b"], fold), lambda: VideoFolder(tmp_path).load(fold)):
         with pytest.raises(ValueError, match=f"fold is {fold}, expected one of 1 to 3"):
             split()
     parts = [{v.name for v in split_by_group(videos, ["a", "b"], f).test} for f in (1, 2, 3)]

@@ -15,7 +15,7 @@ import snippets.data.flow.images
 from snippets.data.flow.images import FlowCache, FlowDecoder, dequantise, quantise
 from snippets.data.flow.tvl1 import TVL1, energy, tvl1
 from snippets.data.layouts.splits import Video
-from snippets.data.layouts.ucf101 import load_ucf101
+from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.make import make_mini
 from snippets.data.video import VideoError, read_frames, write_video
 from snippets.nets.zoo import NetConfig, build
@@ -139,13 +139,14 @@ def test_a_flow_network_starts_from_the_raw_frame_network(runs, capsys):
     assert after.data["stream"] == "flow" and after.data["bound"] == 10 and after.data["flow_fps"] == 6
     step = abs(after.params["tower/conv1/W"] - before.params["tower/conv1/W"])
     assert 0 < step[:, :, :2].max() < 0.1
-    decay = after.settings["weight_decay"] * after.settings["lr"] * len(load_ucf101(mini).train)  # more than all of it
+    steps = len(VideoFolder(mini).load().train)  # more than there are
+    decay = after.settings["weight_decay"] * after.settings["lr"] * steps
     assert step[:, :, 2].max() <= decay * abs(before.params["tower/conv1/W"]).max()  # learning left it alone
 
 
 def test_evaluate_predict_and_features_see_flow(runs, tmp_path, capsys, monkeypatch):
     mini, _, flow, cache, _ = runs
-    model, clip = str(flow / "checkpoint.npz"), load_ucf101(mini).test[0].path
+    model, clip = str(flow / "checkpoint.npz"), VideoFolder(mini).load().test[0].path
     computed = snippets.data.flow.images.tvl1
     monkeypatch.setattr(snippets.data.flow.images, "tvl1", None)
     assert main(["evaluate", model, str(mini), "--cache", str(cache)]) == 0  # from the cache that `flow` made

@@ -9,11 +9,11 @@ import pytest
 
 from snippets.data.cache import Decoder, FrameCache
 from snippets.data.features import load_features
-from snippets.data.layouts.folder import ignored, load_videos, tally
 from snippets.data.layouts.splits import Video
-from snippets.data.layouts.survey import look_at
-from snippets.data.layouts.ucf101 import list_ucf101, read_list
-from snippets.data.listing import shown
+from snippets.data.layouts.survey import check_dataset
+from snippets.data.layouts.table import VideoFolder
+from snippets.data.layouts.ucf101 import read_list
+from snippets.data.listing import shown, tally
 from snippets.data.video import SUFFIXES, write_video
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, save
@@ -68,7 +68,7 @@ def lines(capsys):
 def test_names_of_any_kind(tmp_path, clip, model, capsys):
     """Listed, decoded, kept in the cache and its manifest, printed, skipped: by a name that any terminal can show."""
     root = folder(tmp_path / "data\n\x1b[1m", clip, NAMES)
-    classes, train, test = load_videos(root)
+    classes, train, test = VideoFolder(root).load()
     names = {v.name for v in train + test}
     assert classes == ["#a", "b"] and len(names) == 12 and all(name.isprintable() for name in names)
     assert {r"b/new\nline.avi", r"b/\x1b[31mred\x1b[0m.avi", r"b/caf\udce9 Latin-1.avi"} < names
@@ -116,7 +116,7 @@ def test_suffixes_of_phones_and_cameras(tmp_path, suffix):
         for k in range(2):
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / f"{k}.{suffix}").touch()
-    assert len([v for side in load_videos(tmp_path)[1:] for v in side]) == 4
+    assert len([v for side in VideoFolder(tmp_path).load()[1:] for v in side]) == 4
 
 
 def test_what_systems_leave_behind_is_counted(tmp_path, clip, model, capsys):
@@ -128,13 +128,12 @@ def test_what_systems_leave_behind_is_counted(tmp_path, clip, model, capsys):
         (root / name).mkdir(parents=True)
         shutil.copy(clip, root / name / "4.avi")
     shutil.copy(clip, root / "loose.avi")
-    classes, train, test = load_videos(root)
+    classes, train, test = VideoFolder(root).load()
     assert classes == ["#a", "b"] and len(train + test) == 6
     counts = "5 hidden, 2 in no list or class folder, 1 .jpg, 1 .txt, 1 without suffix"
-    assert sorted(tally(why for _, why in ignored(root, [v.path for v in train + test])).split(", ")) == sorted(
-        counts.split(", ")
-    )
-    survey = look_at(root, progress=False)
+    found = tally(why for _, why in VideoFolder(root).ignored([v.path for v in train + test]))
+    assert sorted(found.split(", ")) == sorted(counts.split(", "))
+    survey = check_dataset(root, progress=False)
     assert not survey.wrong and survey.unlisted == ["loose.avi", "b/more/4.avi"]
     assert survey.ignored["b/._1.avi"] == "hidden" and survey.ignored["__MACOSX"] == "hidden"
     assert "unlisted  2 are in no list" in str(survey) and "ignored   8 are no videos (5 hidden, 1" in str(survey)
@@ -145,7 +144,7 @@ def test_what_systems_leave_behind_is_counted(tmp_path, clip, model, capsys):
     for path in (root / "#a").glob("*.avi"):
         path.unlink()
     with pytest.raises(ValueError, match="#a: no videos .* here, found 2 .txt; add some"):
-        load_videos(root)
+        VideoFolder(root).load()
 
 
 def test_links_are_followed_once_and_broken_ones_are_missing_videos(tmp_path, clip):
@@ -157,18 +156,18 @@ def test_links_are_followed_once_and_broken_ones_are_missing_videos(tmp_path, cl
         (root / name).symlink_to(target)
     (elsewhere / "b" / "back").symlink_to(elsewhere / "#a")
     (elsewhere / "#a" / "forth").symlink_to(elsewhere / "b")  # two that lead to each other
-    split = load_videos(root)
+    split = VideoFolder(root).load()
     assert split.classes == ["#a", "b", "c"] and len(split.train + split.test) == 2 + 3 + 3
-    survey = look_at(root, progress=False)
+    survey = check_dataset(root, progress=False)
     assert {name for name, why in survey.ignored.items() if why == "link to a folder around it"} == {
         "up", "b/self", "b/top", "c/back/forth",
     }  # fmt: skip
     (elsewhere / "b" / "3.avi").unlink()
-    survey = look_at(root, progress=False)
+    survey = check_dataset(root, progress=False)
     assert survey.missing == ["b/3.avi"] and survey.wrong
     with pytest.raises(FileNotFoundError, match="b/3.avi: listed in .* but no file is there .missing: 1 of 7 videos"):
-        load_videos(root)
-    assert len(load_videos(root, skip=["b/3.avi"]).train + load_videos(root, available=True).test) > 0
+        VideoFolder(root).load()
+    assert len(VideoFolder(root).load(skip=["b/3.avi"]).train + VideoFolder(root).load(available=True).test) > 0
 
 
 def test_a_folder_that_cannot_be_read_is_told(tmp_path, clip, monkeypatch):
@@ -182,8 +181,8 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path, clip, monkeypatch):
         return listdir(path)
 
     monkeypatch.setattr(os, "listdir", refused)
-    survey = look_at(root, progress=False)
-    assert len(survey.looks) == 4 and survey.ignored == {"b/locked": "unreadable folder: Permission denied"}
+    survey = check_dataset(root, progress=False)
+    assert len(survey.decoded) == 4 and survey.ignored == {"b/locked": "unreadable folder: Permission denied"}
 
 
 @pytest.mark.parametrize("name", ["Apple/../../x.avi", "Apple/../x.avi 1", "Apple/..", "Apple/./x.avi", "Apple//x.avi"])
@@ -216,13 +215,13 @@ def test_lists_with_names_of_any_kind(tmp_path, clip):
     (lists / "classInd.txt").write_bytes(b"1 Apple\r\n2 Caf\xe9\r\n")
     (lists / "trainlist01.txt").write_bytes(b"Apple/my own video 2.avi 1\r\nCaf\xe9/v.avi 2\r\n")
     (lists / "testlist01.txt").write_bytes(b"Apple/my other video.avi\r\nCaf\xe9/\xff.avi\r\n")
-    classes, train, test = list_ucf101(tmp_path)
+    classes, train, test = VideoFolder(tmp_path).listed()
     assert classes == ["Apple", r"Caf\udce9"]
     assert [v.name for v in train + test] == [
         "Apple/my own video 2.avi", r"Caf\udce9/v.avi", "Apple/my other video.avi", r"Caf\udce9/\udcff.avi",
     ]  # fmt: skip
     assert os.fsencode(test[1].path).endswith(b"/Caf\xe9/\xff.avi")
-    assert len(list_ucf101(tmp_path, skip=[r"Caf\udce9/v.avi"]).train) == 1
+    assert len(VideoFolder(tmp_path).listed(skip=[r"Caf\udce9/v.avi"]).train) == 1
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from snippets.data.layouts.folder import load_folder, load_videos
-from snippets.data.layouts.splits import Video, check_groups, group_of, read_skip, split_by_group
-from snippets.data.layouts.ucf101 import COUNTS, load_ucf101, read_classes, read_fold, read_list
+from snippets.data.layouts.splits import Split, Video, check_groups, group_of, read_skip, split_by_group
+from snippets.data.layouts.table import VideoFolder
+from snippets.data.layouts.ucf101 import COUNTS, list_ucf101, read_classes, read_fold, read_list
 
 
 def make_ucf(root, lists=None):
@@ -37,7 +37,7 @@ def test_official_lists(shared, fold):
     assert len(trap) > 100 and all(classes[label] == "HandstandPushups" for _, label in trap)
     videos = [[Video(None, label, name, group_of(name)) for name, label in side] for side in (train, test)]
     assert all(v.group.startswith("g") and len(v.group) == 3 for side in videos for v in side)
-    check_groups(*videos, classes)
+    check_groups(Split(classes, *videos))
     assert len({name for name, _ in train + test}) == 13320
 
 
@@ -56,13 +56,13 @@ def test_official_lists_with_a_line_missing(shared, tmp_path):
 def test_load_ucf101(tmp_path, place):
     root = tmp_path / "videos"
     make_ucf(root, tmp_path / "ucfTrainTestlist" if place == "beside" else None)
-    classes, train, test = load_videos(root, fold=2)
+    classes, train, test = VideoFolder(root).load(fold=2)
     assert classes == ["Zebra", "Apple"]
     assert [v.name for v in test] == ["Zebra/v_Zebra_g02_c01.avi", "Apple/v_Apple_g02_c01.avi"]
     assert [v.label for v in test] == [0, 1] and {v.group for v in train} == {"g01", "g03"}
     assert all(v.path == root / v.name for v in train + test)
     with pytest.raises(ValueError, match="fold is 4, expected one of 1 to 3"):
-        load_ucf101(root, 4)
+        VideoFolder(root).load(4)
 
 
 def test_missing_videos(tmp_path):
@@ -70,14 +70,14 @@ def test_missing_videos(tmp_path):
     (tmp_path / "Apple/v_Apple_g01_c01.avi").unlink()
     (tmp_path / "Zebra/v_Zebra_g02_c01.avi").unlink()
     with pytest.raises(FileNotFoundError, match=r"v_Zebra_g02_c01.avi: listed in .* \(missing: 2 of 6 videos\)"):
-        load_ucf101(tmp_path)
+        VideoFolder(tmp_path).load()
     (tmp_path / "skip.txt").write_text("# lost\r\n Zebra/v_Zebra_g02_c01.avi \r\n\r\nApple/v_Apple_g01_c01.avi\n")
-    _, train, test = load_ucf101(tmp_path, skip=read_skip(tmp_path / "skip.txt"))
+    _, train, test = VideoFolder(tmp_path).load(skip=read_skip(tmp_path / "skip.txt"))
     assert (len(train), len(test)) == (3, 1)
     with pytest.raises(ValueError, match="skip list: Apple/typo.avi is not in the lists of fold 1"):
-        load_ucf101(tmp_path, skip=["Apple/typo.avi"])
+        VideoFolder(tmp_path).load(skip=["Apple/typo.avi"])
     with pytest.raises(FileNotFoundError, match="no ucfTrainTestlist/classInd.txt in it or beside it"):
-        load_ucf101(tmp_path / "Apple" / "deeper")
+        list_ucf101(tmp_path / "Apple" / "deeper", 1, (), [])
 
 
 @pytest.mark.parametrize(
@@ -116,22 +116,22 @@ def test_group_on_both_sides(tmp_path):
     with open(lists / "trainlist01.txt", "a") as file:
         file.write("Apple/v_Apple_g01_c02.avi 2\n")
     with pytest.raises(ValueError, match="group g01 of class Apple is on both sides .*g01_c02.avi trains.*g01_c01.avi"):
-        load_ucf101(tmp_path, 1)
-    load_ucf101(tmp_path, 2)  # there the two clips are on one side
+        VideoFolder(tmp_path).load(1)
+    VideoFolder(tmp_path).load(2)  # there the two clips are on one side
 
 
 def test_one_video_on_both_sides():
     video = Video(None, (0, 1), "x", "x")
     with pytest.raises(ValueError, match="x is on both sides of the split .such videos: 1."):
-        check_groups([video], [video._replace(label=(2,))], ["a", "b", "c"])
+        check_groups(Split(["a", "b", "c"], [video], [video._replace(label=(2,))]))
 
 
 def test_available_videos_are_those_that_are_there(tmp_path):
     make_ucf(tmp_path)
     (tmp_path / "Apple/v_Apple_g01_c01.avi").unlink()
     with pytest.raises(FileNotFoundError, match="missing: 1 of 6 videos.*--available"):
-        load_videos(tmp_path)
-    _, train, test = load_videos(tmp_path, available=True)
+        VideoFolder(tmp_path).load()
+    _, train, test = VideoFolder(tmp_path).load(available=True)
     assert (len(train), [v.name for v in test]) == (4, ["Zebra/v_Zebra_g01_c01.avi"])
 
 
@@ -146,7 +146,7 @@ def test_split_by_group():
     tests = []
     for fold in (1, 2, 3):
         split = split_by_group(videos, ["a", "b"], fold)
-        check_groups(split.train, split.test, ["a", "b"])
+        check_groups(split)
         assert sorted(split.train + split.test) == sorted(videos)
         assert {v.label for v in split.test} == {0, 1}
         shuffled = [videos[i] for i in np.random.default_rng(fold).permutation(len(videos))]
@@ -160,23 +160,23 @@ def test_split_by_group():
 
 def test_load_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such folder"):
-        load_folder(tmp_path / "none")
-    with pytest.raises(ValueError, match="expected two folders or more, one a class, with videos in each; found none"):
-        load_folder(tmp_path)
+        VideoFolder(tmp_path / "none").load()
+    with pytest.raises(ValueError, match="two folders or more, one per class, with videos in each; found none"):
+        VideoFolder(tmp_path).load()
     for name in ("run", "jump"):
         (tmp_path / name).mkdir()
         for i in range(4):
             (tmp_path / name / f"{i}.MP4").touch()
         (tmp_path / name / "notes.txt").touch()
     (tmp_path / ".cache").mkdir()
-    classes, train, test = load_videos(tmp_path)
+    classes, train, test = VideoFolder(tmp_path).load()
     assert classes == ["jump", "run"]
     assert len(train) + len(test) == 8 and {v.label for v in train} == {v.label for v in test} == {0, 1}
     assert all(classes[v.label] == v.path.parent.name for v in train + test)
-    _, train, test = load_videos(tmp_path, skip=["run/2.MP4"])
+    _, train, test = VideoFolder(tmp_path).load(skip=["run/2.MP4"])
     assert len(train) + len(test) == 7
     with pytest.raises(ValueError, match="skip list: run/9.MP4 is not among the 8 videos"):
-        load_videos(tmp_path, skip=["run/9.MP4"])
+        VideoFolder(tmp_path).load(skip=["run/9.MP4"])
     (tmp_path / "walk").mkdir()
     with pytest.raises(ValueError, match=r"walk: no videos \(.avi, "):
-        load_folder(tmp_path)
+        VideoFolder(tmp_path).load()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from snippets.data.layouts.folder import list_videos, load_videos
 from snippets.data.layouts.sports1m import find_files, list_sports1m, read_partition
+from snippets.data.layouts.table import VideoFolder
 from snippets.data.open import DataSettings, fold_for, open_data, settings_for
 from snippets.data.video import write_video
 from snippets.training.checkpoint import load
@@ -52,8 +52,8 @@ def test_a_folder_made_of_the_published_lists(shared, tmp_path):
     for name in ("-lsNw_WvGgE.webm", "iRxs379Vq_k.mp4"):
         (tmp_path / "videos" / name).touch()
     with pytest.raises(FileNotFoundError, match=r"missing: 498 of 500 videos.*skip list.*--available"):
-        load_videos(tmp_path / "videos", None)  # the lists beside the folder of videos
-    split = load_videos(tmp_path, None, available=True)
+        VideoFolder(tmp_path / "videos").load(None)  # the lists beside the folder of videos
+    split = VideoFolder(tmp_path).load(None, available=True)
     assert (len(split.classes), split.classes[0], split.classes[486]) == (487, "boomerang", "model aircraft")
     assert split.train == [] and [(v.name, v.label) for v in split.test] == [
         ("-lsNw_WvGgE", (380,)),
@@ -85,32 +85,32 @@ def test_links_in_other_forms_and_videos_on_two_lines(tmp_path):
 
 
 def test_listing(sports):
-    split = list_sports1m(sports)
+    split = VideoFolder(sports).listed(None)
     assert split.classes == ["curling", "bócz", "fencing"]
     assert [v.name for v in split.train + split.test] == IDS
     assert [v.label for v in split.train + split.test] == [(0,), (1, 2), (2,), (0,), (1,), (0, 2)]
     assert all(v.path.is_file() and v.path.stem == v.name for v in split.train + split.test)
-    assert list_videos(sports, None, skip=["ddddddddddd"]).train == split.train[:3]
+    assert VideoFolder(sports).listed(None, skip=["ddddddddddd"]).train == split.train[:3]
     with pytest.raises(ValueError, match="skip list: typo is not in the partitions"):
-        list_sports1m(sports, ["typo"])
+        VideoFolder(sports).listed(None, ["typo"])
     with pytest.raises(FileNotFoundError, match="no labels.txt with train_partition.txt or test_partition.txt"):
-        list_sports1m(sports / "videos" / "0")
+        list_sports1m(sports / "videos" / "0", None, (), [])
 
 
 def test_two_files_or_two_sides_for_one_video_are_refused(tmp_path):
     root = make_sports1m(tmp_path / "s", write=False)
     (root / "aaaaaaaaaaa.mp4").touch()
     (root / "aaaaaaaaaaa.part").touch()
-    assert find_files(root, IDS) == {"aaaaaaaaaaa": root / "aaaaaaaaaaa.mp4"}
+    assert find_files(VideoFolder(root).contents, IDS) == {"aaaaaaaaaaa": root / "aaaaaaaaaaa.mp4"}
     (root / "aaaaaaaaaaa.webm").touch()
     with pytest.raises(ValueError, match="aaaaaaaaaaa.mp4 and .*aaaaaaaaaaa.webm: two files for one video"):
-        list_sports1m(root)
+        VideoFolder(root).listed(None)
     (root / "aaaaaaaaaaa.webm").unlink()
     with open(root / "original" / "test_partition.txt", "a") as file:
         file.write("https://www.youtube.com/watch?v=aaaaaaaaaaa 2\n")
     with pytest.raises(ValueError, match="aaaaaaaaaaa is on both sides"):
-        load_videos(root, None, available=True)
-    assert load_videos(root, None, skip=["aaaaaaaaaaa"], available=True).train == []
+        VideoFolder(root).load(None, available=True)
+    assert VideoFolder(root).load(None, skip=["aaaaaaaaaaa"], available=True).train == []
 
 
 def test_five_minutes_at_one_frame_a_second(sports, tmp_path):

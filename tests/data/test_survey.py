@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from films import film, numbered, set_stts
 
-from snippets.data.layouts.survey import balance, look_at
-from snippets.data.layouts.ucf101 import load_ucf101
+from snippets.data.layouts.survey import balance, check_dataset
+from snippets.data.layouts.table import VideoFolder
 from snippets.data.video import write_video
 from snippets.training.cli.main import main
 
@@ -43,7 +43,7 @@ def test_a_data_set_without_faults(ucf, capsys):
         "UCF-101's lists",
         "classes   2, with 3 (Apple) to 3 videos (Apple), median 3",
         "fold 3    4 training and 2 test videos, 6 groups",
-        f"decoded   6 videos, {6 * 12 + 15} frames: 12 to 17 a video",
+        f"decoded   6 videos, {6 * 12 + 15} frames: 12 to 17 per video",
         "short     2 of fewer than 14 frames",
         "Zebra/v_Zebra_g01_c01.avi: 13",
         "header    0 declare",
@@ -57,7 +57,7 @@ def test_every_fault_is_named_and_the_skip_list_makes_the_rest_usable(ucf, tmp_p
     cut_in_half(ucf / "Apple/v_Apple_g01_c01.avi")
     (ucf / "Zebra/v_Zebra_g02_c01.avi").unlink()
     (ucf / "Apple/v_Apple_g09_c01.avi").write_bytes((ucf / "Apple/v_Apple_g02_c01.avi").read_bytes())
-    survey = look_at(ucf, progress=False)
+    survey = check_dataset(ucf, progress=False)
     assert list(survey.damaged) == ["Apple/v_Apple_g01_c01.avi"] and survey.missing == ["Zebra/v_Zebra_g02_c01.avi"]
     assert survey.unlisted == ["Apple/v_Apple_g09_c01.avi"] and survey.problems == [] and survey.wrong
     skip = tmp_path / "skip.txt"
@@ -66,7 +66,7 @@ def test_every_fault_is_named_and_the_skip_list_makes_the_rest_usable(ucf, tmp_p
     names = [line for line in skip.read_text().splitlines() if not line.startswith("#")]
     assert names == ["Apple/v_Apple_g01_c01.avi", "Zebra/v_Zebra_g02_c01.avi"]
     assert main(["check-data", str(ucf), "--skip", str(skip)]) == 0
-    assert len(load_ucf101(ucf, 1, names).train) == 3
+    assert len(VideoFolder(ucf).load(1, names).train) == 3
 
 
 def test_faults_of_lists(ucf):
@@ -75,7 +75,7 @@ def test_faults_of_lists(ucf):
         file.write("Apple/v_Apple_g01_c01.avi 1\n")  # tests in this fold
     (lists / "testlist02.txt").unlink()
     (lists / "trainlist03.txt").write_text("Apple/v_Apple_g01_c01.avi 1\n")
-    problems = look_at(ucf, progress=False).problems
+    problems = check_dataset(ucf, progress=False).problems
     assert len(problems) == 3
     assert "fold 1: Apple/v_Apple_g01_c01.avi is on both sides" in problems[0]
     assert "fold 2: " in problems[1] and "testlist02.txt: no such list" in problems[1]
@@ -83,16 +83,16 @@ def test_faults_of_lists(ucf):
     for name in ("testlist01.txt", "testlist03.txt"):
         (lists / name).unlink()
     with pytest.raises(FileNotFoundError, match="testlist01.txt: no such list"):
-        look_at(ucf, progress=False)
+        check_dataset(ucf, progress=False)
 
 
 def test_as_much_as_a_limit_says(ucf):
     """Damage behind the frames that are used does no harm, and nothing is said about headers."""
     cut_in_half(ucf / "Apple/v_Apple_g03_c01.avi")
-    assert look_at(ucf, progress=False).damaged
-    survey = look_at(ucf, fps=25, limit=4, frames=5, progress=False)
+    assert check_dataset(ucf, progress=False).damaged
+    survey = check_dataset(ucf, fps=25, limit=4, frames=5, progress=False)
     assert not survey.wrong and "header" not in str(survey)
-    assert {found.decoded for found in survey.looks.values()} == {4}
+    assert {found.decoded for found in survey.decoded.values()} == {4}
 
 
 def test_folders_and_real_clips(shared, tmp_path):
@@ -100,8 +100,8 @@ def test_folders_and_real_clips(shared, tmp_path):
     for k, path in enumerate(sorted((shared / "clips").iterdir())):
         (tmp_path / "ab"[k % 2]).mkdir(exist_ok=True)
         (tmp_path / "ab"[k % 2] / path.name).write_bytes(path.read_bytes())
-    survey = look_at(tmp_path, progress=False)
-    assert not survey.wrong and survey.layout == "one folder a class" and len(survey.looks) == 9
+    survey = check_dataset(tmp_path, progress=False)
+    assert not survey.wrong and survey.layout == "one folder per class" and len(survey.decoded) == 9
     text = str(survey)
     assert "header    2 declare another number of frames" in text and "73 declared, 72 decoded" in text
 
@@ -119,12 +119,12 @@ def test_a_clock_that_cannot_be_is_told_and_a_strange_one_that_can_is_not(tmp_pa
     film(tmp_path / "a" / "usual.mp4", pixels)
     film(tmp_path / "b" / "held.mkv", pixels, [n / 25 for n in range(20)], last=9)
     film(tmp_path / "b" / "varies.mkv", pixels, [0.04 * n + 0.4 * max(0, n - 9) for n in range(20)])
-    assert not look_at(tmp_path, progress=False).wrong
+    assert not check_dataset(tmp_path, progress=False).wrong
     film(tmp_path / "b" / "jumps.mkv", pixels, [n / 25 + 1e7 * (n > 9) for n in range(20)])
     film(tmp_path / "b" / "races.mp4", pixels)
     set_stts(tmp_path / "b" / "races.mp4", (20, 1))
     for fps in (None, 25):
-        survey = look_at(tmp_path, fps, progress=False)
+        survey = check_dataset(tmp_path, fps, progress=False)
         assert survey.wrong and not survey.unusable
         assert sorted(survey.clocks) == [
             "b/jumps.mkv: 10 frames whose times stand still, run back or jump",

@@ -7,7 +7,7 @@ import pytest
 from test_tables import SMALL, TINY
 
 from snippets.data.features import save_features
-from snippets.data.layouts.ucf101 import load_ucf101
+from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.camera_shake import make_shaky
 from snippets.data.mini.make import CLASSES, make_mini
 from snippets.data.video import read_frames
@@ -98,7 +98,7 @@ def test_claims_are_run_judged_and_written(tmp_path):
 def test_shaky_video_moves_from_frame_to_frame(tmp_path):
     mini = make_mini(tmp_path / "mini", **SMALL)
     root = make_shaky(tmp_path / "shaky", mini)
-    assert len(load_ucf101(root).train) == len(load_ucf101(mini).train)
+    assert len(VideoFolder(root).load().train) == len(VideoFolder(mini).load().train)
     name = "SquareDance/v_SquareDance_g01_c01.avi"
     calm, shaky = (np.stack(list(read_frames(folder / name))).astype(float) for folder in (mini, root))
     assert calm.shape == shaky.shape

@@ -272,14 +272,14 @@ def test_labels_name_the_classes_kept(checkpoint, tmp_path, capsys):
 
 
 def test_an_imported_checkpoint_is_accepted_where_checkpoints_are(checkpoint, tmp_path, capsys):
-    from snippets.data.layouts.ucf101 import load_ucf101
+    from snippets.data.layouts.table import VideoFolder
     from snippets.data.mini.make import make_mini
 
     _, path = checkpoint
     assert main(["summary", str(path)]) == 0
     assert "tower/inception5b/conv5/conv" in capsys.readouterr().out
     mini = make_mini(tmp_path / "mini", groups=3, clips=1, frames=16, side=32)
-    clip = str(load_ucf101(mini).test[0].path)
+    clip = str(VideoFolder(mini).load().test[0].path)
     assert main(["predict", str(path), clip]) == 0
     assert main(["features", clip, "--model", str(path), "--count", "2", "--out", str(tmp_path / "f.npz")]) == 0
     with np.load(tmp_path / "f.npz") as file:

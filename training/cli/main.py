@@ -89,7 +89,7 @@ def parser():
     p.add_argument("--side", type=int, default=64, help="pixels")
 
     p = command("train", train_commands.run_train, "train a network on a folder of videos or a file of features")
-    p.add_argument("data", help="folder of videos (UCF-101, Sports-1M, or one folder a class), or features.npz")
+    p.add_argument("data", help="folder of videos (UCF-101, Sports-1M, or one folder per class), or features.npz")
     p.add_argument("--out", help="folder for checkpoint.npz, log.jsonl and predictions.npz (default: runs/HEAD)")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     p.add_argument(

@@ -10,7 +10,7 @@ from snippets.data.augment import centre_crop, cut
 from snippets.data.features import load_features, save_features
 from snippets.data.files import checksum
 from snippets.data.layouts.splits import Video, read_skip
-from snippets.data.layouts.survey import balance, look_at
+from snippets.data.layouts.survey import balance, check_dataset
 from snippets.data.listing import shown
 from snippets.data.loader import ClipSet
 from snippets.data.lock import one_run
@@ -85,7 +85,7 @@ def run_check_data(args):
         return 0
     settings = settings_for(args.data, DataSettings(fps=args.fps, seconds=args.seconds))
     skip = read_skip(args.skip) if args.skip else ()
-    survey = look_at(args.data, settings.fps, settings.limit, args.frames, skip, args.workers)
+    survey = check_dataset(args.data, settings.fps, settings.limit, args.frames, skip, args.workers)
     print(survey)
     if args.write_skip:
         survey.write_skip(args.write_skip)

@@ -43,7 +43,7 @@ def test_its_jobs_give_what_numpy_gives(cp, tmp_path):
         if row.name.startswith(("decode", "dropout")):  # on the host; other masks at every call
             continue
         wanted = row.job(*row.make(setup)).results()
-        got = row.job(*(bench_gpu.there(a, "cuda") for a in row.make(setup))).results()
+        got = row.job(*(bench_gpu.to_device(a, "cuda") for a in row.make(setup))).results()
         assert set(got) == set(wanted)
         for key, value in wanted.items():
             assert_close(to_host(got[key]), value, f"{row.name}: {key}", rtol=1e-3)
@@ -53,7 +53,7 @@ def test_the_clock_and_the_memory_are_the_gpus(cp):
     calls = []
     assert bench_gpu.sample(lambda: calls.append(cp.zeros(3)), 5) > 0 and len(calls) == 5
     row = next(row for row in ROWS if row.name == "sgd")
-    arguments = [bench_gpu.there(a, "cuda") for a in row.make(Setup(True))]
+    arguments = [bench_gpu.to_device(a, "cuda") for a in row.make(Setup(True))]
     numbers = sum(a.size for a in arguments[0].values())
     assert bench_gpu.peak_memory(row.job, arguments) >= 4 * 3 * numbers  # parameters, gradients, velocities
 

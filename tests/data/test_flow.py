@@ -19,6 +19,8 @@ from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.make import make_mini
 from snippets.data.video import VideoError, read_frames, write_video
 from snippets.nets.zoo import NetConfig, build
+from snippets.training.bench.jobs import flow
+from snippets.training.bench.peers import PEERS
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
 from snippets.training.objective import loss_and_gradient
@@ -220,15 +222,13 @@ def real_pairs(shared, size=(240, 320)):
     return np.rint(pairs[:, 0]), np.rint(pairs[:, 1])
 
 
-@pytest.mark.parametrize("peer", ["opencv", "scikit_image"])
+@pytest.mark.parametrize("peer", ["opencv", "scikit-image"])
 def test_real_clips_have_no_more_energy_than_the_peers_flow(shared, peer):
     """With the same parameters, by one function, at full size; and the flows are alike."""
-    package = {"opencv": "cv2", "scikit_image": "skimage"}[peer]
+    package, counterparts = PEERS[peer]
     pytest.importorskip(package, reason=f"needs {package}, a peer (pip install -e '.[bench]')")
-    from snippets.training.bench import flow_peers
-
     I0, I1 = real_pairs(shared)
-    ours, theirs = tvl1(I0, I1), flow_peers.side("flow", (I0, I1), peer).results()["u"]
+    ours, theirs = tvl1(I0, I1), counterparts("cpu")[flow](I0, I1).results()["u"]
     assert (energy(I0, I1, ours) <= energy(I0, I1, theirs)).all()
     assert np.median(np.hypot(*np.moveaxis(ours - theirs, -1, 0)), axis=(1, 2)).max() < 0.3  # pixels
 

@@ -15,8 +15,9 @@ from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.temporal import TemporalMaxPool
 from snippets.nets.inspect.summary import rows as summary_rows
 from snippets.training.bench import run as bench
-from snippets.training.bench.jobs import Job, multiply_adds
-from snippets.training.bench.rows import ROWS, Row, Setup, choose
+from snippets.training.bench.jobs import Workload, multiply_adds
+from snippets.training.bench.peers import PEERS, Peer
+from snippets.training.bench.rows import ROWS, BenchRow, Setup, choose
 from snippets.training.cli.main import main
 
 RATES = {"sgemm_gflops": 100.0, "copy_gbs": 10.0}
@@ -28,13 +29,13 @@ WITHOUT_FLOOR = "decode", "tvl1"  # nor is PyTorch a peer
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    """Every row in tiny, against every peer that is there, as read from the JSON file."""
+    """Every row at a small size, against every peer that is there, as read from the JSON file."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "clips" / "any").mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), dtype=np.uint8)
     write_video(folder / "clips" / "any" / "a.avi", pixels, 25)
     command = ["bench", "--quick", "--clips", str(folder / "clips"), "--json", str(folder / "new" / "bench.json")]
-    assert main([*command, "--against", *bench.PEERS]) == 0
+    assert main([*command, "--against", *PEERS]) == 0
     return json.loads((folder / "new" / "bench.json").read_text())
 
 
@@ -58,8 +59,8 @@ def test_every_row_is_measured(quick):
 
 
 def test_peers_that_are_there_have_every_row_but_decoding(quick):
-    here = {name for name, (package, *_) in bench.PEERS.items() if importlib.util.find_spec(package)}
-    assert set(quick["absent"]) == set(bench.PEERS) - here
+    here = {name for name, peer in PEERS.items() if importlib.util.find_spec(peer.package)}
+    assert set(quick["absent"]) == set(PEERS) - here
     flow = {"opencv", "scikit-image"}
     for row in ROWS:
         peers = {r["peer"] for r in quick["rows"] if r["name"] == row.name} - {None}
@@ -68,7 +69,7 @@ def test_peers_that_are_there_have_every_row_but_decoding(quick):
 
 
 def test_a_peer_that_is_not_there_is_told(monkeypatch, capsys):
-    monkeypatch.setitem(bench.PEERS, "rival", ("no_such_package", "no_such_module", {}))
+    monkeypatch.setitem(PEERS, "rival", Peer("no_such_package", None))
     found = bench.bench(["relu"], ["rival"], quick=True)
     assert "left out, not installed: rival\n" in capsys.readouterr().out
     assert found["absent"] == ["rival"] and [r["peer"] for r in found["rows"]] == [None]
@@ -76,19 +77,19 @@ def test_a_peer_that_is_not_there_is_told(monkeypatch, capsys):
 
 def test_the_ratio_is_the_median_over_pairs():
     seconds = np.array([[1.0, 9.0, 2.0], [10.0, 9.0, 20.0], [3.0, 9.0, 4.0]])  # the second pair was disturbed
-    row = Row("row", "frame", None, None, "note")
-    r = bench.record(row, Job(None, None, madds=10**9, count=4), seconds, RATES, 5e6, "rival", column=2)
+    row = BenchRow("row", "frame", None, None, "note")
+    r = bench.record(row, Workload(None, None, madds=10**9, count=4), seconds, RATES, 5e6, "rival", column=2)
     assert r["ours_ms"] == 750 and r["ours_min_ms"] == 250 and r["peer_ms"] == 1000 and r["peer_min_ms"] == 500
     assert r["ratio"] == 0.5 and r["repetitions"] == 3 and r["peak_mb"] == 5
     assert r["floor_ms"] == pytest.approx(5) and r["fraction"] == pytest.approx(5 / 750)  # 1e9 at 50e9, for 4 frames
-    whole = bench.record(row._replace(unit="call"), Job(None, None, count=4), seconds, RATES)
+    whole = bench.record(row._replace(unit="call"), Workload(None, None, count=4), seconds, RATES)
     assert whole["ours_ms"] == 3000 and whole["ratio"] is whole["peer_ms"] is whole["floor_ms"] is None
     assert all(text in bench.line(r) for text in ("row", "rival", "0.50", "750.000", "products", "1%", "note"))
 
 
 @pytest.mark.parametrize("nbytes, memory, floor, bound", [(10**8, 10, 20, "products"), (10**9, 100, 100, "memory")])
 def test_the_floor_is_the_longer_of_the_two(nbytes, memory, floor, bound):
-    row, job = Row("row", "call", None, None), Job(None, None, madds=10**9, bytes=nbytes)
+    row, job = BenchRow("row", "call", None, None), Workload(None, None, madds=10**9, bytes=nbytes)
     r = bench.record(row, job, np.array([[1.0]]), RATES)
     assert (r["products_ms"], r["memory_ms"], r["floor_ms"]) == pytest.approx((20, memory, floor))
     assert r["bound"] == bound
@@ -160,14 +161,15 @@ def double(a):
 def test_peers_compute_the_same_numbers(tmp_path):
     """Every row, forward results and gradients, to 1e-9 of the largest entry of each array."""
     torch = pytest.importorskip("torch", reason="needs PyTorch, a peer (pip install -e '.[bench]')")
-    from snippets.training.bench import peers
-
     setup, compared = Setup(True, None, tmp_path), 0
-    for row, channels_last in itertools.product(choose(), (False, True)):
+    both = {name: PEERS[name].counterparts("cpu") for name in ("torch", "torch-channels-last")}
+    for row, (peer, counterparts) in itertools.product(choose(), both.items()):
+        if row.job not in counterparts:
+            continue
         arguments = [double(a) for a in row.make(setup)]
         torch.set_default_dtype(torch.float64)
         try:
-            theirs = peers.side(row.job.__name__, arguments, channels_last)
+            theirs = counterparts[row.job](*arguments)
             theirs = theirs and theirs.results()
         finally:
             torch.set_default_dtype(torch.float32)
@@ -185,5 +187,5 @@ def test_peers_compute_the_same_numbers(tmp_path):
         for key, b in theirs.items():
             assert np.shape(ours[key]) == b.shape, (row.name, key)
             error = np.abs(ours[key] - b).max() / np.abs(b).max()
-            assert error < 1e-9, f"{row.name}, channels_last={channels_last}: {key} differs by {error:.1e}"
+            assert error < 1e-9, f"{row.name}, {peer}: {key} differs by {error:.1e}"
     assert compared > 40

@@ -14,7 +14,7 @@ from snippets.training.device import move, use
 from snippets.training.flat import flatten, views
 
 
-def there(a, device):
+def to_device(a, device):
     """An argument of a job on a device: layers with all their parameters, dicts of arrays in one vector, arrays."""
     if isinstance(a, Layer):
         return move(a, device)
@@ -24,7 +24,7 @@ def there(a, device):
 
 
 def sample(run, calls):
-    """Seconds a call on the current GPU, the mean over that many."""
+    """Seconds per call on the current GPU, the mean over `calls`."""
     import cupy
 
     start, end = cupy.cuda.Event(), cupy.cuda.Event()
@@ -61,7 +61,7 @@ def best(run):
     return min(sample(run, 1) for _ in range(7))
 
 
-def gpu(device, quick=False):
+def gpu_info(device, quick=False):
     """What a benchmark on a GPU depends on; sgemm_gflops and copy_gbs are measured now (quick: badly)."""
     xp = use(device)
     about, n, size = xp.cuda.runtime.getDeviceProperties(xp.cuda.runtime.getDevice()), 64 if quick else 8192, 2**28
@@ -80,5 +80,5 @@ def gpu(device, quick=False):
 
 
 def tf32():
-    """Whether CuPy rounds float32 factors to ten bits for the tensor cores; a peer is told to do as we do."""
+    """Whether CuPy rounds float32 factors to ten bits for the tensor cores; a peer is set to do the same."""
     return os.environ.get("CUPY_TF32", "0") not in ("", "0")

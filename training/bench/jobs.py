@@ -1,7 +1,7 @@
-"""What one row of `snippets bench` runs on our side, and how much arithmetic and memory traffic that must take.
+"""The jobs of `snippets bench`: what a row runs, and how much arithmetic and memory traffic that must take.
 
-A job is a function of a row's arguments that returns a `Job`. The function of the same name in `training.bench.peers`
-returns a peer's `Job` for the same arguments, with the same results.
+A job is a function of a row's arguments that returns a `Workload`. Layers and networks are timed as they run in
+training and prediction; `training.bench.peers` says what a peer runs for the same job.
 """
 
 import itertools
@@ -27,14 +27,14 @@ from snippets.training.sgd import SGD
 LR = 1e-4  # learning rate of the rows that train: small, for nothing is learnt and nothing must overflow
 
 
-class Job(NamedTuple):
-    """One side of a row. `run()` is timed; `results()`, for a fresh job, runs it once and returns name -> array."""
+class Workload(NamedTuple):
+    """One side of a row. `run()` is timed; `results()`, of a fresh one, runs it once and returns name -> array."""
 
     run: Callable
     results: Callable
     madds: int = 0  # multiply-adds of its matrix products
-    bytes: int = 0  # of what each pass reads and writes at least, see `work`; 0 for both: no floor is known
-    count: int = 1  # frames in one run, for rows whose milliseconds are those of a frame
+    bytes: int = 0  # that each pass reads and writes at least, see `work`; 0 for both: no floor is known
+    count: int = 1  # frames in one run, for rows whose milliseconds are per frame
 
 
 def first(layer):
@@ -43,7 +43,7 @@ def first(layer):
 
 
 def gives_dx(layer):
-    """Whether it sends a gradient to its input: a tower's first convolution, which sees the image, does not."""
+    """Whether it sends a gradient to its input; a tower's first convolution, which sees the image, does not."""
     return getattr(first(layer), "input_grad", True)
 
 
@@ -79,7 +79,7 @@ def passes(layer, x, dy=None, rng=None):
 
 
 class Alone(Layer):
-    """A layer as it runs in the middle of a tower: both passes over a chunk of frames, nothing gathered at the end."""
+    """A layer as it runs in the middle of a tower: both passes over a chunk of frames. dy (B, ...) is of all."""
 
     def __init__(self, layer, dy):
         super().__init__()
@@ -93,7 +93,7 @@ class Alone(Layer):
 def frames(layer, x, dy):
     """A layer inside a tower, forward and backward: x (B, ...) in chunks of frames on all cores; on a GPU at once."""
     tower, clip = OverFrames(Alone(layer, dy), len(x) if on_gpu(x) else CHUNK), x[None]
-    return Job(lambda: tower.predict(clip), lambda: passes(layer, x, dy), *work(layer, x, dy), len(x))
+    return Workload(lambda: tower.predict(clip), lambda: passes(layer, x, dy), *work(layer, x, dy), len(x))
 
 
 def whole(layer, x, dy=None, rng=None):
@@ -102,17 +102,17 @@ def whole(layer, x, dy=None, rng=None):
     def run():
         return passes(layer, x, dy, rng)
 
-    return Job(run, run, *work(layer, x, dy), x.shape[0] * x.shape[1] if x.ndim == 5 else 1)
+    return Workload(run, run, *work(layer, x, dy), x.shape[0] * x.shape[1] if x.ndim == 5 else 1)
 
 
 def video(net, x, times):
-    """Class probabilities of one video that comes block by block: the frames x (t, H, W, 3), so many times over."""
+    """Class probabilities of one video that comes in blocks: the frames x (t, H, W, 3), `times` times over."""
 
     def run():
         return {"p": stream(net, itertools.repeat(x, times))}
 
     shape = 1, times * len(x), *x.shape[1:]
-    return Job(run, run, multiply_adds(net, shape, False), times * x.nbytes, times * len(x))
+    return Workload(run, run, multiply_adds(net, shape, False), times * x.nbytes, times * len(x))
 
 
 def loss(scores, labels):
@@ -122,7 +122,7 @@ def loss(scores, labels):
         value, dscores = softmax_loss(scores, labels)
         return {"loss": value, "dscores": dscores}
 
-    return Job(run, run, bytes=2 * scores.nbytes)
+    return Workload(run, run, bytes=2 * scores.nbytes)
 
 
 def sgd(params, grads):
@@ -133,7 +133,7 @@ def sgd(params, grads):
         opt.step(grads, norm=0.0)
         return {f"velocity/{key}": v for key, v in opt.velocity.items()}
 
-    return Job(run, run, bytes=5 * sum(a.nbytes for a in params.values()))  # reads w, v and g, writes w and v
+    return Workload(run, run, bytes=5 * sum(a.nbytes for a in params.values()))  # reads w, v and g, writes w and v
 
 
 def step(net, x, labels):
@@ -145,7 +145,7 @@ def step(net, x, labels):
         opt.step(grads)
         return {"loss": value, **{f"velocity/{key}": v for key, v in opt.velocity.items()}}
 
-    return Job(run, run, multiply_adds(net, x.shape, True))
+    return Workload(run, run, multiply_adds(net, x.shape, True))
 
 
 class WholeVideos(Decoder):
@@ -165,7 +165,7 @@ def decode(paths, length, size):
         clips = [batch.x for batch in batches(dataset, 1, seed=0, epoch=0, workers=usable_cores())]
         return {"x": np.concatenate(clips)}
 
-    return Job(run, run, count=sum(source.count(video) for video in videos))
+    return Workload(run, run, count=sum(source.count(video) for video in videos))
 
 
 def flow(I0, I1):
@@ -174,11 +174,11 @@ def flow(I0, I1):
     def run():
         return {"u": tvl1(I0, I1)}
 
-    return Job(run, run, count=len(I0))
+    return Workload(run, run, count=len(I0))
 
 
-def compare_flows(arguments, ours, theirs=None):
-    """What two flows are worth: mean TV-L1 energy a pixel, in how many pairs ours is lower, and how far they differ."""
+def flow_note(arguments, ours, theirs=None):
+    """How good two flows are: mean TV-L1 energy per pixel, in how many pairs ours is lower, how far they differ."""
     E = energy(*arguments, ours["u"])
     if theirs is None:
         return f"energy {E.mean():.4f}"

@@ -24,7 +24,7 @@ def together(work, arguments):
 
 
 def product_rate(n):
-    """Floating-point operations a second of float32 products of n x n matrices, all cores: one each, or one for all."""
+    """Operations per second of float32 products of n x n matrices on all cores: one product each, or one for all."""
     products = [tuple(np.ones((n, n), np.float32) for _ in range(3)) for _ in range(usable_cores())]  # a, b, out
     with threadpoolctl.threadpool_limits(1, "blas"):
         each = len(products) * 2 * n**3 / together(np.matmul, products)
@@ -32,13 +32,13 @@ def product_rate(n):
 
 
 def copy_rate(size):
-    """Bytes a second that all cores read and write when each copies `size` bytes of its own."""
+    """Bytes per second that all cores read and write when each copies `size` bytes of its own."""
     arrays = [(np.zeros(size, np.uint8), np.ones(size, np.uint8)) for _ in range(usable_cores())]
     return usable_cores() * 2 * size / together(np.copyto, arrays)
 
 
 def processor():
-    """The processor's name, where the system tells it."""
+    """The processor's name, where the system gives it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -46,7 +46,7 @@ def processor():
     return platform.processor() or platform.machine()
 
 
-def machine(quick=False):
+def machine_info(quick=False):
     """What a benchmark depends on; sgemm_gflops and copy_gbs are measured now, with all cores (quick: badly)."""
     blas = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
     return {

@@ -1,165 +1,93 @@
-"""PyTorch's side of `snippets bench`. Needs the package torch; imported only when it is asked for.
+"""The peers of `snippets bench`: libraries that do what we do. Each is imported when it is first asked for.
 
-Each function here has the name and the arguments of one in `training.bench.jobs` and returns a `Job` whose results are
-the same numbers under the same names, so that a test can hold both sides to each other. Memory is NCHW, torch's
-default, unless channels_last; torch gets as many threads as we use. On a GPU cuDNN may choose its fastest convolutions,
-and float32 is rounded for tensor cores only where CuPy's is.
+A peer's counterpart of a job (`training.bench.jobs`) is a function of the same arguments; its `Workload` has the same
+results under the same names, so that a test can hold both sides to each other. PyTorch's are in
+`training.bench.torch_jobs`. OpenCV (opencv-contrib-python-headless) and scikit-image have TV-L1 flow, here.
+
+Both get the parameters of `data.flow.tvl1.TVL1` as far as they have them, and one pair per core at a time, on one
+thread each: the faster way for many pairs. OpenCV has all parameters; scikit-image halves the frames from scale to
+scale down to 16 pixels, and stops a warp after 10 iterations.
 """
 
+import functools
+import importlib.util
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
+from snippets.data.flow.tvl1 import TVL1
 from snippets.layers.device.xp import usable_cores
-from snippets.training.bench.gpu import tf32
-from snippets.training.bench.jobs import LR, Job, gives_dx
-from snippets.training.bench.torch_twins import shared, twin
-from snippets.training.objective import loss_weight
-
-torch.set_num_threads(usable_cores())
-torch.backends.cudnn.benchmark = True
-torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32()
+from snippets.training.bench.jobs import Workload, flow
 
 
-class Place(NamedTuple):
-    """Where and how torch keeps images and filters."""
+class Peer(NamedTuple):
+    """A library to measure against, on a device as `training.device` names it."""
 
-    channels_last: bool = False
-    device: str = "cpu"
+    package: str  # that has to be installed
+    counterparts: Callable  # (device) -> {our job: the peer's}; empty if the peer cannot compute there
 
-    def tensor(self, a):
-        """Our array as torch has it: (..., H, W, C) becomes (..., C, H, W), in memory too unless channels_last."""
-        t = torch.from_numpy(a)
-        if a.ndim >= 4:
-            t = t.movedim(-1, -3) if self.channels_last else t.movedim(-1, -3).contiguous()
-        return t.to(self.device)
-
-    def twin(self, layer):
-        """The module that computes what our layer does."""
-        return twin(layer, self.channels_last).to(self.device)
+    def available(self, device):
+        """Whether it is installed, and can compute on the device."""
+        return importlib.util.find_spec(self.package) is not None and bool(self.counterparts(device))
 
 
-def array(t, axes=None):
-    """Back again; axes: those of `shared`, for what has the layout of a parameter."""
-    a = t.detach().cpu().numpy()
-    if axes is not None:
-        return a.transpose(np.argsort(axes))
-    return a if a.ndim < 4 else np.moveaxis(a, -3, -1)
+def torch(device, channels_last=False):
+    """PyTorch's counterparts, its images in NCHW or channels last."""
+    from snippets.training.bench.torch_jobs import counterparts
+
+    return counterparts(device, channels_last)
 
 
-def whole(layer, x, dy=None, rng=None, *, place):
-    module, x = place.twin(layer).train(rng is not None), place.tensor(x)
+def in_threads(flow_of_pair):
+    """The counterpart of `flow` on a CPU: flow_of_pair(I0, I1) -> (H, W, 2), of frames (H, W), 0 to 255."""
 
-    def forward():
-        with torch.inference_mode():
-            return module(x)
+    def job(I0, I1):
+        def run():
+            with ThreadPoolExecutor(usable_cores()) as pool:
+                return {"u": np.stack(list(pool.map(flow_of_pair, I0, I1)))}
 
-    if dy is None:
-        return Job(forward, lambda: {"y": array(forward())})
-    dy = place.tensor(dy)
-    x.requires_grad_(gives_dx(layer))
+        return Workload(run, run, count=len(I0))
 
-    def both():
-        x.grad = None
-        module.zero_grad()
-        y = module(x)
-        y.backward(dy)
-        return y
-
-    def results():
-        y = both()
-        dx = {"dx": array(x.grad)} if gives_dx(layer) else {}
-        return {"y": array(y), **dx, **{key: array(p.grad, axes) for key, p, axes in shared(module)}}
-
-    return Job(both, results)
+    return job
 
 
-def video(net, x, times, *, place):
-    """The tower takes a block at a time, for all frames' maps at once need more memory than most machines have."""
-    (tower, *head), x = place.twin(net), place.tensor(x[None])
+def opencv(device, inner=30):
+    """inner: iterations between its medians of 5 x 5 pixels. It stays on the CPU, whatever the device."""
+    import cv2
 
-    def run():
-        with torch.inference_mode():
-            y = torch.cat([tower(x) for _ in range(times)], dim=1)
-            for module in head:
-                y = module(y)
-            return y.softmax(dim=-1)[0]
+    cv2.setNumThreads(1)
+    settings = TVL1()
 
-    return Job(run, lambda: {"p": array(run())})
+    def flow_of_pair(I0, I1):
+        peer = cv2.optflow.DualTVL1OpticalFlow_create(
+            settings.tau, settings.lam, settings.theta, settings.scales, settings.warps, settings.epsilon,
+            innnerIterations=inner, outerIterations=settings.iterations // inner, scaleStep=settings.step,
+        )  # fmt: skip
+        return peer.calc(np.rint(I0).astype(np.uint8), np.rint(I1).astype(np.uint8), None)
 
-
-def loss(scores, labels, *, place):
-    s, labels = place.tensor(scores).requires_grad_(), place.tensor(labels).repeat_interleave(scores.shape[1])
-
-    def run():
-        s.grad = None
-        value = F.cross_entropy(s.flatten(0, 1), labels, reduction="sum")
-        value.backward()
-        return value
-
-    return Job(run, lambda: {"loss": array(run()), "dscores": array(s.grad)})
+    return {flow: in_threads(flow_of_pair)}
 
 
-def optimiser(params):
-    """SGD as in `training.sgd`: no decay of biases. params: (name, parameter)."""
-    groups = [{"params": []}, {"params": [], "weight_decay": 0.0}]
-    for name, p in params:
-        groups[name.split("/")[-1].startswith("b")]["params"].append(p)
-    return torch.optim.SGD(groups, lr=LR, momentum=0.9, weight_decay=0.0005)
+def scikit_image(device):
+    """It wants intensities from 0 to 1, hence 255 lambda, and gives rows before columns; it stays on the CPU."""
+    from skimage.registration import optical_flow_tvl1
+
+    settings = TVL1()
+
+    def flow_of_pair(I0, I1):
+        v, u = optical_flow_tvl1(
+            I0 / 255, I1 / 255, attachment=255 * settings.lam, tightness=settings.theta, num_warp=settings.warps
+        )
+        return np.stack([u, v], axis=-1)
+
+    return {flow: in_threads(flow_of_pair)}
 
 
-def velocity(opt, p):
-    """Ours is -lr times torch's while lr is constant, see `training.sgd`."""
-    return -LR * opt.state[p]["momentum_buffer"]
-
-
-def sgd(params, grads, *, place):
-    own = {key: torch.tensor(a, device=place.device).requires_grad_() for key, a in params.items()}
-    for key, p in own.items():
-        p.grad = torch.from_numpy(grads[key]).to(place.device)
-    opt = optimiser(own.items())
-
-    def results():
-        opt.step()
-        return {f"velocity/{key}": velocity(opt, p).cpu().numpy() for key, p in own.items()}
-
-    return Job(opt.step, results)
-
-
-def step(net, x, labels, *, place):
-    module, x, labels = place.twin(net), place.tensor(x), place.tensor(labels)
-    opt = optimiser((name.replace(".", "/"), p) for name, p in module.named_parameters())
-
-    def run():
-        opt.zero_grad()
-        scores = module(x)
-        weight = torch.from_numpy(loss_weight(scores.shape)).to(scores).flatten()
-        rows = scores.flatten(0, -2)  # clips, or frames of clips
-        each = F.cross_entropy(rows, labels.repeat_interleave(len(rows) // len(labels)), reduction="none")
-        value = (each * weight).sum()
-        value.backward()
-        opt.step()
-        return value
-
-    def results():
-        value = array(run())
-        return {"loss": value, **{f"velocity/{k}": array(velocity(opt, p), axes) for k, p, axes in shared(module)}}
-
-    return Job(run, results)
-
-
-def reaches(device):
-    """Whether this torch can compute there."""
-    return device == "cpu" or torch.cuda.is_available()
-
-
-JOBS = {job.__name__: job for job in (whole, video, loss, sgd, step)} | {"frames": whole}
-
-
-def side(name, arguments, channels_last=False, device="cpu"):
-    """The `Job` of that name for these arguments; None if torch has none, or no images that could be channels-last."""
-    if name not in JOBS or (channels_last and not any(getattr(a, "ndim", 0) >= 4 for a in arguments)):
-        return None
-    return JOBS[name](*arguments, place=Place(channels_last, device))
+PEERS = {
+    "torch": Peer("torch", torch),
+    "torch-channels-last": Peer("torch", functools.partial(torch, channels_last=True)),
+    "opencv": Peer("cv2", opencv),
+    "scikit-image": Peer("skimage", scikit_image),
+}

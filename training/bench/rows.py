@@ -1,4 +1,4 @@
-"""The rows of `snippets bench`: each is a job of `training.bench.jobs` and what makes its arguments.
+"""The rows of `snippets bench`, in ROWS: each is a job of `training.bench.jobs` and what makes its arguments.
 
 Layers stand at their largest place in GoogLeNet or AlexNet: by multiply-adds if they have any, else by the size of
 their map. Networks, and layers inside a tower, get 16 frames as a tower gets them: in chunks, on all cores. What
@@ -30,7 +30,7 @@ from snippets.nets.frames import OverFrames
 from snippets.nets.googlenet import googlenet
 from snippets.nets.pooling import conv_pooling
 from snippets.nets.zoo import NetConfig, build, input_shape
-from snippets.training.bench.jobs import compare_flows, decode, flow, frames, loss, sgd, step, video, whole
+from snippets.training.bench.jobs import decode, flow, flow_note, frames, loss, sgd, step, video, whole
 
 CLASSES = 101  # UCF-101's
 
@@ -38,7 +38,7 @@ CLASSES = 101  # UCF-101's
 class Setup(NamedTuple):
     """What arguments depend on; s(full, quick) is one or the other size."""
 
-    quick: bool = False  # all rows in tiny, to test the benchmark
+    quick: bool = False  # a smoke test: all rows at a small size
     clips: str | None = None  # folder of real clips
     folder: str = "."  # for files that a row writes
     device: str = "cpu"
@@ -47,20 +47,24 @@ class Setup(NamedTuple):
         return quick if self.quick else full
 
 
-class Row(NamedTuple):
+class BenchRow(NamedTuple):
+    """A row of the benchmark."""
+
     name: str
-    unit: str  # what the milliseconds are of: "frame", "pair" of frames, or "call" for the whole job
-    job: Callable  # (*arguments) -> Job
+    unit: str  # milliseconds are per "frame", "pair" of frames, or "call" of the whole job
+    job: Callable  # (*arguments) -> Workload
     make: Callable  # (setup) -> arguments
     note: str = ""
-    compare: Callable | None = None  # (arguments, our results, theirs or None) -> note, where results may differ
+    note_on: Callable | None = None  # (arguments, our results, theirs or None) -> note, where results may differ
 
 
 def rng():
+    """The generator of weights."""
     return np.random.default_rng(0)
 
 
 def normal(*shape):
+    """Random numbers, float32, of a shape."""
     return np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
 
 
@@ -76,11 +80,13 @@ def tower(s, make):
 
 
 def maps(s, side, C):
+    """Maps (16, side, side, C) inside a tower."""
     small = s(side, max(side // 8, 7))
     return normal(s(16, 2), small, small, C)
 
 
 def vectors(s, D):
+    """Features (16, D)."""
     return normal(s(16, 2), s(D, D // 64))
 
 
@@ -155,7 +161,7 @@ def adjacent(s):
 
 def in_tower(name, side, C, layer, note=""):
     """The row of one layer, forward and backward, on maps of side x side x C."""
-    return Row(name, "frame", frames, lambda s: both(layer(rng()), maps(s, side, C)), note)
+    return BenchRow(name, "frame", frames, lambda s: both(layer(rng()), maps(s, side, C)), note)
 
 
 GROUP = dict(k=1.0, divide_by_n=True)  # GoogLeNet's LRN
@@ -163,10 +169,10 @@ NO_PEEPHOLES = "torch.nn.LSTM has no peepholes, so it does less"
 
 # fmt: off
 ROWS = (
-    Row("googlenet-forward", "frame", whole, lambda s: tower(s, googlenet)),
-    Row("googlenet-both",    "frame", whole, lambda s: both(*tower(s, googlenet))),
-    Row("alexnet-forward",   "frame", whole, lambda s: tower(s, alexnet)),
-    Row("alexnet-both",      "frame", whole, lambda s: both(*tower(s, alexnet))),
+    BenchRow("googlenet-forward", "frame", whole, lambda s: tower(s, googlenet)),
+    BenchRow("googlenet-both",    "frame", whole, lambda s: both(*tower(s, googlenet))),
+    BenchRow("alexnet-forward",   "frame", whole, lambda s: tower(s, alexnet)),
+    BenchRow("alexnet-both",      "frame", whole, lambda s: both(*tower(s, alexnet))),
     in_tower("conv-7x7",    220,   3, lambda rng: Conv2D(3, 64, 7, 2, relu=True, input_grad=False, rng=rng)),
     in_tower("conv-3x3",     55,  64, lambda rng: Conv2D(64, 192, 3, relu=True, rng=rng)),
     in_tower("conv-1x1",     14, 528, lambda rng: Conv2D(528, 256, 1, relu=True, rng=rng), "most multiply-adds"),
@@ -180,21 +186,21 @@ ROWS = (
     in_tower("lrn",          55, 192, lambda rng: LRN(**GROUP)),
     in_tower("inception3b",  28, 256, lambda rng: Inception(256, 128, 128, 192, 32, 96, 64, rng=rng)),
     in_tower("average",       7, 1024, lambda rng: GlobalAvgPool()),
-    Row("linear",    "call", whole, lambda s: both(Linear(s(12544, 196), s(4096, 64), rng()), vectors(s, 12544))),
-    Row("relu",      "call", whole, lambda s: both(ReLU(), vectors(s, 4096))),
-    Row("dropout",   "call", whole, lambda s: (*both(Dropout(0.6), vectors(s, 4096)), rng()), "own masks each side"),
-    Row("conv-pooling-head", "call", whole, pooling_head),
-    Row("lstm-8x30",    "call",  whole,  lambda s: lstm(s, 8, 30), NO_PEEPHOLES),
-    Row("lstm-32x30",   "call",  whole,  lambda s: lstm(s, 32, 30), NO_PEEPHOLES),
-    Row("lstm-8x120",   "call",  whole,  lambda s: lstm(s, 8, 120), NO_PEEPHOLES),
-    Row("softmax-loss", "call",  loss,   scores),
-    Row("sgd",          "call",  sgd,    update),
-    Row("step-conv",    "call",  step,   lambda s: clip(s, "conv")),
-    Row("step-lstm",    "call",  step,   lambda s: clip(s, "lstm"), NO_PEEPHOLES),
-    Row("video-300",    "frame", video,  long_video),
-    Row("decode",       "frame", decode, rendered),
-    Row("tvl1",         "pair",  flow,   adjacent, compare=compare_flows),
-    Row("decode-real",  "frame", decode, real, "the videos of --clips"),
+    BenchRow("linear",    "call", whole, lambda s: both(Linear(s(12544, 196), s(4096, 64), rng()), vectors(s, 12544))),
+    BenchRow("relu",      "call", whole, lambda s: both(ReLU(), vectors(s, 4096))),
+    BenchRow("dropout", "call", whole, lambda s: (*both(Dropout(0.6), vectors(s, 4096)), rng()), "own masks each side"),
+    BenchRow("conv-pooling-head", "call", whole, pooling_head),
+    BenchRow("lstm-8x30",    "call",  whole,  lambda s: lstm(s, 8, 30), NO_PEEPHOLES),
+    BenchRow("lstm-32x30",   "call",  whole,  lambda s: lstm(s, 32, 30), NO_PEEPHOLES),
+    BenchRow("lstm-8x120",   "call",  whole,  lambda s: lstm(s, 8, 120), NO_PEEPHOLES),
+    BenchRow("softmax-loss", "call",  loss,   scores),
+    BenchRow("sgd",          "call",  sgd,    update),
+    BenchRow("step-conv",    "call",  step,   lambda s: clip(s, "conv")),
+    BenchRow("step-lstm",    "call",  step,   lambda s: clip(s, "lstm"), NO_PEEPHOLES),
+    BenchRow("video-300",    "frame", video,  long_video),
+    BenchRow("decode",       "frame", decode, rendered),
+    BenchRow("tvl1",         "pair",  flow,   adjacent, note_on=flow_note),
+    BenchRow("decode-real",  "frame", decode, real, "the videos of --clips"),
 )
 # fmt: on
 

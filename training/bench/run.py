@@ -15,8 +15,6 @@ On a GPU all of this is measured there (`training.bench.gpu`).
 """
 
 import contextlib
-import importlib
-import importlib.util
 import math
 import multiprocessing
 import tempfile
@@ -28,20 +26,14 @@ import numpy as np
 from snippets.data.files import write_json
 from snippets.training.bench import gpu as bench_gpu
 from snippets.training.bench.jobs import decode
-from snippets.training.bench.machine import largest_resident, machine
+from snippets.training.bench.machine import largest_resident, machine_info
+from snippets.training.bench.peers import PEERS
 from snippets.training.bench.rows import ROWS, Setup, choose
 from snippets.training.checkpoint import to_numpy
 
-PEERS = {  # name: the package that it needs, the module with its side, and options for that
-    "torch": ("torch", "snippets.training.bench.peers", {}),
-    "torch-channels-last": ("torch", "snippets.training.bench.peers", {"channels_last": True}),
-    "opencv": ("cv2", "snippets.training.bench.flow_peers", {"peer": "opencv"}),
-    "scikit-image": ("skimage", "snippets.training.bench.flow_peers", {"peer": "scikit_image"}),
-}
-
 
 def sample(run, calls):
-    """Seconds a call, the mean over that many."""
+    """Seconds per call, the mean over `calls`."""
     start = time.perf_counter()
     for _ in range(calls):
         run()
@@ -49,7 +41,7 @@ def sample(run, calls):
 
 
 def alternate(runs, repeat=9, least=0.05, budget=30.0, sample=sample):
-    """Times each of `runs` in turn, `repeat` times over: seconds a call, (repetitions, runs).
+    """Times each of `runs` in turn, `repeat` times over: seconds per call (repetitions, runs).
 
     least: seconds that one repetition of one side lasts at least; budget: seconds after which three are enough.
     """
@@ -83,23 +75,21 @@ def peak_memory(name, setup):
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return None
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["__main__", "snippets.training.bench.run"]
-    )  # imported once, by the server that forks
+    context.set_forkserver_preload(["__main__", __name__])  # imported once, by the server that forks
     with contextlib.suppress(BrokenProcessPool), ProcessPoolExecutor(1, context) as pool:
         return pool.submit(peak_of, name, setup).result()
 
 
-def floors(job, rates):
+def floors(workload, rates):
     """Seconds that the work takes at least: {"products": at the rate of matrix products, "memory": of copying}."""
-    products = job.madds / (rates["sgemm_gflops"] * 1e9 / 2)  # a multiply-add is two operations
-    return {"products": products, "memory": job.bytes / (rates["copy_gbs"] * 1e9)}
+    products = workload.madds / (rates["sgemm_gflops"] * 1e9 / 2)  # a multiply-add is two operations
+    return {"products": products, "memory": workload.bytes / (rates["copy_gbs"] * 1e9)}
 
 
-def record(row, job, times, rates, peak=None, peer=None, column=1):
-    """A row of the result. times: seconds a run (repetitions, sides), ours in column 0, the peer's in `column`."""
-    milliseconds = 1000 / (1 if row.unit == "call" else job.count)  # from seconds a run to milliseconds a unit
-    parts = floors(job, rates)
+def record(row, workload, times, rates, peak=None, peer=None, column=1):
+    """A row of the result. times: seconds per run (repetitions, sides), ours in column 0, the peer's in `column`."""
+    milliseconds = 1000 / (1 if row.unit == "call" else workload.count)  # from seconds per run to milliseconds per unit
+    parts = floors(workload, rates)
     bound = max(parts, key=parts.get)
     least = parts[bound]
     ours, theirs = milliseconds * times[:, 0], milliseconds * times[:, column] if peer else None
@@ -123,36 +113,28 @@ def record(row, job, times, rates, peak=None, peer=None, column=1):
     }
 
 
-def measure(row, setup, rates, peers, repeat):
-    """The records of a row: one a peer that has this job, or one without a peer."""
+def measure_row(row, setup, rates, peers, repeat):
+    """The records of a row: one per peer that has this job, or one without a peer. peers: {name: its counterparts}."""
     device = "cpu" if row.job is decode else setup.device
+    on_host = row.make(setup)
     if device == "cpu":
-        clock, peak, arguments = sample, peak_memory(row.name, setup), row.make(setup)  # before this process grows
+        clock, peak, arguments = sample, peak_memory(row.name, setup), on_host
     else:
-        clock, arguments = bench_gpu.sample, [bench_gpu.there(a, device) for a in row.make(setup)]
+        clock, arguments = bench_gpu.sample, [bench_gpu.to_device(a, device) for a in row.make(setup)]
         peak = bench_gpu.peak_memory(row.job, arguments)
-    job, sides = row.job(*arguments), {}
-    on_host = arguments if device == "cpu" else row.make(setup)
-    for peer in peers:
-        _, module, options = PEERS[peer]
-        side = importlib.import_module(module).side(row.job.__name__, on_host, **options, device=device)
-        if side is not None:
-            sides[peer] = side
-    runs = [job.run, *(side.run for side in sides.values())]
+    ours, sides = row.job(*arguments), {}
+    for peer, counterparts in peers.items():
+        theirs = counterparts[row.job](*on_host) if row.job in counterparts else None
+        if theirs is not None:
+            sides[peer] = theirs
+    runs = [ours.run, *(theirs.run for theirs in sides.values())]
     times = alternate(runs, 1, least=0.0, sample=clock) if setup.quick else alternate(runs, repeat, sample=clock)
-    records = [record(row, job, times, rates, peak, peer, n) for n, peer in enumerate(sides or [None], start=1)]
-    if row.compare is not None:
-        ours = {key: to_numpy(a) for key, a in job.results().items()}
-        for found in records:
-            theirs = sides[found["peer"]].results() if sides else None
-            found["note"] = row.compare(on_host, ours, theirs)
+    records = [record(row, ours, times, rates, peak, peer, n) for n, peer in enumerate(sides or [None], start=1)]
+    if row.note_on is not None:
+        found = {key: to_numpy(a) for key, a in ours.results().items()}
+        for r in records:
+            r["note"] = row.note_on(on_host, found, sides[r["peer"]].results() if sides else None)
     return records
-
-
-def available(peer, device):
-    """Whether a peer is installed, and can compute there."""
-    package, module, _ = PEERS[peer]
-    return importlib.util.find_spec(package) is not None and importlib.import_module(module).reaches(device)
 
 
 HEAD = (
@@ -177,24 +159,25 @@ def line(r):
 def bench(names=(), against=(), repeat=9, json_file=None, clips=None, quick=False, device="cpu"):
     """Measure the rows that `names` choose, print each as it comes, write all as JSON; returns what is written.
 
-    against: names in PEERS; those that are not installed are told and left out. clips: a folder of real videos.
-    device: as `training.device` has it.
+    against: names in PEERS; those that are not installed are named and left out. clips: a folder of real videos.
+    quick: a smoke test, everything small and once. device: as `training.device` has it.
+    Raises ValueError if there is no such row, or repeat is below 1.
     """
     if repeat < 1:
         raise ValueError(f"repeat is {repeat}, expected at least 1")
     rows = choose(names, clips)
-    absent = [peer for peer in against if not available(peer, device)]
-    peers = [peer for peer in against if peer not in absent]
-    rates = machine(quick) | ({} if device == "cpu" else bench_gpu.gpu(device, quick))
+    absent = [name for name in against if not PEERS[name].available(device)]
+    peers = {name: PEERS[name].counterparts(device) for name in against if name not in absent}
+    rates = machine_info(quick) | ({} if device == "cpu" else bench_gpu.gpu_info(device, quick))
     found = {"machine": rates, "absent": absent, "rows": []}
-    for name, value in found["machine"].items():
+    for name, value in rates.items():
         print(f"{name:14} {value:.0f}" if isinstance(value, float) else f"{name:14} {value}")
     if absent:
         print(f"left out, not installed{'' if device == 'cpu' else ' for CUDA'}: {', '.join(absent)}")
     print(HEAD)
     with tempfile.TemporaryDirectory() as folder:
         for row in rows:
-            for result in measure(row, Setup(quick, clips, folder, device), found["machine"], peers, repeat):
+            for result in measure_row(row, Setup(quick, clips, folder, device), rates, peers, repeat):
                 found["rows"].append(result)
                 print(line(result), flush=True)
     if json_file is not None:

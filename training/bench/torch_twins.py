@@ -41,6 +41,8 @@ class Conv(nn.Conv2d):
 
 
 class Pool(nn.Module):
+    """Max-pooling; padding at the bottom and right alone is torch's `ceil_mode`."""
+
     def __init__(self, layer):
         super().__init__()
         self.layer = layer
@@ -60,6 +62,8 @@ class Apply(nn.Module):
 
 
 class Dense(nn.Linear):
+    """A fully connected layer."""
+
     names = {"weight": ("W", (1, 0)), "bias": ("b", (0,))}
 
     def __init__(self, layer):
@@ -67,7 +71,7 @@ class Dense(nn.Linear):
 
 
 class LSTMs(nn.LSTM):
-    """Layers of LSTM one on the other, {name: our layer}; both have the gates in the order i, f, g, o."""
+    """A stack of LSTM layers, {name: our layer}; both have the gates in the order i, f, g, o."""
 
     def __init__(self, layers):
         D, rows = next(iter(layers.values())).params["W_x"].shape
@@ -77,7 +81,7 @@ class LSTMs(nn.LSTM):
             self.names[f"weight_ih_l{n}"] = f"{name}/W_x", (1, 0)
             self.names[f"weight_hh_l{n}"] = f"{name}/W_h", (1, 0)
             self.names[f"bias_ih_l{n}"] = f"{name}/b", (0,)
-            nn.init.zeros_(getattr(self, f"bias_hh_l{n}"))  # torch has two biases a gate
+            nn.init.zeros_(getattr(self, f"bias_hh_l{n}"))  # torch has two biases per gate
 
     def forward(self, x):
         return super().forward(x)[0]
@@ -109,6 +113,7 @@ def children(layer):
 
 
 def lrn(layer):
+    """Local response normalisation."""
     o = layer.options
     alpha = o["alpha"] if o["divide_by_n"] else o["alpha"] * o["n"]  # torch divides by n
     return nn.LocalResponseNorm(o["n"], alpha, o["beta"], o["k"])
@@ -131,6 +136,7 @@ MODULES = {
 
 
 def module_of(layer):
+    """The module that computes what one of our layers does, its weights not yet copied."""
     return MODULES[type(layer)](layer)
 
 

@@ -11,7 +11,7 @@ from snippets.data.options import add_options
 from snippets.nets.googlenet import VARIANTS
 from snippets.nets.zoo import HEADS, TOWERS, NetConfig
 from snippets.training import device
-from snippets.training.bench.run import PEERS
+from snippets.training.bench.peers import PEERS
 from snippets.training.cli import (
     lab as lab_commands,
 )
@@ -250,7 +250,7 @@ def parser():
     p.add_argument("--repeat", type=int, default=9, help="repetitions of each side, taken in turn")
     p.add_argument("--json", metavar="FILE", help="write the machine and all rows there")
     p.add_argument("--clips", metavar="FOLDER", help="real videos for the row decode-real (default: no such row)")
-    p.add_argument("--quick", action="store_true", help="everything in tiny and once: whether it runs, not how fast")
+    p.add_argument("--quick", action="store_true", help="smoke test: all rows small and once, to see whether they run")
 
     on_a_device = ("demo", "train", "evaluate", "predict", "features", "flow", "tables", "claims", "compare", "bench")
     for name in on_a_device:

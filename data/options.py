@@ -5,6 +5,7 @@ lies; `Options` checks both, and `add_options` makes the command line's options 
 default that the code has.
 """
 
+import argparse
 import dataclasses
 import math
 import numbers
@@ -71,6 +72,20 @@ class Options:
             object.__setattr__(self, field.name, value)
 
 
+class InRange(argparse.Action):
+    """What argparse does with a number, or with each of several, that must lie `within` a Range, else ValueError."""
+
+    def __init__(self, *names, within=None, **about):
+        super().__init__(*names, **about)
+        self.within = within
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if self.within:
+            for value in values if isinstance(values, list) else [values]:
+                check(self.option_strings[0], value, self.within)
+        setattr(namespace, self.dest, values)
+
+
 def add_options(parser, cls, title, only=None, **defaults):
     """A group with an option for each `option` of the dataclass `cls` (only: for these); `defaults` replace its own."""
     group = parser.add_argument_group(title)
@@ -78,9 +93,8 @@ def add_options(parser, cls, title, only=None, **defaults):
         if "help" in field.metadata and (only is None or field.name in only):
             kind = field.type if isinstance(field.type, type) else float  # float | None
             default = defaults.get(field.name, field.default)
-            flag, about = f"--{field.name.replace('_', '-')}", {**field.metadata}
-            del about["within"]
-            group.add_argument(flag, type=kind, default=default, **about)
+            flag = f"--{field.name.replace('_', '-')}"
+            group.add_argument(flag, action=InRange, type=kind, default=default, **field.metadata)
     return group
 
 

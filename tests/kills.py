@@ -131,9 +131,10 @@ def tables(out):
     """One row of the paper's tables, in tiny."""
     from test_tables import SMALL, TINY
 
+    from snippets.training.cli.main import execute
     from snippets.training.experiments.tables import tables as run_tables
 
-    run_tables("mini", out / "run", (6,), seeds=1, scale=TINY, mini_data=SMALL)
+    run_tables("mini", out / "run", (6,), seeds=1, scale=TINY, mini_data=SMALL, execute=execute)
     return 0
 
 

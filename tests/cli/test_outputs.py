@@ -7,9 +7,8 @@ import tempfile
 
 import pytest
 
-from snippets.training.cli import main as cli
+from snippets.training.cli.files import Input, Output, check_outputs
 from snippets.training.cli.main import main, parser
-from snippets.training.cli.outputs import INPUTS, OUTPUTS
 
 NO_FILES = {  # options with a value of their own kind
     "help", "device", "address", "fold", "cache", "root", "freeze", "lr_group", "claims", "rows", "table", "tvl1",
@@ -19,11 +18,12 @@ NO_FILES = {  # options with a value of their own kind
 
 def test_every_option_that_may_be_a_file_is_declared():
     commands = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
-    told = {*INPUTS, *OUTPUTS, *NO_FILES}
     for name, command in commands.items():
         for action in command._actions:
-            text = action.nargs != 0 and action.choices is None and action.type in (None, str)
-            assert not text or action.dest in told, f"{name} --{action.dest}: a file to read, to write, or neither?"
+            text = action.nargs != 0 and action.choices is None and action.type not in (int, float)
+            file = isinstance(action.type, type) and issubclass(action.type, (Input, Output))
+            told = file or action.dest in NO_FILES
+            assert not text or told, f"{name} --{action.dest}: a file to read, to write, or neither?"
 
 
 @pytest.fixture
@@ -144,4 +144,4 @@ def test_what_may_be_written(folder):
         "tables --out new",
     ):
         args = parser().parse_args(command.split())
-        cli.check_options(args)
+        check_outputs(args)

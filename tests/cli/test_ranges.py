@@ -11,7 +11,6 @@ from snippets.data.open import DataSettings
 from snippets.data.options import Options, Range, check, option, plain
 from snippets.nets.zoo import NetConfig
 from snippets.training.cli.main import main, parser
-from snippets.training.cli.option_checks import FIELDS, RANGES
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.simulate import Cluster
 from snippets.training.loop import Settings
@@ -43,13 +42,12 @@ def test_a_number_outside_of_its_range_is_refused(cls, field):
 
 def test_every_number_of_the_command_line_has_a_range():
     subparsers = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
-    ranged = {name for name, field in FIELDS.items() if field.metadata.get("within")}
     without = {
         f"{name} --{action.dest}"
         for name, sub in subparsers.choices.items()
         for action in sub._actions
-        if action.type in (int, float) and not action.choices
-        and action.dest not in ranged | set(RANGES) | ELSEWHERE | (MINI if name == "make-data" else set())
+        if action.type in (int, float) and not action.choices and not getattr(action, "within", None)
+        and action.dest not in ELSEWHERE | (MINI if name == "make-data" else set())
     }  # fmt: skip
     assert not without
 

@@ -213,5 +213,5 @@ def test_memory_that_does_not_suffice_is_told(told, monkeypatch):
     def too_much(*args, **kwargs):
         np.empty(2**62, np.uint8)
 
-    monkeypatch.setattr("snippets.training.cli.use.load_model", too_much)
+    monkeypatch.setattr("snippets.training.cli.predict.load_model", too_much)
     assert "out of memory (Unable to allocate" in told(*PREDICT)

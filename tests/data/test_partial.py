@@ -10,7 +10,7 @@ from snippets.data.features import load_features
 from snippets.data.layouts.splits import Video
 from snippets.data.partial import Partial
 from snippets.data.video import write_video
-from snippets.training.cli import use as commands
+from snippets.training.cli import features as commands
 from snippets.training.cli.main import main
 
 OPTIONS = "--tower alexnet --size 32 --width 0.1 --count 2".split()

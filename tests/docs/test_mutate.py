@@ -58,7 +58,7 @@ def test_tests_that_name_a_module_come_first_and_none_is_left_out():
     assert "test_oracles" in near and "test_layer_contract" in near  # by the files of tests/ that they import
     assert not set(near) & set(others) and "test_planted_bugs" not in near + others
     assert len(near + others) == len(list((ROOT / "tests").rglob("test_*.py"))) - len(LISTINGS)
-    assert "test_tables" in stages("training/experiments/paper.py")[0] and stages("training/cli/lab.py")[0]
+    assert "test_tables" in stages("training/experiments/paper.py")[0] and stages("training/cli/experiments.py")[0]
 
 
 def test_a_mutant_dies_survives_or_runs_out_of_time(tmp_path):

@@ -11,7 +11,7 @@ from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.camera_shake import make_shaky
 from snippets.data.mini.make import CLASSES, make_mini
 from snippets.data.video import read_frames
-from snippets.training.cli.main import main
+from snippets.training.cli.main import execute, main
 from snippets.training.evaluate import result_of
 from snippets.training.experiments.claims import ALL, CLAIMS, EXTRA, Claim, claims, cluster, judge, verdict
 from snippets.training.experiments.paper import NETS
@@ -90,7 +90,7 @@ def test_a_claim_is_tested_as_its_experiment_says(claim):
 
 
 def test_claims_are_run_judged_and_written(tmp_path):
-    (record,) = claims(tmp_path, ["max over"], seeds=2, scale=TINY, data=SMALL)
+    (record,) = claims(tmp_path, ["max over"], seeds=2, scale=TINY, data=SMALL, execute=execute)
     assert record["verdict"] == verdict(*record["difference"][1:])
     assert record["verdict"] in (tmp_path / "claims.md").read_text()
 

@@ -52,7 +52,7 @@ def full_demo(seed):
 
 def test_quick_demo(tmp_path, monkeypatch, capsys):
     found = []
-    monkeypatch.setattr("snippets.training.cli.lab.demo", lambda *args: found.append(demo(*args)))
+    monkeypatch.setattr("snippets.training.cli.experiments.demo", lambda *args: found.append(demo(*args)))
     out = tmp_path / "demo"
     assert main(["demo", "--quick", "--out", str(out)]) == 0
     hold(told(found[0]))

@@ -10,7 +10,7 @@ import pytest
 from snippets.data.open import DataSettings
 from snippets.data.options import chosen
 from snippets.nets.zoo import NetConfig, build
-from snippets.training.cli.main import main, parser
+from snippets.training.cli.main import execute, main, parser
 from snippets.training.evaluate import result_of
 from snippets.training.experiments.paper import NETS, ROWS, Net, Row
 from snippets.training.experiments.tables import MINI, PAPER, Plan, parse_numbers, tables
@@ -110,7 +110,7 @@ def test_dry_run_prints_every_command_and_runs_none(tmp_path, capsys):
 def table3(tmp_path_factory):
     """Table 3 in tiny, of two seeds: its folder and records."""
     out = tmp_path_factory.mktemp("tables")
-    return out, tables("mini", out, (3,), seeds=2, scale=TINY, mini_data=SMALL)
+    return out, tables("mini", out, (3,), seeds=2, scale=TINY, mini_data=SMALL, execute=execute)
 
 
 def test_a_table_is_run_and_written(table3):
@@ -128,7 +128,7 @@ def test_what_is_done_is_not_done_again_and_what_is_interrupted_goes_on(table3):
     before = {file: file.stat().st_mtime_ns for file in files}
     victim = out / "seed1" / "googlenet-conv-120"
     (victim / "predictions.npz").unlink()  # as if it had been stopped behind its last epoch
-    assert tables("mini", out, (3,), seeds=2, scale=TINY, mini_data=SMALL) == records
+    assert tables("mini", out, (3,), seeds=2, scale=TINY, mini_data=SMALL, execute=execute) == records
     changed = {file for file in files if file.stat().st_mtime_ns != before[file]}
     assert changed <= {victim / "predictions.npz", victim / "checkpoint.npz"} and changed
 

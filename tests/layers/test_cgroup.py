@@ -113,6 +113,6 @@ def test_without_a_count_of_processors_there_is_one(machine, monkeypatch):
 def test_the_doctor_tells_what_the_container_leaves(machine, monkeypatch, capsys):
     machine(V2, pod__me=v2(3 * GIB, 2 * GIB) | {"cpu.max": "50000 100000"})
     monkeypatch.setattr(doctor, "product_rate", lambda n: 1e9)
-    assert doctor.doctor() == 0
+    assert doctor.run_doctor(None) == 0
     told = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines() if " " in line)
     assert told["memory"] == "1.0 GiB free for this process" and told["cores"] == "1"

@@ -18,7 +18,7 @@ from snippets.nets.streaming.stream import BLOCK, Running, stream
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, save
 from snippets.training.cli.main import main
-from snippets.training.cli.use import video_set, whole_video
+from snippets.training.cli.predict import video_set, whole_video
 from snippets.training.evaluate import MODES, clip_probabilities
 from snippets.training.model import load_model, predict_clips
 

@@ -156,7 +156,7 @@ def test_a_rendered_video_has_all_frames_and_its_picture(models, clip, head, suf
 
 def test_bars_and_curves_show_the_predictions(models, clip, tmp_path):
     """Pixels of each class's colour: the bar is as long as the probability, the curve stands at its height."""
-    from snippets.training.cli.use import whole_video
+    from snippets.training.cli.predict import whole_video
     from snippets.training.model import load_model
 
     model = load_model(models["lstm"])
@@ -183,7 +183,7 @@ def test_bars_and_curves_show_the_predictions(models, clip, tmp_path):
 
 
 def test_memory_does_not_grow_with_the_video(models, tmp_path):
-    from snippets.training.cli.use import whole_video
+    from snippets.training.cli.predict import whole_video
     from snippets.training.model import load_model
 
     model, peaks = load_model(models["conv"]), []

@@ -1,1 +1,16 @@
-"""The command line."""
+"""The command line: one module per family of commands, with their options beside the functions that they run.
+
+Read `main` first: it collects the commands, runs one, and turns errors that a user can mend into one line. `options`
+has what several commands share, `files` says which options are files, and looks at them before any work:
+
+    train         train, expand                 experiments   demo, tables, claims, compare
+    evaluate      evaluate, fuse                bench         bench
+    predict       predict                       scale         scaling, simulate
+    features      features                      weights       import
+    dataset       make-data, check-data, flow   summary       summary
+    doctor        doctor
+
+Options that are settings of a network, of data or of a training are no concern of this package: they are fields of the
+dataclasses NetConfig, DataSettings, Settings, Downpour and Cluster, each with its default, range and help text. Nothing
+outside of this package imports it.
+"""

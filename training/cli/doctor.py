@@ -1,4 +1,4 @@
-"""Is everything there, and does it work? Versions, BLAS, cores, memory, disk, the video codec, a GPU."""
+"""`snippets doctor`: is everything there, and does it work?"""
 
 import importlib.metadata
 import platform
@@ -14,6 +14,7 @@ from snippets.data.video import read_frames, write_video
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.inspect.memory import GIB, available_memory
 from snippets.training.bench.machine import product_rate
+from snippets.training.cli.options import add_command
 from snippets.training.distributed.ranks import ranks
 
 OPTIONAL = {  # package -> what it is for
@@ -23,6 +24,11 @@ OPTIONAL = {  # package -> what it is for
     "ray": 'for Downpour SGD, pip install -e ".[ray]"',
 }
 PACKAGES = ("numpy", "av", "matplotlib", "threadpoolctl", "tqdm", *OPTIONAL)
+
+
+def add_parsers(subparsers):
+    """Adds the parser of `snippets doctor`."""
+    add_command(subparsers, "doctor", run_doctor)
 
 
 def version(package):
@@ -74,8 +80,11 @@ def devices():
     return f"{', '.join(names) or 'none'}; NCCL {'is there' if getattr(nccl, 'available', False) else 'is not there'}"
 
 
-def doctor():
-    """Print what was found; returns 1 if something that is needed is missing or broken, else 0."""
+def run_doctor(args):
+    """Check the installation: versions, BLAS, cores, memory, disk, codec, devices.
+
+    Returns 1 if something that is needed is missing or broken, else 0.
+    """
     codec, codec_fine = codec_works()
     blas = ", ".join(
         f"{lib['internal_api']} {lib['version']} ({lib.get('architecture', 'unknown')}, {lib['num_threads']} threads)"

@@ -1,15 +1,17 @@
-"""The commands about many replicas: `snippets scaling` and `snippets simulate`; main.py knows their options."""
+"""The commands about many replicas: `snippets scaling` and `snippets simulate`."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from snippets.data.markdown import markdown_table
 from snippets.data.open import DataSettings, fold_for, open_data, settings_for
-from snippets.data.options import chosen
+from snippets.data.options import InRange, Range, add_options, chosen
 from snippets.nets.zoo import NetConfig, build, input_shape
-from snippets.training.cli.train import cache_of, clip_frames, config_for, fit_memory, new_net
+from snippets.training.cli.files import Folder, Input
+from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data
+from snippets.training.cli.train import clip_frames, config_for, fit_memory, new_net
 from snippets.training.distributed.costs import measured, scaling
 from snippets.training.distributed.downpour import Downpour, Job
 from snippets.training.distributed.ranks import ranks
@@ -19,7 +21,39 @@ from snippets.training.loop import Settings
 from snippets.training.model import start_from
 
 
+def add_parsers(subparsers):
+    """Adds the parsers of these commands."""
+    p = add_command(subparsers, "scaling", run_scaling)
+    p.add_argument("--batch", **BATCH, default=16, help="clips per step, of all ranks together")
+    p.add_argument("--classes", **COUNT, default=101, help="K")
+    p.add_argument("--seed", **SEED, help="of weights and clips")
+    p.add_argument("--repeat", **COUNT, default=9, help="repetitions, whose median is reported")
+    add_options(p, NetConfig, "network", frames=1)
+
+    p = add_command(subparsers, "simulate", run_simulate)
+    p.add_argument("data", type=Input, help="folder of videos, or features.npz")
+    p.add_argument("--out", type=Folder, default="runs/simulate", help="folder for simulate.json and simulate.png")
+    p.add_argument("--counts", **COUNT, nargs="+", default=[1, 10, 50], help="numbers of replicas, one run each")
+    p.add_argument(
+        "--momenta", action=InRange, type=float, within=Range(least=0, below=1), nargs="*", default=[],
+        help="values of momentum to try for each of them",
+    )  # fmt: skip
+    p.add_argument("--init", type=Input, metavar="CHECKPOINT", help="start from the parameters that fit")
+    p.add_argument(
+        "--measure", action="store_true", help="measure the costs on this machine, with Ray, instead of those below"
+    )
+    p.add_argument("--real", action="store_true", help="also run it on Ray and compare; implies --measure")
+    add_data(p)
+    add_options(p, DataSettings, "pixels")
+    add_options(p, Cluster, "cluster")
+    others = [f.name for f in fields(Downpour) if f.name != "replicas"]  # of which --counts says how many
+    add_options(p, Downpour, "Downpour SGD", only=others)
+    add_options(p, NetConfig, "network", frames=None)
+    add_options(p, Settings, "training")
+
+
 def run_scaling(args):
+    """Time a synchronous step; under mpiexec, of many ranks."""
     config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
     rng = np.random.default_rng(args.seed)
     with ranks() as team:
@@ -34,6 +68,7 @@ def run_scaling(args):
 
 
 def run_simulate(args):
+    """Run Downpour SGD on simulated time, beside synchronous training."""
     data = settings_for(args.data, DataSettings(**chosen(args, DataSettings)))
     frames = clip_frames(args)
     settings, cluster = Settings(**chosen(args, Settings)), Cluster(**chosen(args, Cluster))
@@ -45,7 +80,7 @@ def run_simulate(args):
         fit_memory(config, shape, settings, more=4 * max(args.counts))  # replicas: net, vector, gradients, pushes
 
     train_set, test_set = open_data(
-        args.data, frames, args.size, data, fold_for(args.data, args.fold), cache_of(args), args.skip,
+        args.data, frames, args.size, data, fold_for(args.data, args.fold), args.cache, args.skip,
         available=args.available, check=check,
     )  # fmt: skip
     net, config = new_net(args, train_set)

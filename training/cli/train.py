@@ -1,4 +1,4 @@
-"""The commands that make networks: `snippets train` and `snippets expand`; `training.cli.main` knows their options."""
+"""The commands that make networks: `snippets train` and `snippets expand`."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,12 +8,13 @@ import numpy as np
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
 from snippets.data.open import DataSettings, fold_for, has_folds, is_features, open_data, settings_for
-from snippets.data.options import chosen
+from snippets.data.options import InRange, Range, add_options, chosen
 from snippets.nets.expand import expand
 from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.checkpoint import save
-from snippets.training.cli.folds import all_folds
+from snippets.training.cli.files import Archive, Input, RunFolder, writable
+from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device
 from snippets.training.device import CHUNK, move
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ranks import ALONE, ranks
@@ -26,8 +27,54 @@ from snippets.training.predictions import Predictions, load_predictions, save_pr
 from snippets.training.sgd import multiplier
 
 
-def cache_of(args):
-    return None if args.cache == "none" else args.cache
+def add_parsers(subparsers):
+    """Adds the parsers of these commands."""
+    p = add_command(subparsers, "train", run_train)
+    p.add_argument(
+        "data", type=Input, help="folder of videos (UCF-101, Sports-1M, or one folder per class), or features.npz"
+    )
+    p.add_argument(
+        "--out", type=RunFolder, help="folder for checkpoint.npz, log.jsonl and predictions.npz (default: runs/HEAD)"
+    )
+    p.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
+    p.add_argument(
+        "--init", type=Input, metavar="CHECKPOINT",
+        help="start from the parameters that fit: expansion, fine-tuning; {fold} stands for the fold's number",
+    )  # fmt: skip
+    p.add_argument("--freeze", metavar="PREFIX", nargs="*", default=[], help="parameters not to train, e.g. tower/")
+    p.add_argument(
+        "--lr-group", metavar="PREFIX=FACTOR", nargs="*", default=[],
+        help="factors on the learning rate of parameters, e.g. tower/=0.1; the longest prefix counts",
+    )  # fmt: skip
+    p.add_argument("--views", **COUNT, default=1, help="clips per test video in the final evaluation")
+    p.add_argument("--evaluate-every", **COUNT, default=1, help="epochs between evaluations")
+    p.add_argument(
+        "--memory", action=InRange, type=float, within=Range(above=0, most=1e9), metavar="GIB",
+        help="memory that training may take (default: 80 %% of what is free)",
+    )  # fmt: skip
+    folds = "official split, 1 to 3, or 'all': one network for each, in folders of their own, and the mean (default: 1)"
+    group = add_data(p, fold_or_all, folds)
+    group.add_argument("--workers", **WORKERS, help="threads that prepare clips ahead")
+    add_options(p, DataSettings, "pixels")
+    add_options(p, NetConfig, "network", frames=None)
+    add_options(p, Settings, "training")
+    group = add_options(p, Downpour, "Downpour SGD (needs Ray; for synchronous ranks start with mpiexec instead)")
+    group.add_argument("--downpour", action="store_true", help="train with the replicas and shards below")
+    group.add_argument("--address", metavar="HEAD:PORT", help="of a Ray cluster (default: this machine alone)")
+    add_device(p)
+
+    p = add_command(subparsers, "expand", run_expand)
+    p.add_argument("model", type=Input, help="checkpoint.npz")
+    add_options(p, NetConfig, "network", only=("head", "frames"))
+    p.add_argument(
+        "--out", type=Archive, required=True, metavar="CHECKPOINT",
+        help="file to write, at epoch 0; train it on with --init",
+    )  # fmt: skip
+
+
+def fold_or_all(text):
+    """1, 2, 3, or "all" of them."""
+    return text if text == "all" else int(text)
 
 
 def clip_frames(args):
@@ -98,7 +145,8 @@ def check_classes(path, train_set, test_set):
 
 
 def run_train(args):
-    out = Path(args.out or f"runs/{args.head}")
+    """Train a network on a folder of videos or a file of features."""
+    out = Path(writable(args.out or f"runs/{args.head}"))
     if args.downpour and args.address:
         check_address(args.address)
     if args.fold != "all":
@@ -138,7 +186,7 @@ def train_fold(args, fold, out, resume, team=ALONE):
     for turn in range(min(2, team.size)):  # the first rank fills the cache, then the others find it full
         if turn == (team.rank > 0):
             train_set, test_set = open_data(
-                args.data, frames, args.size, data, fold, cache_of(args), args.skip, available=args.available,
+                args.data, frames, args.size, data, fold, args.cache, args.skip, available=args.available,
                 check=check,
             )  # fmt: skip
         team.same(None)
@@ -175,7 +223,37 @@ def train_fold(args, fold, out, resume, team=ALONE):
     return result
 
 
+def all_folds(one, out, resume=False, folds=(1, 2, 3)):
+    """Calls one(fold, folder, resume), which trains and returns a `Result`, for each fold in a folder of its own.
+
+    Prints each fold and their mean. resume: finished folds are only reported, an interrupted one goes on.
+    """
+    folders = {fold: Path(out) / f"fold{fold}" for fold in folds}
+    begun = {fold for fold, folder in folders.items() if (folder / "checkpoint.npz").exists()}
+    if begun and not resume:
+        raise FileExistsError(f"{folders[min(begun)]} holds a run: go on with --resume, or choose another folder")
+    results = {}
+    for fold, folder in folders.items():
+        print(f"fold {fold} of {len(folders)}: {folder}")
+        results[fold] = one(fold, folder, fold in begun)
+    for fold, result in results.items():
+        print(f"fold {fold}: {result}")
+    print(mean_of(list(results.values())))
+
+
+def mean_of(results):
+    """The mean accuracy of the folds, each counting once, as text."""
+    video = 100 * np.mean([[r.hit1, r.hit5] for r in results], axis=0)
+    clip = 100 * np.mean([[r.clip_hit1, r.clip_hit5] for r in results], axis=0)
+    top = results[0].top
+    return (
+        f"mean of {len(results)} folds: video Hit@1 {video[0]:.1f} %, Hit@{top} {video[1]:.1f} %; "
+        f"clip Hit@1 {clip[0]:.1f} %, Hit@{top} {clip[1]:.1f} %"
+    )
+
+
 def run_expand(args):
+    """Copy a trained network into one that joins more frames."""
     model, out = load_model(args.model), Path(args.out)
     if out.exists():
         raise FileExistsError(f"{out} exists: choose another file for the expanded network")

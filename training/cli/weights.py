@@ -6,12 +6,33 @@ import numpy as np
 
 from snippets.data.layouts.splits import lines_of
 from snippets.data.open import DataSettings
+from snippets.nets.googlenet import VARIANTS
 from snippets.nets.pretrained.names import PIXELS, map_tensors, read_weights, vector_length
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, load_into, save
+from snippets.training.cli.files import Archive, Input
+from snippets.training.cli.options import COUNT, add_command
+
+
+def add_parsers(subparsers):
+    """Adds the parser of `snippets import`."""
+    p = add_command(subparsers, "import", run_import)
+    p.add_argument("weights", type=Input, help="file that ends in .onnx, .safetensors or .npz; see docs/weights.md")
+    p.add_argument("--out", type=Archive, default="googlenet.npz", help="checkpoint to write")
+    last = p.add_mutually_exclusive_group()
+    last.add_argument("--classes", **COUNT, default=101, help="K of a new, untrained last layer")
+    last.add_argument("--keep-classifier", action="store_true", help="keep the classes that the network was trained on")
+    p.add_argument(
+        "--labels", type=Input, metavar="FILE", help="names of the classes kept, one per line (default: their numbers)"
+    )
+    p.add_argument("--variant", choices=VARIANTS, help="how the network pads and pools (default: as the file says)")
+    p.add_argument("--mean", type=float, nargs="+", help="see train --mean (default: as it was trained)")
+    p.add_argument("--scale", type=float, nargs="+", help="see train --scale (default: as it was trained)")
+    p.add_argument("--size", **COUNT, default=224, help="input side in pixels")
 
 
 def run_import(args):
+    """Turn GoogLeNet's weights from Caffe or torchvision into a checkpoint."""
     source = read_weights(args.weights)
     config = imported_config(source, args)
     net = build(config)
@@ -44,10 +65,10 @@ def imported_config(source, args):
 
 
 def read_labels(path, count):
-    """`count` different names from a text file, one a line."""
+    """`count` different names from a text file, one per line."""
     names = lines_of(path)
     if len(names) != count or len(set(names)) != count:
         raise ValueError(
-            f"{path}: {len(names)} names, {len(set(names))} of them different, expected {count}, one a class"
+            f"{path}: {len(names)} names, {len(set(names))} of them different, expected {count}, one per class"
         )
     return names

@@ -136,8 +136,11 @@ def judge(claim, plans):
     }  # fmt: skip
 
 
-def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu"):
-    """Run the experiments, print and write the verdicts (claims.json, claims.md); returns the records."""
+def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu", execute=None):
+    """Run the experiments, print and write the verdicts (claims.json, claims.md); returns the records.
+
+    execute: see `runner.run`.
+    """
     out = Path(out)
     chosen = [c for c in CLAIMS if not names or any(name in c.name for name in names)]
     if not chosen:
@@ -152,7 +155,7 @@ def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu"):
             Plan(str(root), scale, seed, folder, cache, NETS | EXTRA, device=device) for seed in range(seeds)
         ]
         wanted = [net for c in chosen if c.shaky == shaky for net in dict.fromkeys(c.a + c.b)]
-        run([s for plan in plans[shaky] for net in wanted for s in plan.steps(net)], log=out / "output.txt")
+        run([s for plan in plans[shaky] for net in wanted for s in plan.steps(net)], execute, log=out / "output.txt")
     records = [judge(claim, plans[claim.shaky]) for claim in chosen]
     lines = verdicts(records, seeds)
     print(lines)

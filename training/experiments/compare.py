@@ -28,10 +28,10 @@ from snippets.training.experiments.statistics import (
 )
 
 
-def compare(features, heads, seeds, out, options):
+def compare(features, heads, seeds, out, options, execute):
     """Train every head from every seed, print and write the table (compare.json, compare.md); returns the records.
 
-    options: those of `snippets train` that all heads get, as on the command line.
+    options: those of `snippets train` that all heads get, as on the command line. execute: see `runner.run`.
     """
     out = Path(out)
     steps = {
@@ -42,7 +42,7 @@ def compare(features, heads, seeds, out, options):
         ]
         for head in heads
     }  # fmt: skip
-    run([s for some in steps.values() for s in some], log=out / "output.txt")
+    run([s for some in steps.values() for s in some], execute, log=out / "output.txt")
     right, records = {}, []
     for head, some in steps.items():
         by_seed = [hits([s.product]) for s in some]

@@ -38,9 +38,10 @@ def step(*words, product, folder=None):
     return Step(tuple(part for some in parts for part in some), Path(product), folder and Path(folder))
 
 
-def run(steps, log=None, progress=print):
+def run(steps, execute, log=None, progress=print):
     """Do what has not been done, each step once; what they print goes to the file `log` (None: to the screen).
 
+    execute: runs one command of the command line, given its arguments; its errors are raised.
     BLAS keeps to one thread: frames run in parallel, and the matrices are small where this is used most.
     """
     for s in dict.fromkeys(steps):
@@ -49,18 +50,10 @@ def run(steps, log=None, progress=print):
         s.product.parent.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
         with threadpool_limits(1, "blas"), into(log, s):
-            command([*s.arguments, *(["--resume"] if s.begun else [])])
+            execute([*s.arguments, *(["--resume"] if s.begun else [])])
         if not s.product.exists():
             raise FileNotFoundError(f"{s} ended without {s.product}")
         progress(f"{time.perf_counter() - started:7.1f} s  {s.product}")
-
-
-def command(arguments):
-    """Run one command of the command line; its errors are raised."""
-    from snippets.training.cli.main import parser  # which knows the commands that are made of steps
-
-    args = parser().parse_args(arguments)
-    args.run(args)
 
 
 @contextlib.contextmanager

@@ -198,11 +198,11 @@ def differs(row, scale, nets=NETS):
 
 def tables(
     data, out, numbers, seeds=3, first_seed=0, cache=None, dry_run=False, pretrained=None, scale=None,
-    mini_data=MINI_DATA, measured=False, device="cpu",
+    mini_data=MINI_DATA, measured=False, device="cpu", execute=None,
 ):  # fmt: skip
     """Run the rows of the tables `numbers` for each seed, then write tables.json, .csv, .md and .png to `out`.
 
-    measured: run nothing, and write what has been measured so far.
+    measured: run nothing, and write what has been measured so far. execute: see `runner.run`.
     """
     from snippets.training.experiments.tables_report import write_tables
 
@@ -226,7 +226,7 @@ def tables(
     if mini and not measured:
         make_mini(data, **mini_data)
     for plan in [] if measured else plans:
-        run([s for row in rows for s in plan.row_steps(row)], log=out / "output.txt" if mini else None)
+        run([s for row in rows for s in plan.row_steps(row)], execute, log=out / "output.txt" if mini else None)
     records = [record(row, [plan.measure(row) for plan in plans if plan.done(row)], len(plans), scale) for row in rows]
     command = f"snippets tables --data {'mini' if mini else data} --table {' '.join(map(str, numbers))} --seeds {seeds}"
     about = {"command": command, "data": data_told(mini, mini_data, data), "seeds": [plan.seed for plan in plans]}

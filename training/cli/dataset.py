@@ -1,0 +1,86 @@
+"""The commands that make and check data: `snippets make-data`, `check-data` and `flow`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from snippets.data.features import load_features
+from snippets.data.layouts.splits import read_skip
+from snippets.data.layouts.survey import balance, check_dataset
+from snippets.data.mini.make import make_mini
+from snippets.data.open import DataSettings, fold_for, is_features, open_data, open_source, settings_for
+from snippets.data.options import add_options, chosen
+from snippets.training.cli.files import Film, Input, SkipList
+from snippets.training.cli.options import COUNT, SEED, WORKERS, add_command, add_device
+from snippets.training.device import use
+from snippets.training.render.flow import render_flow
+
+
+def add_parsers(subparsers):
+    """Adds the parsers of these commands."""
+    p = add_command(subparsers, "make-data", run_make_data)
+    p.add_argument("root", help="a new or empty folder")
+    p.add_argument("--seed", **SEED, help="of everything drawn")
+    p.add_argument("--groups", type=int, default=12, help="groups per class; a third of them are a fold's test set")
+    p.add_argument("--clips", type=int, default=2, help="clips per group")
+    p.add_argument("--frames", **COUNT, default=24, help="frames per clip, at 25 per second")
+    p.add_argument("--side", type=int, default=64, help="pixels")
+
+    p = add_command(subparsers, "check-data", run_check_data)
+    p.add_argument("data", type=Input, help="folder of videos, or features.npz")
+    p.add_argument("--write-skip", type=SkipList, metavar="FILE", help="write a list of the damaged and missing videos")
+    p.add_argument("--skip", type=Input, metavar="FILE", help="list of videos that are known to be bad")
+    p.add_argument("--frames", **COUNT, default=30, help="shorter videos are counted as short")
+    p.add_argument("--workers", **WORKERS, help="threads that decode")
+    add_options(p, DataSettings, "videos", only=("fps", "seconds"))
+
+    p = add_command(subparsers, "flow", run_flow)
+    p.add_argument("data", type=Input, help="folder of videos, as for train; or a video file, with --render")
+    p.add_argument("--render", type=Film, metavar="FILE", help="write frames and flow of the video to this file")
+    p.add_argument(
+        "--size", **COUNT, default=220, help="crops to be taken; the flow images are larger, 256 pixels for 220"
+    )
+    p.add_argument("--cache", default="runs/cache", help="folder for the flow images")
+    p.add_argument("--skip", type=Input, metavar="FILE", help="list of videos to skip, one per line")
+    add_options(p, DataSettings, "flow", only=("fps", "flow_fps", "bound", "tvl1"))
+    add_device(p)
+
+
+def run_make_data(args):
+    """Render the mini data set: a small UCF-101 look-alike."""
+    root = make_mini(args.root, args.seed, args.groups, args.clips, args.frames, args.side)
+    print(f"{root}: {len(list(root.glob('*/*.avi')))} clips; lists in {root / 'ucfTrainTestlist'}")
+
+
+def run_check_data(args):
+    """Decode every video and report what is wrong with a data set."""
+    if is_features(args.data):
+        train_set, test_set = load_features(args.data)  # refuses what is not right
+        _, T, D = train_set.feat.shape
+        print(f"{args.data}: {len(train_set)} training and {len(test_set)} test videos, {T} frames of {D} features")
+        labels = [row for part in (train_set, test_set) for row in part.labels]
+        labels = [tuple(np.flatnonzero(row)) if np.ndim(row) else int(row) for row in labels]
+        print(f"classes   {balance(labels, train_set.classes)}\nnothing is wrong")
+        return 0
+    settings = settings_for(args.data, DataSettings(**chosen(args, DataSettings)))
+    skip = read_skip(args.skip) if args.skip else ()
+    survey = check_dataset(args.data, settings.fps, settings.limit, args.frames, skip, args.workers)
+    print(survey)
+    if args.write_skip:
+        survey.write_skip(args.write_skip)
+        print(f"{args.write_skip}: {len(survey.unusable)} videos to skip")
+    return 1 if survey.wrong else 0
+
+
+def run_flow(args):
+    """Compute optical flow: into the cache for a folder, or a picture or film of one video."""
+    data = settings_for(args.data, DataSettings(stream="flow", **chosen(args, DataSettings)))
+    if Path(args.data).is_dir():
+        if args.render:
+            raise ValueError(f"{args.data} is a folder, but --render shows the flow of one video")
+        xp, fold = use(args.device), fold_for(args.data)
+        print(open_data(args.data, 1, args.size, data, fold, args.cache, args.skip, xp=xp)[0].source.folder)
+    elif args.render:
+        print(render_flow(args.data, open_source(Path("."), args.size, data, xp=use(args.device)), args.render))
+    else:
+        raise ValueError(f"{args.data}: expected a folder of videos, or --render and one video")

@@ -1,0 +1,102 @@
+"""The commands that try something out: `snippets demo`, `tables`, `claims` and `compare`.
+
+All but the demo consist of other commands; they are handed `args.execute`, which runs one.
+"""
+
+from dataclasses import fields
+from pathlib import Path
+
+from snippets.data.lock import one_run
+from snippets.data.options import add_options, chosen
+from snippets.nets.zoo import HEADS, NetConfig
+from snippets.training.cli.files import Folder, Input, writable
+from snippets.training.cli.options import COUNT, SEED, add_command, add_device
+from snippets.training.experiments.claims import claims
+from snippets.training.experiments.compare import compare
+from snippets.training.experiments.demo import demo
+from snippets.training.experiments.tables import parse_numbers, tables
+from snippets.training.loop import Settings
+
+
+def add_parsers(subparsers):
+    """Adds the parsers of these commands."""
+    p = add_command(subparsers, "demo", run_demo)
+    p.add_argument(
+        "--out", type=Folder, help="folder for data, checkpoints and report.html (default: runs/demo, runs/demo-quick)"
+    )
+    p.add_argument("--seed", **SEED, help="of the data and the networks")
+    p.add_argument("--quick", action="store_true", help="under a minute, at lower accuracy")
+    add_device(p)
+
+    p = add_command(subparsers, "tables", run_tables)
+    p.add_argument(
+        "--data", type=Input, default="mini",
+        help="'mini': rendered, takes minutes; or a folder: UCF-101 or Sports-1M",
+    )  # fmt: skip
+    p.add_argument("--table", nargs="+", default=["all"], metavar="N", help="1 to 7, or all")
+    p.add_argument("--seeds", **COUNT, default=3, help="networks per row, each from a seed of its own")
+    p.add_argument("--first-seed", **SEED, help="the first of these consecutive seeds")
+    p.add_argument(
+        "--out", type=Folder, help="folder for the networks and the tables (default: runs/tables, runs/tables-DATA)"
+    )
+    p.add_argument("--cache", help="folder for decoded frames (default: in --out)")
+    p.add_argument(
+        "--pretrained", type=Input, metavar="FOLDER",
+        help="folder of networks of the same names to start from, such as seed0 of another run",
+    )  # fmt: skip
+    p.add_argument("--dry-run", action="store_true", help="print the commands of every row and run none")
+    p.add_argument("--measured", action="store_true", help="run nothing, write the results that exist so far")
+    add_device(p)
+
+    p = add_command(subparsers, "claims", run_claims)
+    p.add_argument("--claims", nargs="+", default=[], metavar="NAME", help="only those with one of these in their name")
+    p.add_argument("--seeds", **COUNT, default=3, help="networks per side, from seed 0 on")
+    p.add_argument(
+        "--out", type=Folder, default="runs/tables", help="folder; networks that snippets tables left there are used"
+    )
+    add_device(p)
+
+    p = add_command(subparsers, "compare", run_compare)
+    p.add_argument("features", type=Input, metavar="FEATURES.npz", help="see docs/data.md")
+    p.add_argument(
+        "--heads", nargs="+", choices=tuple(HEADS), default=["average", "conv", "lstm"],
+        help="the others are compared with the first",
+    )  # fmt: skip
+    p.add_argument("--seeds", **COUNT, default=5, help="runs per head, from seed 0 on")
+    p.add_argument("--out", type=Folder, default="runs/compare", help="folder for the runs and the table")
+    add_options(p, NetConfig, "network", only=("fc", "dropout", "units", "depth", "activation", "width"))
+    add_options(p, Settings, "training", only=[f.name for f in fields(Settings) if f.name != "seed"])
+    add_device(p)
+
+
+def run_demo(args):
+    """Render the mini data set, train three networks, write a report with pictures."""
+    out = writable(args.out or ("runs/demo-quick" if args.quick else "runs/demo"))
+    with one_run(out):
+        demo(out, args.seed, args.quick, args.device)
+
+
+def run_tables(args):
+    """Run the rows of the paper's Tables 1 to 7, at reduced scale or on real data."""
+    out = args.out or ("runs/tables" if args.data == "mini" else f"runs/tables-{Path(args.data).name}")
+    with one_run(None if args.dry_run else writable(out)):
+        tables(
+            args.data, out, parse_numbers(args.table), args.seeds, args.first_seed, args.cache, args.dry_run,
+            args.pretrained, measured=args.measured, device=args.device, execute=args.execute,
+        )  # fmt: skip
+
+
+def run_claims(args):
+    """Test the paper's claims on rendered video, and judge all by one rule."""
+    with one_run(args.out):
+        claims(args.out, args.claims, args.seeds, device=args.device, execute=args.execute)
+
+
+def run_compare(args):
+    """Train several heads on one file of features, over several seeds."""
+    options = [f"--{key.replace('_', '-')}={value}" for cls in (NetConfig, Settings)
+               for key, value in chosen(args, cls).items() if value is not None]  # fmt: skip
+    if args.device != "cpu":
+        options.append(f"--device={args.device}")
+    with one_run(args.out):
+        compare(args.features, args.heads, args.seeds, args.out, options, args.execute)

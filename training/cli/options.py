@@ -1,0 +1,51 @@
+"""What the options of several commands have in common."""
+
+import argparse
+
+from snippets.data.options import InRange, Range
+from snippets.training import device
+from snippets.training.cli.files import Input
+
+COUNT = {"action": InRange, "type": int, "within": Range(least=1, most=1e6)}
+BATCH = {"action": InRange, "type": int, "within": Range(least=1, most=1e9)}
+WORKERS = {"action": InRange, "type": int, "within": Range(least=0, most=1e3), "default": 2}
+SEED = {"action": InRange, "type": int, "within": Range(least=0, most=2**63), "default": 0}
+
+
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows each option's default, where it has one."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, False, [], "") else super()._get_help_string(action)
+
+
+def add_command(subparsers, name, run):
+    """The parser of a new command, which calls run(args); the first line of run's docstring is the command's help."""
+    about = (run.__doc__ or name).partition("\n")[0]
+    summary = about[0].lower() + about[1:].removesuffix(".")
+    parser = subparsers.add_parser(name, help=summary, description=about, formatter_class=Help)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_data(parser, fold=int, about="official split, 1 to 3 (default: the model's, else 1)"):
+    """Options that say how DATA is read, as a group."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--fold", type=fold, help=about)
+    group.add_argument(
+        "--cache", type=cache_folder, default="runs/cache",
+        help="folder for decoded frames; 'none': decode the videos every time",
+    )  # fmt: skip
+    group.add_argument("--skip", type=Input, metavar="FILE", help="list of videos to skip, one per line")
+    group.add_argument("--available", action="store_true", help="skip listed videos that are missing")
+    return group
+
+
+def cache_folder(text):
+    """The folder, or None for 'none'."""
+    return None if text == "none" else text
+
+
+def add_device(parser):
+    """The option that says where to compute."""
+    parser.add_argument("--device", default="cpu", help=device.HELP)

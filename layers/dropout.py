@@ -4,18 +4,18 @@ r"""Dropout, inverted: while training, each unit is kept with probability 1 - p 
     y   = m * x
     dx  = m * dy
 
-E[y] = x, so that inference is the identity and needs no scaling.
+E[y] = x, so inference is the identity and needs no scaling.
 
 m_i is number i of a counter-based generator (Philox, Salmon et al. 2011) under a key that the forward pass draws: a
-function of (key, i) alone. A GPU computes it where it is needed, and again in the backward pass, instead of storing a
-mask; and the mask of a seed is the same on every device.
+function of (key, i) alone. So a GPU stores no mask but computes it again in the backward pass (dropout.cu), and the
+mask of a seed is the same on every device.
 """
 
 import numpy as np
 
-from snippets.layers import gpu
 from snippets.layers.core.base import Layer
-from snippets.layers.device.xp import on_gpu
+from snippets.layers.device.launch import launch
+from snippets.layers.device.xp import on_gpu, xp_of
 
 
 def dropout_forward(x, p, rng):
@@ -24,7 +24,7 @@ def dropout_forward(x, p, rng):
         return x, None
     key = int(rng.integers(2**64, dtype=np.uint64))
     if on_gpu(x):
-        return gpu.dropout(x, key, p), (key, p)
+        return dropout_cuda(x, key, p), (key, p)
     draws = np.random.Generator(np.random.Philox(key=key)).random(x.shape, dtype="float32")  # for every dtype
     mask = (draws >= p).astype(x.dtype)
     mask /= 1 - p
@@ -32,9 +32,9 @@ def dropout_forward(x, p, rng):
 
 
 def dropout_backward(dy, cache):
-    """dy -> dx, of the same shape; the cache is the mask that the forward pass drew, on a GPU its key."""
+    """dy -> dx, of the same shape; the cache is the mask, on a GPU its key and p, None where nothing was dropped."""
     if cache is not None and on_gpu(dy):
-        return gpu.dropout(dy, *cache)
+        return dropout_cuda(dy, *cache)
     return dy if cache is None else dy * cache
 
 
@@ -53,3 +53,12 @@ class Dropout(Layer):
 
     def backward(self, dy, cache):
         return dropout_backward(dy, cache), {}
+
+
+def dropout_cuda(x, key, p):
+    """x times the mask of a key: forward for x, backward for dy."""
+    xp = xp_of(x)
+    x = xp.ascontiguousarray(x)
+    y = xp.empty_like(x)
+    launch("layers/dropout.cu", "dropout", x.size, x, y, key, p, 1 - p, x.size)
+    return y

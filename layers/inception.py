@@ -4,11 +4,12 @@ r"""Inception module (Szegedy et al. 2014, Figure 2b): four ways to look at the 
 
 1x1 convolutions before the 3x3 and 5x5 reduce the channels that these see; the pool is 3x3 with stride 1. Every
 convolution ends in a ReLU. Each branch saw x, so in the backward pass their gradients add
-(`layers.core.base.Branches`).
+(`layers.core.branches`).
 """
 
 from snippets.layers.conv import Conv2D
-from snippets.layers.core.base import Branches, Sequential
+from snippets.layers.core.base import Sequential
+from snippets.layers.core.branches import Branches
 from snippets.layers.pool import MaxPool2D
 
 

@@ -11,7 +11,7 @@ scales the gradient that the label sends into frame t, is the weight w_nt = g_t.
 
 import numpy as np
 
-from snippets.layers import gpu
+from snippets.layers.device.launch import BLOCK_THREADS, launch
 from snippets.layers.device.xp import on_gpu, xp_of
 
 
@@ -68,9 +68,26 @@ def softmax_loss(scores, labels, weight=1.0):
     check_labels(labels, scores.shape)
     weight = xp.broadcast_to(xp.asarray(weight, dtype=scores.dtype), scores.shape[:-1])
     if on_gpu(scores):
-        return gpu.softmax_loss(scores, xp.asarray(labels), weight)
+        return softmax_loss_cuda(scores, xp.asarray(labels), weight)
     t, weight = targets(labels, scores.shape, scores.dtype), weight[..., None]
     shifted = scores - scores.max(axis=-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     loss = -(weight * t * log_p).sum()
     return loss, weight * (np.exp(log_p) - t)
+
+
+def softmax_loss_cuda(scores, labels, weight):
+    """`softmax_loss` on a GPU, for checked labels and a weight of the shape of scores without its last axis."""
+    xp, K = xp_of(scores), scores.shape[-1]
+    scores, weight, rows = xp.ascontiguousarray(scores), xp.ascontiguousarray(weight), scores.size // K
+    label, target, dense = xp.empty(1, np.int64), xp.empty(1, scores.dtype), labels.dtype.kind not in "iu"
+    if dense:
+        target = labels.astype(scores.dtype)
+        target /= target.sum(axis=-1, keepdims=True)
+    else:
+        label = labels.astype(np.int64, copy=False)
+    frames = rows // (labels.size // K if dense else labels.size)  # rows that share a label
+    loss, dscores = xp.empty(rows, scores.dtype), xp.empty_like(scores)
+    arrays = scores, label, target, dense, weight, dscores, loss
+    launch("layers/loss.cu", "softmax_loss", rows * BLOCK_THREADS, *arrays, frames, K, rows)
+    return loss.sum(), dscores

@@ -3,7 +3,7 @@
 
 #define MOST 64 // the largest r
 
-static __device__ REAL power(REAL s, REAL beta) // s^-beta
+static __device__ REAL inverse_power(REAL s, REAL beta) // s^-beta
 {
     if (beta == REAL(0.75)) {
         REAL root = sqrt(s);
@@ -45,7 +45,7 @@ extern "C" __global__ void lrn_forward(const REAL *x, REAL *y, REAL k, REAL a, R
             square[j] *= square[j];
         __syncthreads();
         if (start + i < n)
-            y[start + i] = value * power(k + a * window_sum(square + r + i, (start + i) % C, C, r), beta);
+            y[start + i] = value * inverse_power(k + a * window_sum(square + r + i, (start + i) % C, C, r), beta);
         __syncthreads();
     }
 }
@@ -64,7 +64,7 @@ extern "C" __global__ void lrn_backward(const REAL *dy, const REAL *x, REAL *dx,
             int place = start - r + j;
             bool inside = place >= 0 && place < n;
             REAL s = inside ? k + a * window_sum(square + r + j, place % C, C, r) : 1;
-            direct[j] *= power(s, beta);
+            direct[j] *= inverse_power(s, beta);
             through[j] = direct[j] * xs[r + j] / s; // dy_j y_j / s_j
         }
         __syncthreads();

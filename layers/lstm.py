@@ -26,8 +26,8 @@ one bias per gate (cuDNN has two), no projection, and a forget bias of 1 at the 
 
 import numpy as np
 
-from snippets.layers import gpu
 from snippets.layers.core.base import Recurrent, glorot_uniform, side_by_side, zeros
+from snippets.layers.device.launch import launch
 from snippets.layers.device.xp import on_gpu, xp_of
 from snippets.layers.rnn import logistic
 
@@ -101,14 +101,13 @@ def lstm_step_backward(dh, dc, cache):
 def lstm_forward(x, h0, c0, W_x, W_h, W_c, b):
     """x (N, T, D), h0 and c0 (N, M) -> h (N, T, M), (h_T, c_T), cache."""
     if on_gpu(x):
-        return gpu.lstm_forward(x, h0, c0, W_x, W_h, W_c, b)
-    xp = xp_of(x)
+        return lstm_forward_cuda(x, h0, c0, W_x, W_h, W_c, b)
     N, T, D = x.shape
     M = h0.shape[1]
     a = (x.reshape(N * T, D) @ W_x + b).reshape(N, T, 4 * M)
-    h, c = xp.empty((N, T + 1, M), x.dtype), xp.empty((N, T + 1, M), x.dtype)  # index 0 holds the initial state
+    h, c = np.empty((N, T + 1, M), x.dtype), np.empty((N, T + 1, M), x.dtype)  # index 0 holds the initial state
     h[:, 0], c[:, 0] = h0, c0
-    gates = xp.empty((N, T, 4 * M), x.dtype)
+    gates = np.empty((N, T, 4 * M), x.dtype)
     for t in range(T):
         h[:, t + 1], c[:, t + 1], gates[:, t] = gates_forward(a[:, t] + h[:, t] @ W_h, c[:, t], W_c)
     return h[:, 1:], (h[:, T], c[:, T]), (x, h, c, gates, W_x, W_h, W_c)
@@ -117,14 +116,13 @@ def lstm_forward(x, h0, c0, W_x, W_h, W_c, b):
 def lstm_backward(dh, cache, dhT=None, dcT=None):
     """dh (N, T, M), and the final state's gradients dhT, dcT (N, M) or None -> dx (N, T, D), dh0, dc0 (N, M), grads."""
     if on_gpu(dh):
-        return gpu.lstm_backward(dh, cache, dhT, dcT)
+        return lstm_backward_cuda(dh, cache, dhT, dcT)
     x, h, c, gates, W_x, W_h, W_c = cache
-    xp = xp_of(dh)
     N, T, D = x.shape
     M = h.shape[2]
-    zero = xp.zeros((N, M), dh.dtype)
+    zero = np.zeros((N, M), dh.dtype)
     dh_next, dc_next = zero if dhT is None else dhT, zero if dcT is None else dcT
-    delta = xp.empty((N, T, 4 * M), dh.dtype)
+    delta = np.empty((N, T, 4 * M), dh.dtype)
     for t in reversed(range(T)):
         delta[:, t], dc_next = gates_backward(dh[:, t] + dh_next, dc_next, gates[:, t], c[:, t], c[:, t + 1], W_c)
         dh_next = (W_h @ delta[:, t].T).T  # = delta W_h^T, but BLAS reads W_h as it lies in memory, which is faster
@@ -185,3 +183,49 @@ class PeepholeLSTM(Cells):
         D, M = self.params["W_x"].shape[0], self.params["W_h"].shape[0]
         self.expect(x, ndim=3, last=D)
         return len(x), M
+
+
+def by_frame(a):
+    """(N, T, ...) -> contiguous (T, N, ...): a frame of all clips is one matrix."""
+    return xp_of(a).ascontiguousarray(a.swapaxes(0, 1))
+
+
+def lstm_forward_cuda(x, h0, c0, W_x, W_h, W_c, b):
+    """`lstm_forward` on a GPU, with time as the first axis of `*_by_frame`, so that a frame is contiguous.
+
+    Two launches per frame: the product with W_h, and all the rest (lstm.cu).
+    """
+    xp = xp_of(x)
+    (N, T, D), M = x.shape, h0.shape[1]
+    x_by_frame, W_c, b = by_frame(x), xp.ascontiguousarray(W_c), xp.ascontiguousarray(b)
+    a_by_frame = (x_by_frame.reshape(T * N, D) @ W_x).reshape(T, N, 4 * M)
+    h_by_frame, c_by_frame = (xp.empty((T + 1, N, M), x.dtype) for _ in "hc")  # index 0 holds the initial state
+    h_by_frame[0], c_by_frame[0] = h0, c0
+    gates_by_frame = xp.empty_like(a_by_frame)
+    for t in range(T):
+        arrays = a_by_frame[t], h_by_frame[t] @ W_h, b, c_by_frame[t], W_c, gates_by_frame[t]
+        arrays = *arrays, c_by_frame[t + 1], h_by_frame[t + 1]
+        launch("layers/lstm.cu", "gates_forward", N * M, *arrays, M, N * M)
+    cache = x_by_frame, h_by_frame, c_by_frame, gates_by_frame, W_x, W_h, W_c
+    return h_by_frame[1:].swapaxes(0, 1), (h_by_frame[T], c_by_frame[T]), cache
+
+
+def lstm_backward_cuda(dh, cache, dhT, dcT):
+    """`lstm_backward` on a GPU."""
+    x_by_frame, h_by_frame, c_by_frame, gates_by_frame, W_x, W_h, W_c = cache
+    xp = xp_of(dh)
+    (T, N, D), M = x_by_frame.shape, h_by_frame.shape[2]
+    dh_by_frame, delta_by_frame = by_frame(dh), xp.empty_like(gates_by_frame)
+    dh_next = xp.zeros((N, M), dh.dtype) if dhT is None else xp.ascontiguousarray(dhT)
+    dc = xp.zeros((N, M), dh.dtype) if dcT is None else dcT.copy(order="C")
+    for t in reversed(range(T)):
+        cells = c_by_frame[t], c_by_frame[t + 1]
+        arrays = dh_by_frame[t], dh_next, gates_by_frame[t], *cells, W_c, delta_by_frame[t], dc
+        launch("layers/lstm.cu", "gates_backward", N * M, *arrays, M, N * M)
+        dh_next = delta_by_frame[t] @ W_h.T
+    rows, dW_c, db = delta_by_frame.reshape(T * N, 4 * M), xp.empty((3, M), dh.dtype), xp.empty(4 * M, dh.dtype)
+    cells = c_by_frame[:T], c_by_frame[1:]
+    launch("layers/lstm.cu", "peephole_grads", 4 * M, delta_by_frame, *cells, dW_c, db, T * N, M, 4 * M)
+    dW_x, dW_h = x_by_frame.reshape(T * N, D).T @ rows, h_by_frame[:T].reshape(T * N, M).T @ rows
+    dx = (rows @ W_x.T).reshape(T, N, D).swapaxes(0, 1)
+    return dx, dh_next, dc, {"W_x": dW_x, "W_h": dW_h, "W_c": dW_c, "b": db}

@@ -7,7 +7,7 @@ extern "C" __global__ void relu_backward(const REAL *dy, const REAL *y, REAL *dx
 }
 
 // y (n / F, F) += b, then max(., 0) if relu
-extern "C" __global__ void bias_forward(REAL *y, const REAL *b, int relu, int F, int n)
+extern "C" __global__ void add_bias(REAL *y, const REAL *b, int relu, int F, int n)
 {
     for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {
         REAL z = y[k] + b[k % F];
@@ -17,7 +17,7 @@ extern "C" __global__ void bias_forward(REAL *y, const REAL *b, int relu, int F,
 
 // dz (rows, F): dy, whose rows lie dy_row apart, where y > 0; db (chunks, F): its sums over every `chunk` rows.
 // A thread adds up one column of a chunk, neighbours read neighbouring columns, and the order of the sum never changes.
-extern "C" __global__ void bias_backward(const REAL *dy, int dy_row, const REAL *y, REAL *dz, REAL *db, int relu,
+extern "C" __global__ void add_bias_backward(const REAL *dy, int dy_row, const REAL *y, REAL *dz, REAL *db, int relu,
                                          int chunk, int rows, int F, int n)
 {
     for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {

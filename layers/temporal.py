@@ -14,8 +14,8 @@ Average over frames:   y_n = (1/T) sum_t x_nt,   dx_nt = dy_n / T
 
 import numpy as np
 
-from snippets.layers import gpu
 from snippets.layers.core.base import Layer
+from snippets.layers.device.launch import launch
 from snippets.layers.device.xp import on_gpu, xp_of
 
 
@@ -32,29 +32,29 @@ def windows(T, window=None, stride=None):
 
 
 def temporal_max_forward(x, window=None, stride=None):
-    """x (N, T, ...) -> y (N, ...) over the whole clip, or (N, m, ...) over windows; cache."""
-    xp = xp_of(x)
+    """x (N, T, ...) -> y (N, ...) over the whole clip, or (N, m, ...) over windows; cache.
+
+    Raises ValueError on a GPU for windows of more than 2^16 frames.
+    """
     spans = windows(x.shape[1], window, stride)
     if on_gpu(x):
-        y, cache = gpu.temporal_max_forward(x, spans, window, stride)
-        return y[:, 0] if window is None else y, cache
+        return temporal_max_forward_cuda(x, len(spans), window, stride)
     index = np.min_scalar_type(x.shape[1])
     maxima = [x[:, start:stop].max(axis=1) for start, stop in spans]  # NaN in, NaN out
     winners = [  # argmax of True: the first frame that reaches the maximum
         (x[:, start:stop] == y[:, None]).argmax(axis=1).astype(index)
         for (start, stop), y in zip(spans, maxima, strict=True)
     ]
-    y = maxima[0] if window is None else xp.stack(maxima, axis=1)
+    y = maxima[0] if window is None else np.stack(maxima, axis=1)
     return y, (x.shape, spans, winners, window is None)
 
 
 def temporal_max_backward(dy, cache):
     """dy (N, ...) or (N, m, ...) -> dx (N, T, ...)."""
     if on_gpu(dy):
-        return gpu.temporal_max_backward(dy, cache)
+        return temporal_max_backward_cuda(dy, cache)
     shape, spans, winners, whole = cache
-    xp = xp_of(dy)
-    dx = xp.zeros(shape, dy.dtype)
+    dx = np.zeros(shape, dy.dtype)
     for m, ((start, stop), winner) in enumerate(zip(spans, winners, strict=True)):
         part = dy if whole else dy[:, m]
         for t in range(start, stop):
@@ -124,3 +124,24 @@ def expect_frames(layer, x):
     layer.expect(x)
     if x.ndim < 2 or x.shape[1] == 0:
         raise ValueError(f"{type(layer).__name__}: x has shape {x.shape}, expected (N, T, ...) with at least one frame")
+
+
+def temporal_max_forward_cuda(x, count, window, stride):
+    """`temporal_max_forward` on a GPU, with `count` windows; winners: one array (N, m, ...), uint16."""
+    xp, T = xp_of(x), x.shape[1]
+    if min(window or T, T) > 2**16:
+        raise ValueError(f"max-pooling over {min(window or T, T)} frames, expected at most {2**16} on a GPU")
+    x, D = xp.ascontiguousarray(x), int(np.prod(x.shape[2:]))
+    y = xp.empty((len(x), count, *x.shape[2:]), x.dtype)
+    winners = xp.empty(y.shape, np.uint16)
+    sizes = T, D, window or T, stride or T, count
+    launch("layers/temporal.cu", "temporal_max_forward", y.size, x, y, winners, *sizes, y.size)
+    return y[:, 0] if window is None else y, (x.shape, winners, sizes)
+
+
+def temporal_max_backward_cuda(dy, cache):
+    """`temporal_max_backward` on a GPU."""
+    x_shape, winners, sizes = cache
+    dx, dy = xp_of(dy).empty(x_shape, dy.dtype), xp_of(dy).ascontiguousarray(dy)
+    launch("layers/temporal.cu", "temporal_max_backward", dx.size, dy, winners, dx, *sizes, dx.size)
+    return dx

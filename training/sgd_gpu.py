@@ -7,7 +7,7 @@ at it would hold up everything that follows.
 
 import numpy as np
 
-from snippets.layers.device.launch import BLOCK, launch, pointer
+from snippets.layers.device.launch import BLOCK_THREADS, launch, pointer
 from snippets.layers.device.xp import xp_of
 
 ARRAYS, GROUPS, TILES = 160, 16, 512
@@ -75,7 +75,7 @@ def norm(grads):
     sums = []
     for table, n in tables(grads):
         sums.append(xp_of(first).empty(TILES, first.dtype))
-        launch("training/sgd.cu", "squares", TILES * BLOCK, sums[-1], table, TILES, n)
+        launch("training/sgd.cu", "squares", TILES * BLOCK_THREADS, sums[-1], table, TILES, n)
     total = sums[0].sum() if len(sums) == 1 else sum(part.sum() for part in sums)
     return xp_of(first).sqrt(total)
 

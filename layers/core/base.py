@@ -13,14 +13,11 @@ every layer to:
 - Nothing writes into an argument; results have the dtype of the inputs.
 - `rng` is a `numpy.random.Generator` while training (dropout draws from it) and None at inference.
 
-Containers are layers as well: `Sequential` chains, `Branches` runs side by side and concatenates. Their parameters
-carry joined names, `tower/inception3a/conv5/W`, so that optimisers and checkpoints are loops over one flat dict.
+Containers are layers as well: `Sequential` chains, `Branches` (branches.py) runs side by side. Their parameters have
+joined names, `tower/inception3a/conv5/W`, so that optimisers and checkpoints are loops over one flat dict.
 """
 
 import numpy as np
-
-from snippets.layers import gpu
-from snippets.layers.device.xp import on_gpu, xp_of
 
 
 class Layer:
@@ -120,39 +117,6 @@ class Sequential(Container):
         for layer in self.layers.values():
             x = layer.predict(x)
         return x
-
-
-class Branches(Container):
-    """Layers side by side: each sees x, their outputs join on the last axis (GoogLeNet's inception modules)."""
-
-    def forward(self, x, rng=None):
-        outputs, caches = zip(*(layer.forward(x, rng) for layer in self.layers.values()), strict=True)
-        widths = [y.shape[-1] for y in outputs]
-        return self.join(outputs), (widths, caches)
-
-    def backward(self, dy, cache):
-        widths, caches = cache
-        parts = xp_of(dy).split(dy, np.cumsum(widths)[:-1].tolist(), axis=-1)
-        dxs, grads = [], {}
-        for (name, layer), part, layer_cache in zip(self.layers.items(), parts, caches, strict=True):
-            branch_dx, branch_grads = layer.backward(part, layer_cache)
-            dxs.append(branch_dx)
-            grads.update({f"{name}/{k}": g for k, g in branch_grads.items()})
-        return self.add(dxs), grads  # every branch saw x, so their gradients add
-
-    def predict(self, x):
-        return self.join([layer.predict(x) for layer in self.layers.values()])
-
-    def join(self, outputs):
-        return gpu.join(outputs) if on_gpu(outputs[0]) else np.concatenate(outputs, axis=-1)
-
-    def add(self, dxs):
-        if on_gpu(dxs[0]):
-            return gpu.add(dxs)
-        total = dxs[0].copy()
-        for dx in dxs[1:]:
-            total += dx
-        return total
 
 
 def he_normal(rng, shape, fan_in, dtype=np.float32):

@@ -1,7 +1,6 @@
-r"""`launch`: run a CUDA kernel on the arrays that are given, after checking what a kernel cannot check itself.
+r"""`launch`: run a CUDA kernel on arrays, after checking what a kernel cannot check itself.
 
-Kernels stand in `.cu` files beside their Python. A kernel is written once for float and double, as REAL, and asks
-nothing of the array library:
+Kernels stand in `.cu` files beside their Python. A kernel is written once for float and double, as REAL:
 
     extern "C" __global__ void relu_backward(const REAL *dy, const REAL *y, REAL *dx, int n)
     {
@@ -11,100 +10,65 @@ nothing of the array library:
 
     launch("layers/relu.cu", "relu_backward", dx.size, dy, y, dx, dx.size)
 
-The declaration is all there is to know about the arguments, so `launch` reads it: a pointer wants a contiguous array of
-that type, on the device of the others (where `int dy_row` follows `dy`, rows that lie so many numbers apart will do); a
-number is converted to the type that is declared, for CUDA believes whatever size it is handed. One thread makes one
-number, adjacent threads make neighbours in memory, and each gathers what it needs: no atomics, so the same bits come
-out every time. Where the threads of a block work together, `size` is blocks * BLOCK.
+`launch` reads the declaration. A pointer needs a contiguous array of that type, on the same device as the others; where
+`int dy_row` follows `dy`, the rows may lie that many elements apart. A number is converted to the declared type. One
+thread computes one element, adjacent threads compute neighbours in memory, and each reads all that it needs: there are
+no atomics, so the result has the same bits every time.
 
-On CuPy arrays NVRTC compiles the file; on NumPy arrays the host's C++ compiler does (`layers.device.on_host`), slowly
+On CuPy arrays NVRTC compiles the file. On NumPy arrays the host's C++ compiler does (`layers.device.on_host`): slow,
 but with the same result, so that a kernel can be tried without a GPU.
 """
 
 import functools
-import re
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from snippets.layers.device import on_host
+from snippets.layers.device.cu_source import TYPES, declaration, source
 from snippets.layers.device.xp import xp_of
 
-ROOT = Path(__file__).resolve().parents[2]
-BLOCK = 256  # threads of a block
-WAVES = 64  # blocks in a grid at most, per multiprocessor: enough to fill it several times over
-HOST_GRID = 3  # blocks on the host, one after the other: few, so that every kernel has to come round again
-LARGEST = 2**31 - 2**25  # kernels count in int: threads beyond the last number must not overflow it
-TYPES = {
-    "int": np.int32,
-    "unsigned char": np.uint8,
-    "unsigned short": np.uint16,
-    "long long": np.int64,
-    "unsigned long long": np.uint64,
-    "float": np.float32,
-    "double": np.float64,
-}
-
-
-class Parameter(NamedTuple):
-    name: str
-    type: str  # a key of TYPES, "REAL", or the name of a struct
-    pointer: bool
-    const: bool
-
-
-def source(file):
-    """The text of a `.cu` file, named from the root of the project."""
-    return (ROOT / file).read_text(encoding="utf-8")
-
-
-@functools.cache
-def declaration(text, function):
-    """The Parameters of a kernel, from its source."""
-    found = re.search(rf'extern "C" __global__ void {function}\(([^)]*)\)', text)
-    if not found:
-        kernels = re.findall(r"__global__ void (\w+)", text)
-        raise ValueError(f"no kernel {function!r}, found {', '.join(kernels) or 'none'}")
-    parameters = []
-    for words in found[1].split(","):
-        const, type_, star, name = re.fullmatch(r"(const )?([\w ]+?) (\*?)(\w+)", " ".join(words.split())).groups()
-        parameters.append(Parameter(name, type_, bool(star), bool(const)))
-    return parameters
+BLOCK_THREADS = 256
+BLOCKS_PER_MULTIPROCESSOR = 64  # in a grid, at most: enough to fill it several times
+HOST_BLOCKS = 3  # in a grid on the host, one after the other: few, so that every kernel's loop runs more than once
+LARGEST = 2**31 - 2**25  # kernels count in int: threads beyond the last element must not overflow it
 
 
 def launch(file, function, size, *args):
-    """Run kernel `function` of `file` with `size` threads, or as many as fit in several grids' worth, on `args`.
+    """Run kernel `function` of `file` with `size` threads, or as many as a grid has, on `args`.
 
-    args: what the kernel declares, in its order; arrays are written in place. Raises TypeError or ValueError for an
-    argument that is not what the kernel declares, before anything runs.
+    args: what the kernel declares, in its order; arrays are written in place. Where the threads of a block work
+    together, `size` is blocks * BLOCK_THREADS. Raises TypeError or ValueError for an argument that is not what the
+    kernel declares, before anything runs.
     """
-    text = source(file)
-    parameters, what = declaration(text, function), f"{file}: {function}"
+    text, what = source(file), f"{file}: {function}"
+    parameters = declaration(text, function)
     if len(args) != len(parameters):
         raise TypeError(f"{what} takes {len(parameters)} arguments, got {len(args)}")
-    if not 0 <= size <= LARGEST:
-        raise ValueError(f"{what}: {size} threads are more than {LARGEST}; give it fewer frames at a time")
-    arrays = [a for a, p in zip(args, parameters, strict=True) if p.pointer]
-    like = next(a for a, p in zip(args, parameters, strict=True) if p.pointer and p.type == "REAL")
+    arguments = {p.name: a for p, a in zip(parameters, args, strict=True)}
+    arrays = [arguments[p.name] for p in parameters if p.pointer]
+    largest = max(size, *(getattr(a, "size", 0) for a in arrays))
+    if largest > LARGEST:
+        raise ValueError(f"{what}: {largest} elements are more than {LARGEST}; use fewer frames at a time")
     if size == 0:
         return
-    named = {p.name: a for a, p in zip(args, parameters, strict=True)}
-    args = [convert(a, p, like, what, named.get(f"{p.name}_row")) for a, p in zip(args, parameters, strict=True)]
+    like = next(arguments[p.name] for p in parameters if p.type == "REAL" and p.pointer)
+    args = [convert(arguments[p.name], p, like, what, arguments.get(f"{p.name}_row")) for p in parameters]
+    blocks = -(-size // BLOCK_THREADS)
     xp = xp_of(like)
     if xp is np:
-        from snippets.layers.device.on_host import run
-
-        run(text, function, min(-(-size // BLOCK), HOST_GRID), BLOCK, like.dtype, parameters, args)
+        on_host.run(text, function, min(blocks, HOST_BLOCKS), BLOCK_THREADS, like.dtype, args)
         return
-    if len({a.device.id for a in arrays}) > 1 or like.device.id != xp.cuda.runtime.getDevice():
-        found = {a.device.id for a in arrays}
-        raise ValueError(f"{what}: arrays on devices {found}, expected all on the current one (with cupy.cuda.Device)")
-    grid = min(-(-size // BLOCK), WAVES * multiprocessors(like.device.id))
-    compiled(text, like.dtype.char, like.device.id).get_function(function)((grid,), (BLOCK,), tuple(args))
+    devices = {a.device.id for a in arrays}
+    if devices != {xp.cuda.runtime.getDevice()}:
+        raise ValueError(
+            f"{what}: arrays on devices {devices}, expected all on the current one (with cupy.cuda.Device)"
+        )
+    grid = min(blocks, BLOCKS_PER_MULTIPROCESSOR * multiprocessors(like.device.id))
+    compiled(text, like.dtype.char, like.device.id).get_function(function)((grid,), (BLOCK_THREADS,), tuple(args))
 
 
 def row_stride(a):
-    """Numbers from one row (the last axis) of an array to the next, if all rows lie evenly apart; else None."""
+    """Elements from one row (the last axis) of an array to the next, or None if the rows are not evenly spaced."""
     rows = [(n, s) for n, s in zip(a.shape[:-1], a.strides[:-1], strict=True) if n > 1]
     if a.shape[-1] > 1 and a.strides[-1] != a.itemsize:
         return None
@@ -113,16 +77,22 @@ def row_stride(a):
     return rows[-1][1] // a.itemsize if rows else a.shape[-1]
 
 
+def evenly_spaced_rows(a):
+    """The array, copied only if its rows are not evenly spaced, and its `row_stride`: a kernel's a and a_row."""
+    a = a if row_stride(a) is not None else xp_of(a).ascontiguousarray(a)
+    return a, row_stride(a)
+
+
 def pointer(a):
-    """The address of an array's first number."""
+    """The address of an array's first element."""
     return a.ctypes.data if isinstance(a, np.ndarray) else a.data.ptr
 
 
 def convert(a, parameter, like, what, row=None):
-    """An argument as the kernel declares it; row: how far apart an array's rows may lie, None for contiguous ones."""
-    name, type_, pointer, _ = parameter
+    """An argument as the kernel declares it; row: the stride of an array's rows, None for a contiguous array."""
+    name, type_, is_array, _ = parameter
     dtype = like.dtype if type_ == "REAL" else np.dtype(TYPES[type_]) if type_ in TYPES else None
-    if pointer:
+    if is_array:
         if type(a) is not type(like):
             raise TypeError(f"{what}: {name} is a {type(a).__name__}, expected an array like the others")
         if a.dtype != dtype:
@@ -131,7 +101,7 @@ def convert(a, parameter, like, what, row=None):
             raise ValueError(f"{what}: {name} is not contiguous (strides {a.strides}); make a copy of it first")
         return a
     if dtype is None:
-        return a  # a struct, made by whoever knows its fields
+        return a  # a struct: its fields are filled by the caller
     if dtype.kind == "f":
         return dtype.type(a)
     number = int(a)
@@ -142,6 +112,7 @@ def convert(a, parameter, like, what, row=None):
 
 @functools.cache
 def multiprocessors(device):
+    """How many multiprocessors a GPU has."""
     import cupy
 
     return cupy.cuda.runtime.getDeviceProperties(device)["multiProcessorCount"]
@@ -149,7 +120,7 @@ def multiprocessors(device):
 
 @functools.cache
 def compiled(text, char, device):
-    """The file as a module for float ("f") or double ("d") on a device."""
+    """The source text as a module for float ("f") or double ("d") on a device."""
     import cupy
 
     options = ("-std=c++17", f"-DREAL={'float' if char == 'f' else 'double'}")

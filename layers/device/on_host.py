@@ -1,15 +1,14 @@
 """CUDA kernels without CUDA: compile a `.cu` file with the host's C++ compiler and run it on NumPy arrays.
 
-`on_host.h` says what `__global__`, `threadIdx` and `__syncthreads` mean on a processor: the threads of a block take
-turns on one core, each running until it reaches a barrier or its end. Far too slow for work, but the kernel's text is
-the same, so it can be read, changed, printed from and checked where there is no GPU. Needs g++ or $CXX.
+`on_host.h` defines `__global__`, `threadIdx` and `__syncthreads` for a processor: the threads of a block take turns on
+one core, each running until a barrier or its end. Too slow for training, but a kernel can be changed and checked where
+there is no GPU. Needs g++ or $CXX.
 """
 
 import ctypes
 import functools
 import hashlib
 import os
-import re
 import shlex
 import subprocess
 import tempfile
@@ -18,23 +17,25 @@ from pathlib import Path
 
 import numpy as np
 
-from snippets.layers.device.launch import declaration
+from snippets.layers.device.cu_source import declaration, kernels
 
-KERNEL = re.compile(r"__global__ void (\w+)")
 HEADER = Path(__file__).with_name("on_host.h")
 ONE_AT_A_TIME = threading.Lock()  # threadIdx and the like are one set of variables for the whole process
 
 
 def folder():
-    """Where compiled kernels are kept; the name of each is a digest of all that it was made from."""
+    """Where compiled kernels are kept, each under a digest of what it was compiled from."""
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
     return Path(tempfile.gettempdir()) / f"snippets-kernels-{user}"
 
 
 @functools.cache
 def library(text, real):
-    """The kernels of a source text as a shared library; `real` is float or double."""
-    calls = "".join(call(name, declaration(text, name)) for name in KERNEL.findall(text))
+    """The kernels of a source text as a shared library; `real` is "float" or "double".
+
+    Raises FileNotFoundError where there is no compiler, ValueError with the compiler's message.
+    """
+    calls = "".join(call(name, declaration(text, name)) for name in kernels(text))
     code = f'#include "{HEADER}"\n#line 1 "kernel.cu"\n{text}\n{calls}'
     compiler = os.environ.get("CXX") or "g++"  # may be several words, such as "ccache g++"
     digest = hashlib.sha256(f"{compiler}\0{real}\0{HEADER.read_text()}\0{code}".encode()).hexdigest()[:24]
@@ -57,7 +58,7 @@ def library(text, real):
 
 
 def call(name, parameters):
-    """C++ that runs a whole grid of a kernel; arguments come as pointers to them, as cuLaunchKernel has it."""
+    """C++ that runs a whole grid of a kernel; its arguments are passed as pointers, as in cuLaunchKernel."""
     values = ", ".join(f"*({p.type} {'**' if p.pointer else '*'})args[{i}]" for i, p in enumerate(parameters))
     return (
         f"static void call_{name}(void **args) {{ {name}({values}); }}\n"
@@ -66,30 +67,28 @@ def call(name, parameters):
     )
 
 
-def run(text, function, blocks, threads, dtype, parameters, args):
-    """Run a kernel over `blocks` blocks of `threads`; args as `layers.device.launch.convert` leaves them.
+def run(text, function, blocks, threads, dtype, args):
+    """Run a kernel over `blocks` blocks of `threads`; args: what `layers.device.launch.convert` returns.
 
-    The kernel works on copies that lie among numbers of no meaning: what it reads beside an array is NaN (or the
-    largest integer), and what it writes there raises IndexError.
+    The kernel works on copies that are surrounded by NaN (or by the largest integer): that is what it reads beside an
+    array, and what it writes there raises IndexError.
     """
     lib = library(text, {"f": "float", "d": "double"}[dtype.char])
-    guarded = {a.ctypes.data: Guarded(a) for a, p in zip(args, parameters, strict=True) if p.pointer}
-    values = [
-        np.array(guarded[a.ctypes.data].address, np.uintp) if p.pointer else np.array(a)
-        for a, p in zip(args, parameters, strict=True)
-    ]
+    arrays = [(a, p) for a, p in zip(args, declaration(text, function), strict=True) if p.pointer]
+    guarded = {a.ctypes.data: Guarded(a) for a, _ in arrays}
+    values = [np.array(guarded[a.ctypes.data].address if isinstance(a, np.ndarray) else a) for a in args]
     pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
     with ONE_AT_A_TIME:
         getattr(lib, f"grid_{function}")(blocks, threads, int("__syncthreads" in text), pointers)
-    for a, p in zip(args, parameters, strict=True):
-        if p.pointer and not guarded[a.ctypes.data].unharmed():
+    for a, p in arrays:
+        if not guarded[a.ctypes.data].is_clean():
             raise IndexError(f"{function} writes outside of {p.name} (or of an array that lies before it)")
-        if p.pointer and not p.const:
+        if not p.const:
             a[...] = guarded[a.ctypes.data].inside
 
 
 class Guarded:
-    """A copy of an array, laid out in memory as that is, with room around it that nobody should touch."""
+    """A copy of an array with the same strides, and poisoned memory around it that no kernel should touch."""
 
     def __init__(self, a):
         self.poison = np.nan if a.dtype.kind == "f" else np.iinfo(a.dtype).max
@@ -100,8 +99,8 @@ class Guarded:
         self.inside[...] = a
         self.address = start.ctypes.data
 
-    def unharmed(self):
-        """Whether everything around the array is as it was."""
+    def is_clean(self):
+        """Whether the memory around the array is unchanged."""
         kept = self.inside.copy()
         self.inside[...] = self.poison
         clean = np.isnan(self.memory) if self.memory.dtype.kind == "f" else self.memory == self.poison

@@ -12,8 +12,8 @@ and in a transform of length S no two of the places that are wanted fold onto ea
 pass overlap-add).
 
 What it saves: per output, channel and filter k^2 multiplications become 4 S V / t^2 with V = S // 2 + 1, for AlexNet's
-9 x 9 convolution 81 become 5.4. What it costs: the transforms, of the filters too; so it pays for large kernels and
-many channels, see `pays`. A transform is a product with a matrix of cosines and sines, for tiles along columns and
+9 x 9 convolution 81 become 5.4. What it costs: the transforms, of the filters too; so it takes large kernels and many
+channels, see `is_faster`. A transform is a product with a matrix of cosines and sines, for tiles along columns and
 then along rows, for filters, which are small, in one go. Of a real array the frequencies v and -v are conjugate, so V
 of the S are enough. Real and imaginary parts are stored apart, and a complex product is made of real ones:
 (a + i b)(c + i d)* = (ac + bd) + i (bc - ad).
@@ -27,10 +27,10 @@ from snippets.layers.core.window import pad2d
 from snippets.layers.device.xp import scratch
 from snippets.layers.relu import add_bias
 
-BLOCK = 2**18  # numbers in the work array of a block of rows: 1 MB of float32
+BLOCK_ELEMENTS = 2**18  # in the work array of a block of rows: 1 MB of float32
 
 
-def pays(x_shape, W_shape, stride):
+def is_faster(x_shape, W_shape, stride):
     """Whether a convolution of an x (N, H, W, C) is faster this way than by im2col (measured on AlexNet's layers).
 
     It takes many channels, and many positions that share one transform of the filters.
@@ -63,9 +63,9 @@ def both_signs(S):
     return np.where((v == 0) | (2 * v == S), 1, 2)
 
 
-def row_blocks(R, numbers):
-    """Slices of R rows such that a block's work array, of so many numbers a row, stays in the cache."""
-    step = max(1, BLOCK // numbers)
+def row_blocks(R, elements):
+    """Slices of R rows such that a block's work array, of so many elements per row, stays in the cache."""
+    step = max(1, BLOCK_ELEMENTS // elements)
     return [slice(r, min(r + step, R)) for r in range(0, R, step)]
 
 

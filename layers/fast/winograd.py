@@ -35,10 +35,10 @@ from snippets.layers.relu import add_bias
 
 T = 4  # t: squares of 4 x 4 outputs
 POINTS = (0, 1, -1, 1 / 2, -2, 2, -1 / 2)  # and infinity, where a polynomial has its last coefficient for a value
-BLOCK = 196  # squares in a strip, about: their transforms then stay in the cache, yet make products of some size
+STRIP_SQUARES = 196  # in a strip, about: their transforms stay in the cache, and their products are not too small
 
 
-def pays(x_shape, W_shape, stride):
+def is_faster(x_shape, W_shape, stride):
     """Whether a convolution of an x (N, H, W, C) is faster this way than by im2col (measured on GoogLeNet's layers)."""
     (_, H, width, _), (kh, kw, C, F) = x_shape, W_shape
     squares = -(-H // T) * -(-width // T)
@@ -62,8 +62,8 @@ def whole_squares(x, Ho, Wo, rows=(0, 0), columns=(0, 0)):
 
 
 def strips(N, Ho, Wo):
-    """Cut N maps of Ho x Wo outputs into strips of about BLOCK squares: pairs of slices (images, rows of squares)."""
-    return blocks(N, -(-Ho // T), max(1, BLOCK // -(-Wo // T)))
+    """N maps of Ho x Wo outputs in strips of about STRIP_SQUARES squares: pairs of slices (images, rows of squares)."""
+    return blocks(N, -(-Ho // T), max(1, STRIP_SQUARES // -(-Wo // T)))
 
 
 def squares(x, strip, s):

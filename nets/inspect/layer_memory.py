@@ -10,8 +10,7 @@ import numpy as np
 
 from snippets.layers import conv, lrn, pool
 from snippets.layers.core.window import padding
-from snippets.layers.fast import fft as fft_conv
-from snippets.layers.fast import winograd
+from snippets.layers.fast import fft, winograd
 from snippets.layers.temporal import windows
 
 
@@ -47,9 +46,9 @@ def convolution(x_shape, W_shape, stride=1, pad="same", relu=False, input_grad=T
     y, padded = (N, Ho, Wo, F), 4 * N * (H + sum(rows)) * (width + sum(columns)) * C * any((*rows, *columns))
     masked, filters = 4 * math.prod(y) * relu, 4 * k * k * C * F
     how = dict(y=y, keeps="xy" if relu else "x")
-    if winograd.pays(x_shape, W_shape, stride):
+    if winograd.is_faster(x_shape, W_shape, stride):
         t, S2, (m, n) = winograd.T, (winograd.T + k - 1) ** 2, (-(-Ho // winograd.T), -(-Wo // winograd.T))
-        images, strip = block(N, m, max(1, winograd.BLOCK // n))
+        images, strip = block(N, m, max(1, winograd.STRIP_SQUARES // n))
         R, padded = images * strip * n, 4 * N * (t * m + k - 1) * (t * n + k - 1) * C
         gradient = 4 * N * (t * m) * (t * n) * F * ((Ho, Wo) != (t * m, t * n))
         more = 4 * N * (t * (m + 1) * t * (n + 1) - H * width) * C
@@ -58,12 +57,12 @@ def convolution(x_shape, W_shape, stride=1, pad="same", relu=False, input_grad=T
         again = both | dict(dy_hat=4 * S2 * R * F, dw_part=4 * S2 * C * F)
         backward = masked + padded + gradient + 4 * S2 * C * F
         return Uses(**how, forward=padded, backward=backward, scratch=scratch, again=again, more_dx=more)
-    if fft_conv.pays(x_shape, W_shape, stride):
-        t, (m, n), S = fft_conv.plan(Ho, Wo, k)
+    if fft.is_faster(x_shape, W_shape, stride):
+        t, (m, n), S = fft.plan(Ho, Wo, k)
         V, R = S // 2 + 1, N * m * n
         squares, spectrum = 4 * R * S * S, 8 * S * V * R  # of one channel
         more = 4 * N * ((m - 1) * t + S) * ((n - 1) * t + S) * C - 4 * N * H * width * C
-        blocks = 4 * max(fft_conv.BLOCK, 4 * S * V * max(C, F))
+        blocks = 4 * max(fft.BLOCK_ELEMENTS, 4 * S * V * max(C, F))
         both = dict(x_hat=spectrum * C, w_hat=8 * S * V * C * F, dft=blocks, parts=blocks)
         scratch, again = both | dict.fromkeys("PQ", spectrum * F), both | dict.fromkeys("PQ", spectrum * C)
         again["d_hat"] = spectrum * F
@@ -77,7 +76,7 @@ def convolution(x_shape, W_shape, stride=1, pad="same", relu=False, input_grad=T
         return Uses(**how, forward=forward, backward=masked + padded + gradients)
 
     def rows_of_cols(Ho, Wo, run, times=1):
-        return math.prod(block(N, Ho, max(1, conv.ROWS // Wo, times * conv.BLOCK // (Wo * run))))
+        return math.prod(block(N, Ho, max(1, conv.BLOCK_ROWS // Wo, times * conv.BLOCK_ELEMENTS // (Wo * run))))
 
     if k == stride == 1:
         return Uses(**how, backward=masked)
@@ -95,7 +94,7 @@ def max_pool_uses(layer, shape, rng):
     N, H, width, C = shape
     (top, bottom, Ho), (left, right, Wo) = (padding(n, layer.size, layer.stride, layer.pad) for n in shape[1:3])
     Hp, Wp = top + H + bottom, left + width + right
-    images, rows = block(N, Ho, max(1, pool.BLOCK // (layer.stride * Wp * C)))
+    images, rows = block(N, Ho, max(1, pool.BLOCK_ELEMENTS // (layer.stride * Wp * C)))
     seen = min(Hp, layer.stride * (rows - 1) + layer.size)
     across, out = images * seen * Wo * C, images * rows * Wo * C
     before = (5 * across + out) * (images * rows < N * Ho)  # of the block before
@@ -114,7 +113,7 @@ def avg_pool_uses(layer, shape, rng):
 
 def lrn_uses(layer, shape, rng):
     x = 4 * math.prod(shape)
-    some = min(x, 4 * max(lrn.BLOCK, shape[-1]))
+    some = min(x, 4 * max(lrn.BLOCK_ELEMENTS, shape[-1]))
     return Uses(shape, "x", 2 * x, 2 * some, 2 * some, copied=x)
 
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snippets.layers.core.base import Branches, Sequential
+from snippets.layers.core.base import Sequential
+from snippets.layers.core.branches import Branches
 from snippets.nets.auxiliary import SideHeads
 from snippets.nets.frames import OverFrames, fold, unfold
 from snippets.nets.inspect.cost import Ghost, Meter, stand_in

@@ -34,8 +34,9 @@ from oracle_checks import conv
 from test_invariants import name, net_and_clips
 from test_oracles import CHECKS
 
-from snippets.layers import gpu
-from snippets.layers.device import launch as kernels
+from snippets.layers.device.cu_source import ROOT, source
+from snippets.layers.device.launch import launch
+from snippets.layers.loss import softmax_loss_cuda
 from snippets.training.objective import loss_and_gradient
 
 pytestmark = pytest.mark.cuda
@@ -74,7 +75,7 @@ NUMPY_ONLY = (
     "snippets.layers.fast.fft",
     "snippets.layers.fast.winograd",
 )  # the checker; ways to convolve that pay on a CPU
-ON_DEVICE = [name for name in CHECKS if name.startswith("layers.") and name not in NUMPY_ONLY]
+ON_DEVICE = [name for name in CHECKS if name.startswith("snippets.layers.") and name not in NUMPY_ONLY]
 INSIDE = (flow.stopping, flow.between_sizes)  # replace functions inside of the module, which then get its own arrays
 
 
@@ -126,7 +127,7 @@ def killer(bug, cp):
                 updates_like_numpys(cp.asarray)
             if bug.file == "layers/loss.cu":
                 long_rows(np.float64, module("snippets.layers.loss", cp).softmax_loss)
-                assert not np.isfinite(float(gpu.softmax_loss(cp.zeros((1, 5)), cp.array([5]), cp.ones(1))[0]))
+                assert not np.isfinite(float(softmax_loss_cuda(cp.zeros((1, 5)), cp.array([5]), cp.ones(1))[0]))
             for name, check in checks_of(bug.file, cp):
                 check(module(name, cp))
         except (AssertionError, ValueError, IndexError, Warning, cp.cuda.driver.CUDADriverError):
@@ -142,7 +143,7 @@ def test_planted_bug_is_killed(cp, bug):
 
 
 COMPUTE = ("75", "80", "90", "120")
-FILES = sorted(path.relative_to(kernels.ROOT).as_posix() for path in kernels.ROOT.glob("[ldt]*/**/*.cu"))
+FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("[ldt]*/**/*.cu"))
 
 
 @pytest.mark.parametrize("real", ["float", "double"])
@@ -161,7 +162,7 @@ def assembled(file, real, compute):
     """What NVRTC's assembler says about the kernels of a file."""
     from cupy.cuda import nvrtc
 
-    program = nvrtc.createProgram(kernels.source(file), file, [], [])
+    program = nvrtc.createProgram(source(file), file, [], [])
     try:
         nvrtc.compileProgram(program, ["-std=c++17", f"-DREAL={real}", f"-arch=sm_{compute}", "--ptxas-options=-v"])
         return nvrtc.getProgramLog(program)
@@ -231,7 +232,7 @@ def test_a_race_is_told_from_an_access_of_16384_launches_ago(cp, tmp_path):
     y, before = cp.zeros(513), cp.zeros(1)
 
     def add(first):
-        kernels.launch("layers/relu.cu", "bias_forward", 512, y[first : first + 512], cp.ones(1), 0, 1, 512)
+        launch("layers/relu.cu", "add_bias", 512, y[first : first + 512], cp.ones(1), 0, 1, 512)
 
     add(0)
     for _ in range(16384 - 2):
@@ -240,4 +241,4 @@ def test_a_race_is_told_from_an_access_of_16384_launches_ago(cp, tmp_path):
     assert to_host(y).tolist() == [1] + 511 * [2] + [1]
     (tmp_path / "race.cu").write_text("""extern "C" __global__ void race(REAL *y) { y[0] = threadIdx.x; }""")
     with pytest.raises(cp.cuda.driver.CUDADriverError, match="data race in kernel race"):
-        kernels.launch(tmp_path / "race.cu", "race", 64, y)
+        launch(tmp_path / "race.cu", "race", 64, y)

@@ -22,7 +22,7 @@ REREAD = {  # kernels that fetch more than 1.5 times what they must, by a count 
     "max_pool_backward": "as many windows are asked for each input, and their winners",
     "temporal_max_backward": "y and its winner are read once for each frame, from the cache",
     "softmax_loss": "a row is read for its maximum, its sum and its gradient; it stays in the cache",
-    "bias_forward": "each row reads the biases, which stay in the cache",
+    "add_bias": "each row reads the biases, which stay in the cache",
     "peephole_grads": "c is read by the gates that look at it",
     "gates_forward": "each clip reads biases and peepholes",
     "gates_backward": "each clip reads the peepholes",

@@ -17,10 +17,10 @@ from planted import HERE, read_bugs, source
 from test_oracles import CHECKS
 
 from snippets.data.flow import tvl1
-from snippets.layers import gpu
+from snippets.layers import conv
 from snippets.layers.conv import Conv2D
 from snippets.layers.core.base import Layer, Sequential
-from snippets.layers.device import launch as kernels
+from snippets.layers.device import cu_source, launch
 from snippets.layers.dropout import Dropout
 from snippets.layers.inception import Inception
 from snippets.layers.linear import Linear
@@ -51,22 +51,26 @@ def kernels_on_host():
 @contextlib.contextmanager
 def planted(bug):
     """The kernels of one file with a bug of planted_kernel_bugs.txt in them."""
-    wrong, right = source(bug), kernels.source
-    with mock.patch.object(kernels, "source", lambda file: wrong if file == bug.file else right(file)):
+    wrong, right = source(bug), cu_source.source
+    with mock.patch.object(launch, "source", lambda file: wrong if file == bug.file else right(file)):
         yield
 
 
 BUGS = read_bugs((HERE / "planted_kernel_bugs.txt").read_text())
 
 
-NUMPY_CHECKS = (maps.conv_other_ways, units.bias_and_relu, units.branches_that_pass)  # the last has layers of its own
+NUMPY_CHECKS = (
+    maps.conv_by_fast_algorithms,
+    units.bias_and_relu,
+    units.branches_that_pass,
+)  # the last has layers of its own
 
 
 def checks_of(file, cp=None):
     """(module's name, check) of every oracle that runs the kernels of a `.cu` file, and on the host every promise."""
     modules = {
         "layers/relu.cu": ("snippets.layers.relu", "snippets.layers.conv"),
-        "layers/conv.cu": ("snippets.layers.conv", "snippets.layers.core.base"),
+        "layers/core/branches.cu": ("snippets.layers.core.branches", "snippets.layers.inception"),
     }
     for name in modules.get(file, ("snippets." + file.removesuffix(".cu").replace("/", "."),)):
         for check in CHECKS.get(name, []):
@@ -86,7 +90,7 @@ LARGER = [  # file whose kernels it is about, layer, shape of x: several blocks 
     ("layers/conv.cu", lambda: Conv2D(3, 5, 11, 4, rng=generator()), (2, 12, 120, 3)),
     ("layers/conv.cu", lambda: Conv2D(16, 8, 3, relu=True, rng=generator()), (2, 9, 11, 16)),
     ("layers/conv.cu", lambda: Conv2D(8, 3, 5, 2, pad=2, rng=generator()), (3, 12, 11, 8)),
-    ("layers/conv.cu", lambda: Inception(24, 8, 8, 16, 8, 8, 16, rng=generator()), (2, 9, 8, 24)),
+    ("layers/core/branches.cu", lambda: Inception(24, 8, 8, 16, 8, 8, 16, rng=generator()), (2, 9, 8, 24)),
     ("layers/pool.cu", lambda: MaxPool2D(), (2, 13, 12, 24)),
     ("layers/pool.cu", lambda: MaxPool2D(3, 1), (2, 7, 9, 16)),
     ("layers/lrn.cu", lambda: LRN(alpha=0.5), (3, 5, 4, 24)),
@@ -277,5 +281,5 @@ class DeviceModule:
 @contextlib.contextmanager
 def small_blocks():
     """Convolutions take their images one by one."""
-    with mock.patch.object(gpu, "COLS", 100):
+    with mock.patch.object(conv, "GPU_ELEMENTS", 100):
         yield

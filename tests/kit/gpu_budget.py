@@ -29,8 +29,8 @@ from snippets.training.sgd import SGD, gradient_norm
 
 BANDWIDTH, SGEMM, LAUNCH = 3.35e12, 60e12, 3e-6  # bytes and operations a second, seconds: the simulator's defaults
 PARTS = {  # kernel: the part of the work that it is
-    "im2col": "im2col", "im2col_image": "im2col", "col2im": "im2col", "bias_forward": "bias and ReLU",
-    "bias_backward": "bias and ReLU", "relu_backward": "bias and ReLU", "max_pool_forward": "pooling",
+    "im2col": "im2col", "im2col_image": "im2col", "col2im": "im2col", "add_bias": "bias and ReLU",
+    "add_bias_backward": "bias and ReLU", "relu_backward": "bias and ReLU", "max_pool_forward": "pooling",
     "max_pool_backward": "pooling", "lrn_forward": "LRN", "lrn_backward": "LRN", "join": "inception's ends",
     "add": "inception's ends", "sgd": "update", "squares": "update",
 }  # fmt: skip

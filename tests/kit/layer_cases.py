@@ -65,11 +65,9 @@ def small_tower(base):
     )
 
 
-def branches(base):
+def branches(module):
     """Two branches of different widths that share their input."""
-    return base.Branches(
-        left=Linear(5, 3, generator()), right=base.Sequential(fc=Linear(5, 2, generator(1)), relu=ReLU())
-    )
+    return module.Branches(left=Linear(5, 3, generator()), right=Sequential(fc=Linear(5, 2, generator(1)), relu=ReLU()))
 
 
 def frame_net():
@@ -200,7 +198,7 @@ CASES = [
         random=True,
     ),
     Case("SideHeads", "snippets.nets.auxiliary", side_heads, (3, 4), wrong=[(3, 5)], random=True),
-    Case("Branches", "snippets.layers.core.base", branches, (2, 3, 5), wrong=[(2, 3, 4)]),
+    Case("Branches", "snippets.layers.core.branches", branches, (2, 3, 5), wrong=[(2, 3, 4)]),
     Case(
         "OverFrames",
         "snippets.nets.frames",

@@ -12,6 +12,10 @@ import pytest
 from contract import assert_close, upstream
 from layer_cases import spaced
 
+from snippets.layers.conv import conv_plain
+from snippets.layers.lrn import lrn_plain
+from snippets.layers.pool import max_pool_plain
+
 
 def agrees(forward, backward, oracle, arrays, what):
     """forward equals the oracle, and backward's gradients equal the oracle's slopes along random directions."""
@@ -73,7 +77,7 @@ def conv(module):
         agrees(
             lambda x, w, b, o=(stride, pad, relu): module.conv_forward(x, w, b, *o),
             module.conv_backward,
-            lambda x, w, b, o=(stride, pad, relu): oracles.conv(x, w, b, *o),
+            lambda x, w, b, o=(stride, pad, relu): conv_plain(x, w, b, *o),
             [spaced((2, H, W, C), 1), normal(kh, kw, C, F), normal(F, seed=5)],
             f"conv {kh}x{kw}/{stride} {pad} on {H}x{W}",
         )
@@ -84,12 +88,12 @@ def conv(module):
 def conv_in_blocks(module):
     """The same with blocks of one image, of a few rows of an image, and of one row."""
     for size in (240, 100, 1):
-        whole = module.BLOCK, module.ROWS
-        module.BLOCK, module.ROWS = size, 1
+        whole = module.BLOCK_ELEMENTS, module.BLOCK_ROWS
+        module.BLOCK_ELEMENTS, module.BLOCK_ROWS = size, 1
         try:
             conv(module)
         finally:
-            module.BLOCK, module.ROWS = whole
+            module.BLOCK_ELEMENTS, module.BLOCK_ROWS = whole
 
 
 def conv_of_one_channel(module):
@@ -156,17 +160,18 @@ SQUARE_KERNELS = [  # H, W, C, F, k, (before, after) rows, columns: maps of one 
 ]
 
 
-def other_way(module):
-    """A way to convolve that is not im2col: y with bias and ReLU, dx, dW; in blocks of one row and in one piece."""
-    whole = module.BLOCK
+def fast_algorithm(module):
+    """A convolution that is not im2col: y with bias and ReLU, dx, dW; in blocks of one row and in one piece."""
+    name = "BLOCK_ELEMENTS" if hasattr(module, "BLOCK_ELEMENTS") else "STRIP_SQUARES"
+    whole = getattr(module, name)
     try:
         for (H, W, C, F, k, rows, columns), block in itertools.product(SQUARE_KERNELS, (1, whole)):
-            module.BLOCK = block
+            setattr(module, name, block)
             x, w, b, padding = spaced((3, H, W, C), 1), normal(k, k, C, F), normal(F, seed=5), (rows, columns)
             agrees(
                 lambda x, w, b=b, p=padding: (module.correlate(x, w, *p, b), (x, w, *p)),
                 lambda dy, cache: module.grads(dy, *cache),
-                lambda x, w, b=b, p=padding: oracles.conv(np.pad(x, ((0, 0), *p, (0, 0))), w, b, 1, "valid"),
+                lambda x, w, b=b, p=padding: conv_plain(np.pad(x, ((0, 0), *p, (0, 0))), w, b, 1, "valid"),
                 [x, w],
                 f"convolution {k}x{k} on {H}x{W}",
             )
@@ -176,22 +181,24 @@ def other_way(module):
             assert dx is None, "dx, which nobody asked for"
             assert_close(dW, module.grads(y, x, w, *padding)[1], "dW without dx", rtol=1e-12)
     finally:
-        module.BLOCK = whole
+        setattr(module, name, whole)
 
 
-def fft_pays(module):
+def fft_is_faster(module):
     """Large kernels, many channels, stride 1."""
     large = (4, 28, 28, 96), (9, 9, 96, 256)
-    assert module.pays(*large, 1) and not module.pays(*large, 2), "where it pays"
-    assert not module.pays((4, 28, 28, 96), (3, 3, 96, 128), 1) and not module.pays((4, 8, 8, 96), (9, 9, 96, 128), 1)
+    assert module.is_faster(*large, 1) and not module.is_faster(*large, 2), "where it is faster"
+    assert not module.is_faster((4, 28, 28, 96), (3, 3, 96, 128), 1) and not module.is_faster(
+        (4, 8, 8, 96), (9, 9, 96, 128), 1
+    )
 
 
-def winograd_pays(module):
+def winograd_is_faster(module):
     """Kernels of 3 x 3 and 5 x 5, stride 1, some channels, maps of 16 squares of 4 x 4 outputs."""
     maps, W = (1, 14, 14, 96), (3, 3, 96, 208)
-    assert module.pays(maps, W, 1) and module.pays((4, 29, 29, 16), (5, 5, 16, 32), 1), "where it pays"
+    assert module.is_faster(maps, W, 1) and module.is_faster((4, 29, 29, 16), (5, 5, 16, 32), 1), "where it is faster"
     for case in [(maps, W, 2), ((8, 7, 7, 96), W, 1), (maps, (3, 3, 96, 8), 1), (maps, (1, 3, 96, 208), 1)]:
-        assert not module.pays(*case), f"where it does not: {case}"
+        assert not module.is_faster(*case), f"where it is not: {case}"
 
 
 def winograd_digits(module):
@@ -205,25 +212,22 @@ def winograd_digits(module):
         assert np.sqrt(((y - exact) ** 2).mean()) <= lost * exact.std(), f"{k} x {k}: float32 is off by more"
 
 
-def conv_other_ways(module):
-    """A convolution that goes another way than im2col: bias, ReLU, padding, gradients; and which one goes where."""
-    kept = module.other_way
+def conv_by_fast_algorithms(module):
+    """A convolution by another algorithm than im2col: bias, ReLU, padding, gradients; and which is chosen where."""
+    chosen = module.fast_algorithm
     try:
-        for way in (module.winograd, module.fft_conv):
-            module.other_way = lambda x, W, stride, way=way: (
-                way if stride == 1 and 1 < W.shape[0] == W.shape[1] < 6 else None
+        for fast in (module.winograd, module.fft):
+            module.fast_algorithm = lambda x, W, stride, fast=fast: (
+                fast if stride == 1 and 1 < W[0] == W[1] < 6 else None
             )
             conv(module)
     finally:
-        module.other_way = kept
-
-    def taken(*shapes, stride=1):
-        return module.other_way(*(np.broadcast_to(np.float32(0), shape) for shape in shapes), stride)
-
-    assert taken((4, 28, 28, 96), (3, 3, 96, 128)) is module.winograd, "3 x 3"
-    assert taken((8, 28, 28, 96), (9, 9, 96, 256)) is module.fft_conv, "9 x 9"
-    assert taken((4, 28, 28, 96), (1, 1, 96, 128)) is None and taken((2, 4, 4, 96), (3, 3, 96, 128)) is None, "im2col"
-    assert taken((4, 28, 28, 96), (3, 3, 96, 128), stride=2) is None, "stride 2"
+        module.fast_algorithm = chosen
+    assert chosen((4, 28, 28, 96), (3, 3, 96, 128), 1) is module.winograd, "3 x 3"
+    assert chosen((8, 28, 28, 96), (9, 9, 96, 256), 1) is module.fft, "9 x 9"
+    assert chosen((4, 28, 28, 96), (1, 1, 96, 128), 1) is None, "1 x 1: im2col"
+    assert chosen((2, 4, 4, 96), (3, 3, 96, 128), 1) is None, "small maps: im2col"
+    assert chosen((4, 28, 28, 96), (3, 3, 96, 128), 2) is None, "stride 2: im2col"
 
 
 POOLS = [  # H, W, size, stride, pad
@@ -258,22 +262,37 @@ def max_pool(module):
             (np.zeros(shape), "all equal"),
             (np.full(shape, -2.0), "all equal and negative"),
         ]:
-            winners = oracles.max_pool_winners(x, *options)
+            wanted, winners = max_pool_plain(x, *options)
             y, cache = module.max_pool_forward(x, *options)
-            assert_close(y, oracles.take(x, winners), f"max-pool {options} of {what} values: y", rtol=0)
+            assert_close(y, wanted, f"max-pool {options} of {what} values: y", rtol=0)
             dy = upstream(y)
-            dx = module.max_pool_backward(dy, cache)
-            assert_close(
-                dx, oracles.give_back(dy, winners, shape), f"max-pool {options} of {what} values: dx", rtol=1e-12
-            )
+            dx = np.zeros((2, H * W, 3))
+            for (n, p, q, c), pixel in np.ndenumerate(winners):
+                dx[n, pixel, c] += dy[n, p, q, c]
+            got = module.max_pool_backward(dy, cache)
+            assert_close(got, dx.reshape(shape), f"max-pool {options} of {what} values: dx", rtol=1e-12)
 
 
 def max_pool_in_blocks(module):
     """The same with blocks of one row of output, and of two."""
-    whole = module.BLOCK
-    for module.BLOCK in (1, 60):
+    whole = module.BLOCK_ELEMENTS
+    for module.BLOCK_ELEMENTS in (1, 60):
         max_pool(module)
-    module.BLOCK = whole
+    module.BLOCK_ELEMENTS = whole
+
+
+def max_pool_offsets(module):
+    """The largest size whose offsets fit one byte has the gradient in the right place, and a larger one is refused."""
+    sizes = module.CUDA_SIZE, module.CPU_SIZE
+    size = sizes[0] if module.on_gpu(np.zeros(1)) else sizes[1]
+    x = np.zeros((1, size + 1, size + 1, 1))
+    x[0, size, size] = 1
+    y, cache = module.max_pool_forward(x, size, 1, "valid")
+    dx = module.max_pool_backward(np.ones(y.shape), cache)
+    assert dx[0, size, size, 0] == 1, "dx of the last offset"
+    assert dx.sum() == 4 and dx[0, 0, 0, 0] == dx[0, 0, 1, 0] == dx[0, 1, 0, 0] == 1, "dx of ties"
+    with pytest.raises(ValueError, match=f"{size + 1} x {size + 1}"):
+        module.max_pool_forward(x, size + 1, 1, "valid")
 
 
 def average_pool(module):
@@ -315,7 +334,7 @@ def lrn(module):
         agrees(
             lambda x, o=options: module.lrn_forward(x, *o),
             module.lrn_backward,
-            lambda x, o=options: oracles.lrn(x, *o),
+            lambda x, o=options: lrn_plain(x, *o),
             [spaced((2, 2, 3, C), 1)],
             f"LRN {options} over {C} channels",
         )
@@ -324,16 +343,16 @@ def lrn(module):
 def lrn_defaults(module):
     """AlexNet's constants are the defaults of function and class; large inputs, so that alpha = 1e-4 shows."""
     x = 100 * spaced((2, 3, 3, 7), 1)
-    wanted = oracles.lrn(x, 5, 2.0, 1e-4, 0.75, False)
+    wanted = lrn_plain(x, 5, 2.0, 1e-4, 0.75, False)
     assert_close(module.lrn_forward(x)[0], wanted, "lrn_forward defaults", rtol=1e-12)
     assert_close(module.LRN().forward(x)[0], wanted, "LRN defaults", rtol=1e-12)
     caffe = module.LRN(k=1.0, divide_by_n=True).forward(x)[0]
-    assert_close(caffe, oracles.lrn(x, 5, 1.0, 1e-4, 0.75, True), "LRN in Caffe's mode", rtol=1e-12)
-    whole = module.BLOCK
-    for module.BLOCK in (1, 30):
+    assert_close(caffe, lrn_plain(x, 5, 1.0, 1e-4, 0.75, True), "LRN in Caffe's mode", rtol=1e-12)
+    whole = module.BLOCK_ELEMENTS
+    for module.BLOCK_ELEMENTS in (1, 30):
         assert_close(module.LRN().forward(x)[0], wanted, "LRN in blocks", rtol=1e-12)
         assert_close(module.LRN().predict(x), wanted, "LRN at inference", rtol=1e-12)
-    module.BLOCK = whole
+    module.BLOCK_ELEMENTS = whole
 
 
 def lcn(module):
@@ -357,9 +376,9 @@ def inception(module):
     x, p = spaced((2, 4, 5, 4), 1), layer.params
 
     def step(x, name):
-        return oracles.conv(x, p[name + "/W"], p[name + "/b"], relu=True)
+        return conv_plain(x, p[name + "/W"], p[name + "/b"], relu=True)
 
-    pooled = oracles.take(x, oracles.max_pool_winners(x, 3, 1, "same"))
+    pooled = max_pool_plain(x, 3, 1)[0]
     branches = [
         step(x, "conv1"),
         step(step(x, "conv3/reduce"), "conv3/conv"),

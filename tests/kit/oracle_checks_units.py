@@ -67,7 +67,7 @@ def relu(module):
 def branches_that_pass(module):
     """Branches whose dx is the very array they were given: the gradients add up, and dy stays the caller's."""
 
-    class Same(module.Layer):
+    class Same(Layer):
         def forward(self, x, rng=None):
             return x, None
 
@@ -87,8 +87,8 @@ def bias_and_relu(module):
     """y + b, under ReLU or not; dy where y > 0, and its sum over all pixels; in blocks of one row and in one piece."""
     x, b, wide = spaced((3, 4, 5, 6), 1), np.linspace(-0.5, 0.5, 6), np.empty((3, 4, 5, 8))
     wide[..., 1:7] = upstream(x)
-    dy, whole = wide[..., 1:7], module.BLOCK  # as from a slice of channels: not contiguous
-    for relu, module.BLOCK in itertools.product((False, True), (1, whole)):
+    dy, whole = wide[..., 1:7], module.BLOCK_ELEMENTS  # as from a slice of channels: not contiguous
+    for relu, module.BLOCK_ELEMENTS in itertools.product((False, True), (1, whole)):
         wanted = np.maximum(x + b, 0) if relu else x + b
         out = np.empty_like(x)
         assert module.add_bias(x, b, relu, out) is out
@@ -102,7 +102,7 @@ def bias_and_relu(module):
         assert_close(through, expected, "dy through the ReLU", rtol=0)
         assert_close(db, expected.reshape(-1, 6).sum(axis=0), "db", rtol=1e-12)
         assert_close(dy, kept, "dy, which is the caller's", rtol=0)
-    module.BLOCK = whole
+    module.BLOCK_ELEMENTS = whole
 
 
 def dropout(module):

@@ -1,5 +1,7 @@
 """One slow oracle per operation: plain loops, written from the paper's formula and never from the code in layers/.
 
+Convolution, max-pooling and LRN have theirs beside the fast version: `conv_plain`, `max_pool_plain`, `lrn_plain`.
+
 A gradient check proves only that a backward pass is the derivative of its own forward pass; these say what the forward
 pass has to be. Letters as everywhere: N clips or images, T frames, H, W, C, F filters, kh, kw, D, M units, K classes.
 """
@@ -22,37 +24,6 @@ def placed(size, k, stride, pad):
         return out, max((out - 1) * stride + k - size, 0) // 2
     p = 0 if pad == "valid" else pad
     return (size + 2 * p - k) // stride + 1, p
-
-
-def conv(x, W, b, stride=1, pad="same", relu=False):
-    """x (N,H,W,C), W (kh,kw,C,F), b (F,) -> y (N,Ho,Wo,F): every product by hand, zero outside the image."""
-    N, height, width, C = x.shape
-    kh, kw, _, F = W.shape
-    (Ho, top), (Wo, left) = placed(height, kh, stride, pad), placed(width, kw, stride, pad)
-    y = np.empty((N, Ho, Wo, F))
-    for n, i, j, f in np.ndindex(y.shape):
-        total = float(b[f])
-        for p, q, c in np.ndindex(kh, kw, C):
-            row, col = i * stride + p - top, j * stride + q - left
-            if 0 <= row < height and 0 <= col < width:
-                total += float(x[n, row, col, c]) * float(W[p, q, c, f])
-        y[n, i, j, f] = max(total, 0.0) if relu else total
-    return y
-
-
-def max_pool_winners(x, size=3, stride=2, pad="same"):
-    """{place in y: place in x} of the largest entry of each window, the first in row-major order among equals."""
-    N, height, width, C = x.shape
-    (Ho, top), (Wo, left) = placed(height, size, stride, pad), placed(width, size, stride, pad)
-    winners = {}
-    for n, i, j, c in np.ndindex(N, Ho, Wo, C):
-        best = None
-        for p, q in np.ndindex(size, size):
-            row, col = i * stride + p - top, j * stride + q - left
-            if 0 <= row < height and 0 <= col < width and (best is None or x[n, row, col, c] > x[best]):
-                best = (n, row, col, c)
-        winners[n, i, j, c] = best
-    return winners
 
 
 def take(x, winners):
@@ -87,17 +58,6 @@ def average(x, axes):
     y = np.zeros([x.shape[a] for a in kept])
     for place in np.ndindex(x.shape):
         y[tuple(place[a] for a in kept)] += x[place] / math.prod(x.shape[a] for a in axes)
-    return y
-
-
-def lrn(x, n=5, k=2.0, alpha=1e-4, beta=0.75, divide_by_n=False):
-    """AlexNet's b = a / (k + alpha * sum of a^2 over the n channels around)^beta; Caffe divides alpha by n."""
-    y, C = np.empty(x.shape), x.shape[-1]
-    for place in np.ndindex(x.shape):
-        c, total = place[-1], 0.0
-        for j in range(max(0, c - n // 2), min(C - 1, c + n // 2) + 1):
-            total += float(x[(*place[:-1], j)]) ** 2
-        y[place] = x[place] / (k + (alpha / n if divide_by_n else alpha) * total) ** beta
     return y
 
 

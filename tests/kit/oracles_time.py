@@ -3,7 +3,9 @@
 import math
 
 import numpy as np
-from oracles import conv, placed
+from oracles import placed
+
+from snippets.layers.conv import conv_plain
 
 
 def time_conv(x, W, b, stride=5, relu=True, space=1):
@@ -77,7 +79,7 @@ def conv_lstm(x, h0, c0, W_x, W_h, W_c, b):
     T, F = x.shape[1], h0.shape[-1]
     h, c, h_all = h0.copy(), c0.copy(), np.empty((*x.shape[:4], F))
     for t in range(T):
-        a = conv(x[:, t], W_x, b) + conv(h, W_h, np.zeros(4 * F))
+        a = conv_plain(x[:, t], W_x, b) + conv_plain(h, W_h, np.zeros(4 * F))
         for place in np.ndindex(c.shape):
             i, f, g, o = (float(a[(*place[:-1], gate * F + place[-1])]) for gate in range(4))
             w_ci, w_cf, w_co = (float(w) for w in W_c[:, place[-1]])

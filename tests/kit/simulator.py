@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-from snippets.layers.device import launch as kernels
+from snippets.layers.device import launch
 
 RACE_RECORDS = ctypes.c_void_p(0x230000000000), ctypes.c_size_t(8 << 36)  # where, how many bytes: its sim_abi.h
 MADV_DONTNEED = 4  # the pages read as zeros afterwards, which is "no access yet"
@@ -21,9 +21,9 @@ def forget_old_accesses(cudasim):
 
     A record tells its launch from the running one by 14 bits, so after 16384 launches an access to a reused address
     counts as one of this launch, and a kernel without a race is reported. Launches that are recorded (ours) all come by
-    `kernels.compiled`.
+    `launch.compiled`.
     """
-    compiled, libc, last = kernels.compiled, ctypes.CDLL(None, use_errno=True), cudasim.launches()
+    compiled, libc, last = launch.compiled, ctypes.CDLL(None, use_errno=True), cudasim.launches()
 
     def clearing(*args):
         nonlocal last
@@ -33,7 +33,7 @@ def forget_old_accesses(cudasim):
                 raise OSError(ctypes.get_errno(), "cannot clear the race checker's records")
         return compiled(*args)
 
-    kernels.compiled = clearing
+    launch.compiled = clearing
 
 
 def mend(cupy, cudasim):

@@ -26,10 +26,11 @@ from oracle_checks import conv
 from planted import Bug
 from test_oracles import CHECKS
 
-from snippets.layers import gpu
-from snippets.layers.device import launch as kernels
-from snippets.layers.device.launch import launch, row_stride
-from snippets.layers.loss import softmax_loss
+from snippets.layers.device.cu_source import ROOT
+from snippets.layers.device.launch import LARGEST, launch, row_stride
+from snippets.layers.loss import softmax_loss, softmax_loss_cuda
+from snippets.layers.lrn import CUDA_CHANNELS, LRN
+from snippets.layers.temporal import TemporalMaxPool
 
 FUSED = [case for case in CASES if case.module in (*WITH_KERNELS, *USERS)]
 
@@ -101,7 +102,7 @@ def test_sgd_on_one_vector():
 def a_label_that_is_no_class(labels):
     """Nobody looks at labels that are on a GPU already; the loss then says that something is wrong."""
     scores = np.zeros((2, 5))
-    return gpu.softmax_loss(scores, np.array(labels), np.ones(2))[0]
+    return softmax_loss_cuda(scores, np.array(labels), np.ones(2))[0]
 
 
 def test_a_label_that_is_no_class_makes_the_loss_nan():
@@ -144,7 +145,7 @@ def test_planted_bug_is_killed(bug, record_property):
 
 
 def test_there_is_a_bug_for_every_kernel():
-    files = {path.relative_to(kernels.ROOT).as_posix() for path in kernels.ROOT.glob("[ldt]*/**/*.cu")}
+    files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("[ldt]*/**/*.cu")}
     assert {bug.file for bug in BUGS} == files
 
 
@@ -171,10 +172,28 @@ def test_arguments_that_a_kernel_does_not_declare_are_refused(change, error, mes
 def test_what_else_launch_refuses():
     with pytest.raises(TypeError, match="takes 4 arguments, got 1"):
         launch("layers/relu.cu", "relu_backward", 4, np.ones(4))
-    with pytest.raises(ValueError, match="no kernel 'relu_sideways', found relu_backward, bias_forward"):
+    with pytest.raises(ValueError, match="no kernel 'relu_sideways', found relu_backward, add_bias"):
         launch("layers/relu.cu", "relu_sideways", 4)
     with pytest.raises(ValueError, match="fewer frames at a time"):
         launch("layers/relu.cu", "relu_backward", 2**31, *np.ones((3, 4)), 4)
+    endless = np.broadcast_to(np.zeros(()), (LARGEST + 1,))
+    with pytest.raises(ValueError, match=f"{LARGEST + 1} elements .* fewer frames at a time"):
+        launch("layers/relu.cu", "relu_backward", 4, endless, *np.ones((2, 4)), 4)
+
+
+def test_a_window_that_the_kernels_have_no_room_for_is_refused(host):
+    x = np.zeros((1, 2**16 + 1, 1))
+    x[0, 2**16 - 1] = 1
+    y, cache = TemporalMaxPool(2**16, 1).forward(x)
+    assert y[0, 0] == 1 and TemporalMaxPool().backward(np.ones(y.shape), cache)[0][0, 2**16 - 1] == 2
+    for pool in (TemporalMaxPool(), TemporalMaxPool(2**16 + 1, 1)):
+        with pytest.raises(ValueError, match="65537 frames, expected at most 65536"):
+            pool.forward(x)
+    x = np.random.default_rng(0).normal(size=(2, 150))
+    y = LRN(CUDA_CHANNELS).forward(x)[0]
+    np.testing.assert_allclose(y, LRN(CUDA_CHANNELS).predict(x), rtol=1e-12)
+    with pytest.raises(ValueError, match="n is 131, expected at most 129"):
+        LRN(131).forward(x)
 
 
 def test_writing_and_reading_outside_of_an_array_is_noticed():

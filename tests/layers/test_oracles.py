@@ -14,19 +14,29 @@ import oracles_time
 import pytest
 from scipy import signal
 
+from snippets.layers.conv import conv_plain
+from snippets.layers.lrn import lrn_plain
+
 CHECKS = {
-    "snippets.layers.core.base": [units.expects, units.branches_that_pass],
+    "snippets.layers.core.base": [units.expects],
+    "snippets.layers.core.branches": [units.branches_that_pass],
     "snippets.layers.core.window": [maps.window, maps.window_blocks],
-    "snippets.layers.fast.fft": [maps.other_way, maps.fft_pays],
-    "snippets.layers.fast.winograd": [maps.other_way, maps.winograd_pays, maps.winograd_digits],
+    "snippets.layers.fast.fft": [maps.fast_algorithm, maps.fft_is_faster],
+    "snippets.layers.fast.winograd": [maps.fast_algorithm, maps.winograd_is_faster, maps.winograd_digits],
     "snippets.layers.conv": [
         maps.conv,
-        maps.conv_other_ways,
+        maps.conv_by_fast_algorithms,
         maps.conv_in_blocks,
         maps.conv_of_one_channel,
         maps.conv_at_zero,
     ],
-    "snippets.layers.pool": [maps.max_pool, maps.max_pool_in_blocks, maps.average_pool, maps.global_average],
+    "snippets.layers.pool": [
+        maps.max_pool,
+        maps.max_pool_in_blocks,
+        maps.max_pool_offsets,
+        maps.average_pool,
+        maps.global_average,
+    ],
     "snippets.layers.lrn": [maps.lrn, maps.lrn_defaults],
     "snippets.layers.lcn": [maps.lcn],
     "snippets.layers.linear": [units.linear, units.as_map],
@@ -78,7 +88,7 @@ def test_oracle(module, check):
 def test_the_convolution_oracle_is_scipys_correlation(rng):
     x, W = rng.normal(size=(1, 6, 7, 2)), rng.normal(size=(3, 5, 2, 1))
     wanted = sum(signal.correlate2d(x[0, :, :, c], W[:, :, c, 0], mode="same") for c in range(2))
-    np.testing.assert_allclose(oracles.conv(x, W, np.zeros(1))[0, :, :, 0], wanted, rtol=1e-12)
+    np.testing.assert_allclose(conv_plain(x, W, np.zeros(1))[0, :, :, 0], wanted, rtol=1e-12)
 
 
 def test_padding_of_the_oracles_follows_the_papers_sizes():
@@ -109,8 +119,8 @@ def test_one_step_of_the_lstm_oracle_on_paper():
 def test_one_entry_of_the_lrn_oracle_on_paper():
     """Channel 1 of four with n = 3 sees channels 0, 1, 2 and not 3."""
     x = np.array([[1.0, 2.0, 3.0, 50.0]])
-    assert oracles.lrn(x, 3, 2.0, 0.5, 0.75)[0, 1] == pytest.approx(2 / (2 + 0.5 * (1 + 4 + 9)) ** 0.75, rel=1e-14)
-    assert oracles.lrn(x, 3, 1.0, 0.6, 0.5, True)[0, 0] == pytest.approx(1 / (1 + 0.2 * (1 + 4)) ** 0.5, rel=1e-14)
+    assert lrn_plain(x, 3, 2.0, 0.5, 0.75)[0, 1] == pytest.approx(2 / (2 + 0.5 * (1 + 4 + 9)) ** 0.75, rel=1e-14)
+    assert lrn_plain(x, 3, 1.0, 0.6, 0.5, True)[0, 0] == pytest.approx(1 / (1 + 0.2 * (1 + 4)) ** 0.5, rel=1e-14)
 
 
 def test_the_loss_oracle_on_paper():

@@ -32,13 +32,20 @@ class Batch(NamedTuple):
     index: np.ndarray
 
 
-class ClipSet:
-    """Clips of T = frames from videos, cropped to size x size and scaled: x = (pixel - mean) / scale, float32.
+class Preprocessing(NamedTuple):
+    """What the network sees of a frame: crops of size x size, as (pixel - mean) / scale; see `data.augment.cut`."""
 
-    mean, scale: a number, or one for each channel.
+    size: int = 220
+    mean: float | list = 127.5
+    scale: float | list = 127.5
+
+
+class ClipSet:
+    """Clips of T = frames from videos, cropped and scaled: x (T, size, size, 3) float32.
+
     source: where frames come from, a Decoder or a FrameCache; its side must be at least size (see cache_side).
     length: frames that every video is taken to have; one that has fewer goes on from its start. None: its own number.
-    labels: (V,) int64, or bool multi-hot (V, K) where videos carry tuples of classes; names: one a video.
+    labels: (V,) int64, or bool multi-hot (V, K) where videos carry tuples of classes; names: one per video.
     """
 
     def __init__(
@@ -47,17 +54,14 @@ class ClipSet:
         videos: list[Video],
         source: Decoder,
         frames: int,
-        size: int = 220,
-        mean: float | list = 127.5,
-        scale: float | list = 127.5,
+        preprocessing: Preprocessing,
         length: int | None = None,
     ):
         if frames < 1:
-            raise ValueError(f"frames is {frames}, expected at least 1 a clip")
-        centre_crop(source.side, source.side, size)  # raises if it does not fit
+            raise ValueError(f"frames is {frames}, expected at least 1 per clip")
+        centre_crop(source.side, source.side, preprocessing.size)  # raises if it does not fit
         self.classes, self.videos, self.source = classes, videos, source
-        self.frames, self.size, self.mean, self.scale = frames, size, mean, scale
-        self.length = length
+        self.frames, self.preprocessing, self.length = frames, preprocessing, length
         self.labels = label_array([video.label for video in videos], len(classes))
         self.names = [video.name for video in videos]
 
@@ -70,8 +74,8 @@ class ClipSet:
 
     def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
         """x (T, size, size, 3) of video i from a random first frame, under one random crop and flip for all frames."""
-        first, side = random_first(self.count(i), self.frames, rng), self.source.side
-        return next(self._cut(i, [range(first, first + self.frames)], [random_crop(side, side, self.size, rng)]))
+        first = random_first(self.count(i), self.frames, rng)
+        return next(self._cut(i, [range(first, first + self.frames)], [self._crop(rng)]))
 
     def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
         """Clips x (T, size, size, 3) of video i, whose predictions are to be averaged.
@@ -82,7 +86,7 @@ class ClipSet:
         if views > 1 and rng is None:
             raise ValueError(f"{views} views need rng for their crops and flips, found None")
         windows = [range(first, first + self.frames) for first in spread_firsts(self.count(i), self.frames, views)]
-        crops = [random_crop(self.source.side, self.source.side, self.size, rng) for _ in windows if views > 1]
+        crops = [self._crop(rng) for _ in windows if views > 1]
         yield from self._cut(i, windows, crops)
 
     def whole_video(self, i: int) -> np.ndarray:
@@ -102,11 +106,16 @@ class ClipSet:
         """How many frames video i has, or is taken to have."""
         return self.length or self.source.count(self.videos[i])
 
+    def _crop(self, rng=None):
+        """A random crop of the frames, or without rng the centre crop."""
+        side, size = self.source.side, self.preprocessing.size
+        return centre_crop(side, side, size) if rng is None else random_crop(side, side, size, rng)
+
     def _cut(self, i, windows, crops=()):
         """Clips x of video i, one for each window of frame numbers, under its crop, else under the centre crop."""
-        crops = crops or [centre_crop(self.source.side, self.source.side, self.size)] * len(windows)
+        crops = crops or [self._crop()] * len(windows)
         for pixels, crop in zip(self.source.take(self.videos[i], windows), crops, strict=True):
-            yield cut(pixels, slice(None), crop, self.mean, self.scale)
+            yield cut(pixels, slice(None), crop, self.preprocessing.mean, self.preprocessing.scale)
 
 
 def label_array(labels, K: int) -> np.ndarray:

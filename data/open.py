@@ -21,7 +21,7 @@ from snippets.data.flow.tvl1 import TVL1
 from snippets.data.layouts.splits import read_skip
 from snippets.data.layouts.table import VideoFolder, layout_of
 from snippets.data.listing import tally
-from snippets.data.loader import ClipSet
+from snippets.data.loader import ClipSet, Preprocessing
 from snippets.data.options import Options, option
 from snippets.data.video import VideoError, read_header
 
@@ -101,28 +101,50 @@ def is_features(path):
     return Path(path).suffix == ".npz"
 
 
-def open_data(
-    path,
-    frames,
-    size=220,
-    settings=None,
-    fold=1,
-    cache="runs/cache",
-    skip=None,
-    progress=True,
-    available=False,
-    xp=np,
-    build=True,
-    check=lambda *sets: None,
-):
-    """Training and test set of DATA as clips of T = frames (features: None for all); decodes into the cache.
+@dataclass(frozen=True)
+class DataSpec:
+    """DATA and how to read it.
 
-    build: all videos now, and raise one error for all that are missing or damaged; else each when it is asked for.
-    cache: folder for decoded frames, None decodes anew each time. skip: file that lists videos to leave out.
-    available: do without the videos that are missing, and say how many there are. xp: see `open_source`.
-    check: is called with both sets before anything is decoded, and may refuse them.
+    path: a folder of videos, or a feature file. size: side of the crops in pixels. cache: folder for decoded frames,
+    None: decode every time. skip: file that lists videos to leave out. available: skip missing videos, and report how
+    many there are. xp: library of the arrays on which flow is computed.
     """
-    path, settings = Path(path), settings or DataSettings()
+
+    path: str | Path
+    size: int = 220
+    settings: DataSettings = DataSettings()
+    fold: int | None = 1
+    cache: str | Path | None = "runs/cache"
+    skip: str | Path | None = None
+    available: bool = False
+    progress: bool = True
+    xp: object = np
+
+    def source(self):
+        """Frames or flow images at the side that crops of `size` want; each data folder has a cache of its own."""
+        settings, (decoder, cached) = self.settings, (Decoder, FrameCache)
+        given = [cache_side(self.size), settings.fps, settings.limit]
+        if settings.stream == "flow":
+            given += [settings.flow_fps, settings.bound, TVL1.parse(settings.tvl1)]
+            decoder, cached = FlowDecoder, FlowCache
+        if self.cache is None:
+            source = decoder(*given)
+        else:
+            folder = Path(self.path)
+            digest = zlib.crc32(os.fsencode(folder.resolve()))
+            source = cached(Path(self.cache) / f"{folder.name[:60]}-{digest:08x}", *given)
+        source.xp = self.xp
+        return source
+
+
+def open_data(spec, frames, build=True, check=lambda *sets: None):
+    """Training and test set of clips of T = frames (features: None for all); decodes videos into the cache.
+
+    spec: a `DataSpec`. build: decode all videos now, and raise one error for all that are missing or damaged; else each
+    is decoded when it is used. check(train_set, test_set) is called before anything is decoded, and may raise.
+    Raises FileNotFoundError for a missing folder or missing videos, ValueError for wrong lists, files or settings.
+    """
+    path, settings = Path(spec.path), spec.settings
     if is_features(path):
         sets = load_features(path, frames, settings.features == "unit")
         check(*sets)
@@ -131,53 +153,35 @@ def open_data(
         raise FileNotFoundError(
             f"{path}: no such folder; expected a folder of videos, or a feature file ending in .npz"
         )
-    folder, skip = VideoFolder(path), read_skip(skip) if skip else ()
-    split = folder.load(fold, skip, available, check=build)
-    if available:
-        listed = folder.listed(fold, skip)
+    folder, skip = VideoFolder(path), read_skip(spec.skip) if spec.skip else ()
+    split = folder.load(spec.fold, skip, spec.available, check=build)
+    if spec.available:
+        listed = folder.listed(spec.fold, skip)
         for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
             print(f"available: {len(have)} of {len(all_of)} {side} videos")
-    everything = folder.listed(fold) if available or skip else split
+    everything = folder.listed(spec.fold) if spec.available or skip else split
     if others := folder.ignored(v.path for v in everything.train + everything.test):
         files = "1 file" if len(others) == 1 else f"{len(others)} files"
         print(f"ignored: {files} ({tally(why for _, why in others)})")
-    source = open_source(path, size, settings, cache, xp)
-    pixels = dict(mean=settings.mean, scale=settings.scale, length=settings.limit)
-    sets = tuple(ClipSet(split.classes, part, source, frames, size, **pixels) for part in (split.train, split.test))
+    source, seen = spec.source(), Preprocessing(spec.size, settings.mean, settings.scale)
+    sets = tuple(ClipSet(split.classes, part, source, frames, seen, settings.limit) for part in split[1:])
     check(*sets)
-    if cache is not None:
+    if spec.cache is not None:
         price_cache(split.train + split.test, source)
         if build:
-            source.build(split.train + split.test, progress)
+            source.build(split.train + split.test, spec.progress)
     return sets
 
 
-def open_source(path, size, settings, cache=None, xp=np):
-    """Frames or flow images at the side that crops of `size` want; each data folder has a cache of its own.
-
-    xp: library of the arrays on which flow is computed.
-    """
-    given, (decoder, cached) = [cache_side(size), settings.fps, settings.limit], (Decoder, FrameCache)
-    if settings.stream == "flow":
-        given += [settings.flow_fps, settings.bound, TVL1.parse(settings.tvl1)]
-        decoder, cached = FlowDecoder, FlowCache
-    if cache is None:
-        source = decoder(*given)
-    else:
-        source = cached(Path(cache) / f"{path.name[:60]}-{zlib.crc32(os.fsencode(path.resolve())):08x}", *given)
-    source.xp = xp
-    return source
-
-
 def price_cache(videos, source):
-    """What the cache will take, from a few headers, before it is built: told if more than a gigabyte.
+    """Predict the size of the cache from a few headers, before it is built; print it if it is over a gigabyte.
 
-    OSError if there is no room for it.
+    Raises OSError if there is no room for it.
     """
     videos = source.missing(videos)
     counts = []
     for video in videos[:: max(1, len(videos) // 20)]:
-        with contextlib.suppress(VideoError, OSError):  # told when it is decoded
+        with contextlib.suppress(VideoError, OSError):  # reported when it is decoded
             h = read_header(video.path)
             counts.append(h.frames * (source.rate / h.fps if source.rate and h.fps else 1))
     frames = sum(min(count, source.limit or count) for count in counts) / max(1, len(counts))
@@ -189,7 +193,7 @@ def price_cache(videos, source):
 
 
 def check_room(path, size, what, advice):
-    """OSError unless `size` bytes fit on the disk of path, which need not be there yet."""
+    """Raises OSError unless `size` bytes fit on the disk of path, which need not exist yet."""
     path = Path(path).absolute()
     there = next(place for place in (path, *path.parents) if place.exists())
     free = shutil.disk_usage(there).free

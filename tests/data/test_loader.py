@@ -11,7 +11,7 @@ from waiting import until
 from snippets.data.augment import cache_side
 from snippets.data.cache import Decoder, FrameCache
 from snippets.data.layouts.splits import Video
-from snippets.data.loader import ClipSet, batches, label_array, prepare
+from snippets.data.loader import ClipSet, Preprocessing, batches, label_array, prepare
 from snippets.data.video import VideoError, write_video
 
 V = 11
@@ -48,7 +48,7 @@ class Pixels(Decoder):
 @pytest.fixture
 def clips():
     videos = [Video(k, k % 2, str(k), "") for k in range(6)]
-    return ClipSet(["a", "b"], videos, Pixels(), frames=5, size=16, mean=0, scale=1)
+    return ClipSet(["a", "b"], videos, Pixels(), 5, Preprocessing(16, 0, 1))
 
 
 def alive():
@@ -119,7 +119,7 @@ def test_errors_reach_the_caller(tmp_path, workers):
     (tmp_path / "bad.avi").write_text("text")
     videos = [Video(tmp_path / "bad.avi", 0, "bad.avi", "")] * 5
     with pytest.raises(VideoError, match="bad.avi: not a video"):
-        list(batches(ClipSet(["a"], videos, Decoder(20), 5, 16), 2, seed=0, epoch=0, workers=workers))
+        list(batches(ClipSet(["a"], videos, Decoder(20), 5, Preprocessing(16)), 2, seed=0, epoch=0, workers=workers))
     assert not alive()
 
 
@@ -160,11 +160,11 @@ def test_bad_arguments():
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} is "):
             batches(Drawn(), **{"batch": 4, "seed": 0, "epoch": 0, **wrong})
     with pytest.raises(ValueError, match="no training examples"):
-        batches(ClipSet([], [], Pixels(), 1, 16), 4, 0, 0)
+        batches(ClipSet([], [], Pixels(), 1, Preprocessing(16)), 4, 0, 0)
     with pytest.raises(ValueError, match="does not fit into frames of 20x20"):
-        ClipSet([], [], Pixels(), 1, 21)
+        ClipSet([], [], Pixels(), 1, Preprocessing(21))
     with pytest.raises(ValueError, match="frames is 0"):
-        ClipSet([], [], Pixels(), 0, 16)
+        ClipSet([], [], Pixels(), 0, Preprocessing(16))
 
 
 def test_training_clips(clips, rng):
@@ -200,7 +200,7 @@ def test_test_clips(clips, rng):
 def test_videos_of_one_length(rng):
     """With a length, shorter videos repeat from the start up to there, in training, in views, and whole."""
     videos = [Video(k, k % 2, str(k), "") for k in range(6)]
-    clips = ClipSet(["a", "b"], videos, Pixels(), frames=5, size=16, mean=0, scale=1, length=8)
+    clips = ClipSet(["a", "b"], videos, Pixels(), 5, Preprocessing(16, 0, 1), length=8)
     starts = set()
     for _ in range(40):
         x = clips.train_clip(0, rng)[:, 0, 0, 0]  # a video of 3 frames
@@ -216,7 +216,7 @@ def test_videos_of_one_length(rng):
 def test_labels_of_several_classes():
     """Tuples of classes become rows of a bool matrix, which batches hand on; a set without any stays integers."""
     videos = [Video(k, label, str(k), "") for k, label in enumerate([(1,), (0, 2), (2,)])]
-    clips = ClipSet(list("abc"), videos, Pixels(), frames=2, size=16)
+    clips = ClipSet(list("abc"), videos, Pixels(), 2, Preprocessing(16))
     assert clips.labels.dtype == bool and clips.labels.tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 1]]
     for batch in batches(clips, 2, seed=0, epoch=0):
         np.testing.assert_array_equal(batch.labels, clips.labels[batch.index])
@@ -231,7 +231,8 @@ def test_from_files_through_the_cache(tmp_path):
         write_video(tmp_path / f"{k}.avi", pixels, fps=25)
         videos.append(Video(tmp_path / f"{k}.avi", k, f"{k}.avi", f"{k}.avi"))
     side = cache_side(28)
-    sets = [ClipSet(list("abc"), videos, s, 4, 28) for s in (Decoder(side), FrameCache(tmp_path / "cache", side))]
+    sources = Decoder(side), FrameCache(tmp_path / "cache", side)
+    sets = [ClipSet(list("abc"), videos, source, 4, Preprocessing(28)) for source in sources]
     plain, cached = (list(batches(s, 2, seed=1, epoch=0, workers=w)) for s, w in zip(sets, (0, 2), strict=True))
     for a, b in zip(plain, cached, strict=True):
         np.testing.assert_array_equal(a.x, b.x)

@@ -12,7 +12,7 @@ from snippets.data.cache import Decoder, FrameCache
 from snippets.data.flow.images import FlowDecoder
 from snippets.data.flow.tvl1 import TVL1
 from snippets.data.layouts.splits import Video
-from snippets.data.loader import ClipSet
+from snippets.data.loader import ClipSet, Preprocessing
 from snippets.data.video import write_video
 from snippets.training.cli.main import main
 from snippets.training.render.flow import render_flow
@@ -58,7 +58,7 @@ USES = {
 def test_few_frames_are_alive_at_once(use, length):
     """One pass, in order, and no more frames at once than a clip has; the right ones, after the last from the start."""
     source = Counted(1000)
-    clips = ClipSet(["a"], [Video("x", 0, "x", "x")], source, frames=4, size=8, mean=0, scale=1, length=length)
+    clips = ClipSet(["a"], [Video("x", 0, "x", "x")], source, 4, Preprocessing(8, 0, 1), length)
     found = np.concatenate(USES[use](clips))[:, 0, 0, 0]
     assert source.most <= 4 + 4 + 2  # a clip's, those of the next ones that overlap it, and the one that is decoded
     total = length or 1000

@@ -5,7 +5,7 @@ import pytest
 
 from snippets.data.layouts.sports1m import find_files, list_sports1m, read_partition
 from snippets.data.layouts.table import VideoFolder
-from snippets.data.open import DataSettings, fold_for, open_data, settings_for
+from snippets.data.open import DataSettings, DataSpec, fold_for, open_data, settings_for
 from snippets.data.video import write_video
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
@@ -121,7 +121,7 @@ def test_five_minutes_at_one_frame_a_second(sports, tmp_path):
     assert settings_for(sports.parent, DataSettings()) == DataSettings() and DataSettings().limit is None
     with pytest.raises(ValueError, match="the first 5 seconds at the native frame rate: expected --fps"):
         _ = DataSettings(seconds=5).limit
-    train_set, test_set = open_data(sports, 120, 28, settings, None, tmp_path)
+    train_set, test_set = open_data(DataSpec(sports, 28, settings, None, tmp_path), 120)
     assert train_set.source.frames(train_set.videos[0]).shape == (10, 33, 33, 3)  # its ten seconds, decoded once
     whole = train_set.whole_video(0)
     assert whole.shape == (300, 28, 28, 3)

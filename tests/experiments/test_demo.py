@@ -3,7 +3,7 @@
 import numpy as np
 from outcomes import Outcome, hold
 
-from snippets.data.open import open_data
+from snippets.data.open import DataSpec, open_data
 from snippets.training.cli.main import main
 from snippets.training.evaluate import evaluate
 from snippets.training.experiments.demo import KIND_NAMES, SIZE, demo, table
@@ -63,9 +63,8 @@ def test_quick_demo(tmp_path, monkeypatch, capsys):
     # what is kept is the middle head, joined with its tower: a network like any other
     for name, row in zip(("conv", "lstm"), list(found[0].values())[1:], strict=True):
         model = load_model(out / name / "checkpoint.npz")
-        _, test_set = open_data(
-            out / "data", model.config.frames, SIZE, model.data, cache=out / "cache", progress=False
-        )
+        spec = DataSpec(out / "data", SIZE, model.data, cache=out / "cache", progress=False)
+        _, test_set = open_data(spec, model.config.frames)
         one_video = 1 / len(test_set)  # of two equal probabilities either may win
         assert abs(evaluate(model.net, test_set).hit1 - np.median(row["overall"])) <= one_video
     clip = str(out / "data" / "CardHeart" / "v_CardHeart_g01_c01.avi")

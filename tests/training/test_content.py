@@ -7,7 +7,7 @@ from test_downpour import CONFIG, SETTINGS, clips
 from snippets.data.cache import Decoder, FrameCache
 from snippets.data.features import load_features, save_features
 from snippets.data.layouts.splits import Video
-from snippets.data.loader import ClipSet
+from snippets.data.loader import ClipSet, Preprocessing
 from snippets.data.open import DataSettings
 from snippets.data.video import write_video
 from snippets.layers.core.base import Sequential
@@ -124,7 +124,7 @@ def test_a_checkpoint_of_an_older_version_goes_on_and_says_what_it_cannot_tell(t
 def test_videos_are_known_by_what_is_in_their_files(cached, tmp_path):
     def content():
         source = FrameCache(tmp_path / "cache", 8) if cached else Decoder(8)
-        return content_of(ClipSet(["x"], videos, source, 2, 8))
+        return content_of(ClipSet(["x"], videos, source, 2, Preprocessing(8)))
 
     videos = [Video(tmp_path / f"{i}.avi", 0, f"x/{i}.avi", "g") for i in range(2)]
     for i, video in enumerate(videos):

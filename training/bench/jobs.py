@@ -14,7 +14,7 @@ from snippets.data.augment import cache_side
 from snippets.data.cache import Decoder
 from snippets.data.flow.tvl1 import energy, tvl1
 from snippets.data.layouts.splits import Video
-from snippets.data.loader import ClipSet, batches
+from snippets.data.loader import ClipSet, Preprocessing, batches
 from snippets.layers.core.base import Layer
 from snippets.layers.device.xp import on_gpu, usable_cores, xp_of
 from snippets.layers.loss import softmax_loss
@@ -159,7 +159,7 @@ class WholeVideos(Decoder):
 def decode(paths, length, size):
     """Whole videos decoded, a random clip of `length` frames cut from each: one epoch of the loader, on all cores."""
     source, videos = WholeVideos(cache_side(size)), [Video(path, 0, path.name, path.name) for path in paths]
-    dataset = ClipSet(["any"], videos, source, length, size)
+    dataset = ClipSet(["any"], videos, source, length, Preprocessing(size))
 
     def run():
         clips = [batch.x for batch in batches(dataset, 1, seed=0, epoch=0, workers=usable_cores())]

@@ -8,7 +8,7 @@ from snippets.data.features import load_features
 from snippets.data.layouts.splits import read_skip
 from snippets.data.layouts.survey import balance, check_dataset
 from snippets.data.mini.make import make_mini
-from snippets.data.open import DataSettings, fold_for, is_features, open_data, open_source, settings_for
+from snippets.data.open import DataSettings, DataSpec, fold_for, is_features, open_data, settings_for
 from snippets.data.options import add_options, chosen
 from snippets.training.cli.files import Film, Input, SkipList
 from snippets.training.cli.options import COUNT, SEED, WORKERS, add_command, add_device
@@ -79,8 +79,10 @@ def run_flow(args):
         if args.render:
             raise ValueError(f"{args.data} is a folder, but --render shows the flow of one video")
         xp, fold = use(args.device), fold_for(args.data)
-        print(open_data(args.data, 1, args.size, data, fold, args.cache, args.skip, xp=xp)[0].source.folder)
+        spec = DataSpec(args.data, args.size, data, fold, args.cache, args.skip, xp=xp)
+        print(open_data(spec, 1)[0].source.folder)
     elif args.render:
-        print(render_flow(args.data, open_source(Path("."), args.size, data, xp=use(args.device)), args.render))
+        source = DataSpec(args.data, args.size, data, cache=None, xp=use(args.device)).source()
+        print(render_flow(args.data, source, args.render))
     else:
         raise ValueError(f"{args.data}: expected a folder of videos, or --render and one video")

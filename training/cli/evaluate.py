@@ -3,7 +3,7 @@
 import numpy as np
 
 from snippets.data.listing import shown
-from snippets.data.open import fold_for, open_data
+from snippets.data.open import DataSpec, fold_for, open_data
 from snippets.data.options import InRange, Range
 from snippets.nets.inspect.memory import afford, prediction
 from snippets.nets.zoo import input_shape
@@ -65,10 +65,8 @@ def run_evaluate(args):
             shape = input_shape(model.config, clips)
             afford(f"a prediction for {clips} clips of {shape[1]} frames", prediction(model.net, shape))
 
-    sets = open_data(
-        args.data, model.config.frames, model.config.size, model.data, fold, args.cache, args.skip,
-        available=args.available, check=check,
-    )  # fmt: skip
+    spec = DataSpec(args.data, model.config.size, model.data, fold, args.cache, args.skip, args.available)
+    sets = open_data(spec, model.config.frames, check=check)
     videos = sets[SIDES.index(args.side)]
     check_fits(model.checkpoint, args.model, classes=list(videos.classes))
     if args.whole:

@@ -11,7 +11,7 @@ from snippets.data.features import save_features
 from snippets.data.files import checksum
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
-from snippets.data.open import DataSettings, check_room, fold_for, open_data, settings_for
+from snippets.data.open import DataSettings, DataSpec, check_room, fold_for, open_data, settings_for
 from snippets.data.options import add_options, chosen
 from snippets.data.partial import Partial
 from snippets.data.video import VideoError
@@ -86,10 +86,8 @@ def compute_features(args):
         fold = fold_for(folder, args.fold or (model.checkpoint.fold if args.model else None))
         if args.model and model.checkpoint.fold is not None:
             check_fits(model.checkpoint, args.model, fold=fold)
-        sides = open_data(
-            folder, 1, config.size, data, fold, args.cache, args.skip, available=args.available, build=False,
-            check=price,
-        )  # fmt: skip
+        spec = DataSpec(folder, config.size, data, fold, args.cache, args.skip, args.available)
+        sides = open_data(spec, 1, build=False, check=price)
         parts = [side for side in sides if len(side)]
         names = [name for part in parts for name in part.names]
         label = np.concatenate([part.labels for part in parts])

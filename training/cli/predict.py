@@ -8,8 +8,8 @@ import numpy as np
 from snippets.data.augment import centre_crop, cut
 from snippets.data.layouts.splits import Video
 from snippets.data.listing import shown
-from snippets.data.loader import ClipSet
-from snippets.data.open import open_source
+from snippets.data.loader import ClipSet, Preprocessing
+from snippets.data.open import DataSpec
 from snippets.data.video import VideoError
 from snippets.nets.streaming.stream import stream
 from snippets.training.checkpoint import to_numpy
@@ -75,12 +75,12 @@ def probabilities(path, model, args):
 def video_set(paths, frames, size, data):
     """Loose video files as a data set, decoded when asked for; its labels mean nothing."""
     videos = [Video(Path(path), 0, Path(path).stem, Path(path).stem) for path in paths]
-    source = open_source(Path("."), size, data)
-    return ClipSet(["unknown"], videos, source, frames, size, data.mean, data.scale, data.limit)
+    source = DataSpec(".", size, data, cache=None).source()
+    return ClipSet(["unknown"], videos, source, frames, Preprocessing(size, data.mean, data.scale), data.limit)
 
 
 def whole_video(path, model):
     """The frames of a video file as the network wants them, under the centre crop, one at a time: x (1, H, W, 3)."""
     size, data = model.config.size, model.data
-    for frame in open_source(Path("."), size, data).read(path):
+    for frame in DataSpec(path, size, data, cache=None).source().read(path):
         yield cut(frame[None], slice(None), centre_crop(*frame.shape[:2], size), data.mean, data.scale)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from snippets.data.markdown import markdown_table
-from snippets.data.open import DataSettings, fold_for, open_data, settings_for
+from snippets.data.open import DataSettings, DataSpec, fold_for, open_data, settings_for
 from snippets.data.options import InRange, Range, add_options, chosen
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.files import Folder, Input
@@ -79,13 +79,12 @@ def run_simulate(args):
         shape = input_shape(config, min(settings.batch, len(train_set)))
         fit_memory(config, shape, settings, more=4 * max(args.counts))  # replicas: net, vector, gradients, pushes
 
-    train_set, test_set = open_data(
-        args.data, frames, args.size, data, fold_for(args.data, args.fold), args.cache, args.skip,
-        available=args.available, check=check,
-    )  # fmt: skip
+    fold = fold_for(args.data, args.fold)
+    spec = DataSpec(args.data, args.size, data, fold, args.cache, args.skip, args.available)
+    train_set, test_set = open_data(spec, frames, check=check)
     net, config = new_net(args, train_set)
     if args.init:
-        print(start_from(args.init, net, config, data, fold_for(args.data, args.fold), train_set, test_set))
+        print(start_from(args.init, net, config, data, fold, train_set, test_set))
     if args.measure or args.real:
         cluster = measured(Job(net, train_set, settings, d), mtbf=args.mtbf, grow=args.grow, chance=args.chance)
         cluster = cluster if args.real else replace(cluster, cores=args.cores)  # there each replica has its own machine

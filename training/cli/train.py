@@ -7,7 +7,7 @@ import numpy as np
 
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
-from snippets.data.open import DataSettings, fold_for, has_folds, is_features, open_data, settings_for
+from snippets.data.open import DataSettings, DataSpec, fold_for, has_folds, is_features, open_data, settings_for
 from snippets.data.options import InRange, Range, add_options, chosen
 from snippets.nets.expand import expand
 from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan
@@ -185,10 +185,8 @@ def train_fold(args, fold, out, resume, team=ALONE):
 
     for turn in range(min(2, team.size)):  # the first rank fills the cache, then the others find it full
         if turn == (team.rank > 0):
-            train_set, test_set = open_data(
-                args.data, frames, args.size, data, fold, args.cache, args.skip, available=args.available,
-                check=check,
-            )  # fmt: skip
+            spec = DataSpec(args.data, args.size, data, fold, args.cache, args.skip, args.available)
+            train_set, test_set = open_data(spec, frames, check=check)
         team.same(None)
     net, config = new_net(args, train_set)
     if found:

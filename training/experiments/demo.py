@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from snippets.data.features import FeatureSet
 from snippets.data.mini.make import KINDS, QUICK, make_mini
-from snippets.data.open import DataSettings, open_data
+from snippets.data.open import DataSettings, DataSpec, open_data
 from snippets.nets.expand import warm_start
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, load, save, to_numpy
@@ -100,7 +100,7 @@ def run_stage(name, stage, root, out, seed, device="cpu"):
 
     net: tower and middle head; the first of the results is its own.
     """
-    sets = open_data(root, stage.frames, SIZE, cache=out / "cache", progress=False)
+    sets = open_data(DataSpec(root, SIZE, cache=out / "cache", progress=False), stage.frames)
     fc = 128 if stage.tower else 0  # the LSTM reads the maps themselves
     config = NetConfig(
         len(sets[0].classes), "alexnet", stage.head, stage.frames, SIZE,

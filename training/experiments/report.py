@@ -157,13 +157,14 @@ def write_report(out, stages, lstm, test_set, results, histories, accuracies, ta
         for name, (_, caption) in pictures.items()
     )
     page = out / "report.html"
+    size = test_set.preprocessing.size
     write(
         page,
         f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>snippets demo</title>
 <style>body{{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}img{{max-width:100%}}
 figure{{margin:2rem 0}}figcaption{{color:#555}}pre{{background:#f4f4f4;padding:1rem;overflow-x:auto}}</style>
 <h1>Beyond short snippets, in miniature</h1>
-<p>Three networks with the same frame tower (AlexNet at a quarter of its width, {test_set.size} x {test_set.size}
+<p>Three networks with the same frame tower (AlexNet at a quarter of its width, {size} x {size}
 pixels), trained on rendered videos; {len(test_set)} test videos, of groups that training never saw. On the features
 of each tower what stands behind it was trained from several seeds; in brackets the lowest and the highest.</p>
 <pre>{html.escape(table)}</pre><h2>What the results mean</h2>{kinds}<h2>Pictures</h2>{figures}</html>

@@ -46,6 +46,7 @@ class Head(NamedTuple):
     reads: str  # of the tower: "any" output, which it flattens; "vectors"; "maps"; "clips": it has a tower of its own
     build: Callable  # (tower, shape, config, rng) -> net
     least: int = 1  # frames that it needs
+    options: tuple = ("fc", "dropout")  # which of HEAD_OPTIONS it reads
 
 
 # fmt: off
@@ -59,11 +60,18 @@ HEADS = {
     "average":    Head("mean over all frames", "any", pooling.average_pooling),
     "fcpool":     Head("a fully connected layer that reads all frames", "any", pooling.fc_pooling),
     "slowfusion": Head("Slow Fusion: convolutions extended in time", "clips", pooling.conv_pooling, LEAST),
-    "rnn":        Head("deep plain recurrent network", "vectors", recurrent.deep_rnn),
-    "lstm":       Head("deep LSTM", "vectors", recurrent.deep_lstm),
-    "convlstm":   Head("convolutional LSTM on the maps", "maps", recurrent.deep_conv_lstm),
+    "rnn":        Head("deep plain RNN", "vectors", recurrent.deep_rnn, 1, ("units", "depth", "activation")),
+    "lstm":       Head("deep LSTM", "vectors", recurrent.deep_lstm, 1, ("units", "depth")),
+    "convlstm":   Head("convolutional LSTM on the maps", "maps", recurrent.deep_conv_lstm, 1, ("depth", "dropout")),
 }
 # fmt: on
+HEAD_OPTIONS = ("fc", "dropout", "units", "depth", "activation")
+
+
+def options_read(head, tower):
+    """Which of HEAD_OPTIONS, fields of `NetConfig`, a network reads. AlexNet's last layers are its own, for vectors."""
+    own = HEADS[head].options
+    return (*own, "fc", "dropout") if tower == "alexnet" and HEADS[head].reads == "vectors" else own
 
 
 @dataclass(frozen=True)

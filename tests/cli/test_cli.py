@@ -13,7 +13,7 @@ from snippets.training.cli.main import main
 from snippets.training.evaluate import Result
 from snippets.training.experiments.demo import by_kind
 
-SMALL = "--size 55 --width 0.1 --fc 16 --units 16 --depth 1 --dropout 0.1".split()
+SMALL = "--size 55 --width 0.1 --fc 16 --dropout 0.1".split()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,22 @@ def test_resume_needs_the_same_network(trained, mini, capsys):
 def test_an_lstm_starts_from_the_pooling_network(trained, mini, tmp_path, capsys):
     start = trained / "checkpoint.npz"
     out = tmp_path / "lstm"
-    options = ["--head", "lstm", "--frames", "4", "--epochs", "1", "--freeze", "tower/", "--cache", "none"]
+    options = [
+        "--head",
+        "lstm",
+        "--units",
+        "16",
+        "--depth",
+        "1",
+        "--frames",
+        "4",
+        "--epochs",
+        "1",
+        "--freeze",
+        "tower/",
+        "--cache",
+        "none",
+    ]
     assert main(["train", str(mini), "--out", str(out), "--init", str(start), *SMALL, *options]) == 0
     assert "new: lstm1/W_x" in capsys.readouterr().out
     before, after = load(start).params, load(out / "checkpoint.npz").params

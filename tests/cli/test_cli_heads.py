@@ -2,18 +2,20 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from snippets.data.features import save_features
-from snippets.nets.zoo import HEADS
+from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, build, options_read
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
 from snippets.training.evaluate import MODES
 from snippets.training.objective import GAINS
 
-SMALL = "--fc 6 --units 4 --depth 2 --batch 3 --epochs 1".split()
+SMALL = "--batch 3 --epochs 1".split()
+SIZES = {"fc": 6, "units": 4, "depth": 2}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,9 @@ def features(tmp_path_factory):
 
 
 def train(data, out, *options):
-    return main(["train", str(data), "--out", str(out), *SMALL, *options])
+    head = options[options.index("--head") + 1]
+    sizes = [f"--{name}={size}" for name, size in SIZES.items() if name in options_read(head, "features")]
+    return main(["train", str(data), "--out", str(out), *SMALL, *sizes, *options])
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +150,66 @@ def test_other_classes_get_a_new_softmax_layer(features, single, tmp_path, capsy
     np.savez(tmp_path / "other.npz", **arrays)
     assert train(tmp_path / "other.npz", tmp_path / "run", "--head", "conv", "--init", str(single)) == 0
     assert "new: scores/W, scores/b" in capsys.readouterr().out
+
+
+OTHER = {"fc": 7, "dropout": 0.25, "units": 3, "depth": 1, "activation": "tanh"}
+
+
+@pytest.mark.parametrize("tower", ["features", "alexnet", "googlenet"])
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_reads_the_options_that_its_row_names_and_no_others(head, tower):
+    """An option that is read gives other layers; one that is not gives the same."""
+    if HEADS[head].reads == "clips" and tower != "alexnet":
+        return
+    frames, features = (1 if head == "single" else 12), (5 if tower == "features" else 0)
+    config = NetConfig(
+        2, tower, head, frames, 36, 0.05, features=features, vector=6, fc=6, dropout=0.5, units=4, depth=2
+    )
+
+    def layers(config):
+        found, todo = [], [build(config, seed=None)]
+        while todo:
+            layer = todo.pop()
+            own = {name: value for name, value in vars(layer).items() if isinstance(value, (str, int, float))}
+            shapes = {key: a.shape for key, a in layer.params.items()}
+            found.append((type(layer).__name__, own, shapes, getattr(layer, "activation", None)))
+            todo += getattr(layer, "layers", {}).values()
+        return found
+
+    for name in HEAD_OPTIONS:
+        changed = layers(replace(config, **{name: OTHER[name]})) != layers(config)
+        assert changed == (name in options_read(head, tower)), name
+
+
+@pytest.mark.parametrize(
+    ("head", "option", "told"),
+    [
+        ("conv", "--units 4", "--units 4: head conv does not read it on tower features; use --fc, --dropout"),
+        ("average", "--depth 2", "--depth 2: head average does not"),
+        ("lstm", "--activation tanh", "--activation tanh: head lstm does not read it on tower features; use --units"),
+        ("lstm", "--fc 8", "--fc 8: head lstm does not"),
+        ("rnn", "--dropout 0.5", "--dropout 0.5: head rnn does not"),
+        ("convlstm", "--units 4", "head convlstm does not read it on tower features; use --dropout, --depth"),
+    ],
+)
+def test_an_option_that_the_head_does_not_read_is_refused(features, head, option, told, tmp_path, capsys):
+    assert main(["train", str(features), "--out", str(tmp_path / "x"), "--head", head, *option.split()]) == 1
+    assert told in capsys.readouterr().err and not (tmp_path / "x").exists()
+    assert main(["compare", str(features), "--out", str(tmp_path / "x"), "--heads", head, *option.split()]) == 1
+    assert told in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_an_option_of_one_head_among_several_goes_to_that_head(features, tmp_path):
+    words = "--heads conv lstm --seeds 1 --epochs 1 --fc 6 --units 4 --depth 1".split()
+    assert main(["compare", str(features), "--out", str(tmp_path), *words]) == 0
+    configs = [load(tmp_path / head / "seed0" / "checkpoint.npz").config for head in ("conv", "lstm")]
+    assert [(c["fc"], c["units"], c["depth"]) for c in configs] == [(6, 512, 5), (4096, 4, 1)]
+
+
+@pytest.mark.parametrize("command", ["summary", "scaling"])
+def test_alexnets_own_layers_are_options_of_a_network_that_reads_vectors(command, capsys):
+    small = "--size 36 --width 0.05 --fc 8 --units 4 --depth 1 --head lstm".split()
+    if command == "summary":
+        assert main([command, *small]) == 0
+    assert main([command, *small, "--tower", "googlenet"]) == 1
+    assert "--fc 8: head lstm does not read it on tower googlenet; use --units, --depth" in capsys.readouterr().err

@@ -59,7 +59,7 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
     ),
     "features missing": "features MISSING --size 36 --width 0.04 --tower alexnet --count 2 --out OUT/f.npz",
     "tables": "tables --dry-run --seeds 1",
-    "compare": "compare FEATURES --heads conv --seeds 1",
+    "compare": "compare FEATURES --heads conv rnn --seeds 1",
     "flow picture": "flow CLIP --size 36 --tvl1 iterations=3,warps=1 --render OUT/flow.avi",
     "flow cache": "flow DATA --size 36 --tvl1 iterations=3,warps=1 --cache OUT/cache",
     "summary": "summary --tower alexnet --head conv --frames 2 --size 36 --width 0.04 --fc 6",

@@ -15,7 +15,7 @@ from snippets.data.mini.make import make_mini
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
 
-SMALL = "--size 32 --width 0.1 --fc 8 --units 8 --depth 1 --frames 4 --epochs 1 --cache none".split()
+SMALL = "--size 32 --width 0.1 --fc 8 --frames 4 --epochs 1 --cache none".split()
 
 
 @pytest.fixture(scope="module")

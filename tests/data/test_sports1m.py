@@ -133,7 +133,7 @@ def test_five_minutes_at_one_frame_a_second(sports, tmp_path):
         fold_for(sports, 2)
 
 
-SMALL = "--size 28 --width 0.1 --fc 8 --units 8 --depth 1 --frames 4 --batch 2".split()
+SMALL = "--size 28 --width 0.1 --fc 8 --frames 4 --batch 2".split()
 
 
 def test_train_and_evaluate(sports, tmp_path, capsys):

@@ -34,7 +34,7 @@ TINY = replace(
         "alexnet": "--tower alexnet --size 32 --width 0.03",
         "googlenet": "--tower googlenet --size 32 --width 0.03 --vector 8",
     },
-    head="--fc 8 --units 8 --depth 1 --dropout 0.1",
+    head={"fc": 8, "units": 8, "depth": 1, "dropout": 0.1},
     training=dict.fromkeys(MINI.training, "--epochs 1 --batch 16 --lr 0.01 --views 2"),
     rates={("rgb", None): 16, ("rgb", 6.0): 6, ("flow", None): 9},
 )

@@ -10,7 +10,7 @@ from snippets.data.lock import one_run
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import HEADS, NetConfig
 from snippets.training.cli.files import Folder, Input, writable
-from snippets.training.cli.options import COUNT, SEED, add_command, add_device
+from snippets.training.cli.options import COUNT, SEED, add_command, add_device, check_read
 from snippets.training.experiments.claims import claims
 from snippets.training.experiments.compare import compare
 from snippets.training.experiments.demo import demo
@@ -94,9 +94,7 @@ def run_claims(args):
 
 def run_compare(args):
     """Train several heads on one file of features, over several seeds."""
-    options = [f"--{key.replace('_', '-')}={value}" for cls in (NetConfig, Settings)
-               for key, value in chosen(args, cls).items() if value is not None]  # fmt: skip
-    if args.device != "cpu":
-        options.append(f"--device={args.device}")
+    check_read(args, args.heads, "features")
+    options = chosen(args, NetConfig) | chosen(args, Settings) | {"device": args.device}
     with one_run(args.out):
         compare(args.features, args.heads, args.seeds, args.out, options, args.execute)

@@ -2,7 +2,8 @@
 
 import argparse
 
-from snippets.data.options import InRange, Range
+from snippets.data.options import InRange, Range, chosen
+from snippets.nets.zoo import HEAD_OPTIONS, NetConfig, options_read
 from snippets.training import device
 from snippets.training.cli.files import Input
 
@@ -44,6 +45,25 @@ def add_data(parser, fold=int, about="official split, 1 to 3 (default: the model
 def cache_folder(text):
     """The folder, or None for 'none'."""
     return None if text == "none" else text
+
+
+def network_config(args, **own):
+    """The NetConfig that the options ask for; `own` replaces what they say. ValueError as `check_read`."""
+    config = NetConfig(**chosen(args, NetConfig) | own)
+    check_read(args, [config.head], config.tower)
+    return config
+
+
+def check_read(args, heads, tower):
+    """ValueError for an option with another value than its default that none of the heads on this tower reads."""
+    read = {name for head in heads for name in options_read(head, tower)}
+    for name in HEAD_OPTIONS:
+        value = getattr(args, name)
+        if name not in read and value != getattr(NetConfig, name):
+            flags = ", ".join(f"--{other}" for other in HEAD_OPTIONS if other in read)
+            raise ValueError(
+                f"--{name} {value}: head {' or '.join(heads)} does not read it on tower {tower}; use {flags}"
+            )
 
 
 def add_device(parser):

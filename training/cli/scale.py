@@ -10,7 +10,7 @@ from snippets.data.open import DataSettings, DataSpec, fold_for, open_data, sett
 from snippets.data.options import InRange, Range, add_options, chosen
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.files import Folder, Input
-from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data
+from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data, network_config
 from snippets.training.cli.train import clip_frames, config_for, fit_memory, new_net
 from snippets.training.distributed.costs import measured, scaling
 from snippets.training.distributed.downpour import Downpour, Job
@@ -54,7 +54,7 @@ def add_parsers(subparsers):
 
 def run_scaling(args):
     """Time a synchronous step; under mpiexec, of many ranks."""
-    config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
+    config = network_config(args, classes=args.classes)
     rng = np.random.default_rng(args.seed)
     with ranks() as team:
         shape = input_shape(config, args.batch)

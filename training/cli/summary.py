@@ -1,13 +1,13 @@
 """`snippets summary`: what a network consists of."""
 
 from snippets.data.listing import shown
-from snippets.data.options import add_options, chosen
+from snippets.data.options import add_options
 from snippets.nets.inspect.draw import draw
 from snippets.nets.inspect.memory import plan
 from snippets.nets.inspect.summary import table
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.files import Input, Picture
-from snippets.training.cli.options import BATCH, COUNT, add_command
+from snippets.training.cli.options import BATCH, COUNT, add_command, network_config
 from snippets.training.model import load_model
 
 
@@ -29,7 +29,7 @@ def run_summary(args):
         model = load_model(args.model)
         config, net = model.config, model.net
     else:
-        config = NetConfig(classes=args.classes, **chosen(args, NetConfig))
+        config = network_config(args, classes=args.classes)
         net = build(config, seed=None)
     print(table(net, input_shape(config)))
     if args.draw:

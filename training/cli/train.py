@@ -14,7 +14,7 @@ from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.checkpoint import save
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
-from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device
+from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, network_config
 from snippets.training.device import CHUNK, move
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ranks import ALONE, ranks
@@ -115,10 +115,10 @@ def lr_groups(factors, frozen):
 
 def config_for(args, dataset):
     """The config of the network that the options and the data set ask for."""
-    options = chosen(args, NetConfig) | {"frames": dataset.frames, "classes": len(dataset.classes)}
+    own = {"frames": dataset.frames, "classes": len(dataset.classes)}
     if is_features(args.data):
-        options |= {"tower": "features", "features": dataset.feat.shape[2]}
-    return NetConfig(**options)
+        own |= {"tower": "features", "features": dataset.feat.shape[2]}
+    return network_config(args, **own)
 
 
 def new_net(args, dataset):

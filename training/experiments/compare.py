@@ -15,6 +15,7 @@ import numpy as np
 
 from snippets.data.files import write, write_json
 from snippets.data.markdown import markdown_table
+from snippets.nets.zoo import HEAD_OPTIONS, options_read
 from snippets.training.experiments.runner import run, step
 from snippets.training.experiments.statistics import (
     bootstrap,
@@ -28,16 +29,28 @@ from snippets.training.experiments.statistics import (
 )
 
 
+def flags(options, head):
+    """Those of the options {name: value} that a head on features reads, as on the command line; None is a default."""
+    others = set(HEAD_OPTIONS) - set(options_read(head, "features"))
+    return [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in options.items()
+        if name not in others and value is not None
+    ]
+
+
 def compare(features, heads, seeds, out, options, execute):
     """Train every head from every seed, print and write the table (compare.json, compare.md); returns the records.
 
-    options: those of `snippets train` that all heads get, as on the command line. execute: see `runner.run`.
+    options: {name: value} of options of `snippets train`; each head gets those that it reads.
+    execute: see `runner.run`.
     """
     out = Path(out)
     steps = {
         head: [
-            step("train", features, "--head", head, *options, "--seed", seed, "--out", out / head / f"seed{seed}",
-                 product=out / head / f"seed{seed}" / "predictions.npz", folder=out / head / f"seed{seed}")
+            step("train", features, "--head", head, *flags(options, head), "--seed", seed,
+                 "--out", out / head / f"seed{seed}", product=out / head / f"seed{seed}" / "predictions.npz",
+                 folder=out / head / f"seed{seed}")
             for seed in range(seeds)
         ]
         for head in heads
@@ -63,8 +76,10 @@ def compare(features, heads, seeds, out, options, execute):
         )
     lines = comparison(records)
     print(lines)
-    command = str(steps[heads[0]][0]).replace(f"--seed 0 --out {out / heads[0] / 'seed0'}", "--seed SEED")
-    write_json(out / "compare.json", {"command": command, "heads": records})
+    commands = [
+        str(some[0]).replace(f"--seed 0 --out {out / head / 'seed0'}", "--seed SEED") for head, some in steps.items()
+    ]
+    write_json(out / "compare.json", {"commands": commands, "heads": records})
     write(out / "compare.md", lines + "\n")
     return records
 

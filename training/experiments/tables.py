@@ -14,6 +14,7 @@ import numpy as np
 
 from snippets.data.files import read_json
 from snippets.data.mini.make import make_mini
+from snippets.nets.zoo import options_read
 from snippets.training.evaluate import hit_at_k
 from snippets.training.experiments.paper import MEASURES, NETS, ROWS
 from snippets.training.experiments.runner import run, step
@@ -27,7 +28,7 @@ class Scale:
 
     frames: dict  # the paper's T: T here
     tower: dict  # tower: its options
-    head: str  # options of what stands behind it
+    head: dict  # {name: value} of options of what stands behind it; each network gets those that it reads
     training: dict  # kind of network (`Net.kind`, or "flow" for a single frame of flow), also with its tower: options
     frozen: bool  # heads read features of towers that were trained on single frames
     everywhere: str = ""  # options of all, unless `training` says otherwise
@@ -39,7 +40,7 @@ class Scale:
 PAPER = Scale(
     frames={1: 1, 15: 15, 30: 30, 120: 120},
     tower={"alexnet": "--tower alexnet", "googlenet": "--tower googlenet"},
-    head="",
+    head={},
     training={  # rates of the paper; epochs, batch and decay, of which it says nothing, are ours
         "googlenet single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240 --auxiliary 0.3",
         "single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240",
@@ -57,7 +58,7 @@ MINI = Scale(
         "alexnet": "--tower alexnet --size 55 --width 0.25",
         "googlenet": "--tower googlenet --size 55 --width 0.125 --vector 128",
     },
-    head="--fc 128 --dropout 0.3 --units 128 --depth 1",
+    head={"fc": 128, "dropout": 0.3, "units": 128, "depth": 1},
     training={
         "googlenet single": "--epochs 80 --batch 16 --lr 0.05 --decay 0.98 --views 8 --dropout 0.1 --auxiliary 0.3",
         "single": "--epochs 60 --batch 16 --lr 0.02 --decay 0.97 --views 8",
@@ -114,10 +115,13 @@ class Plan:
         read = (
             "--features unit" if net.kind == "recurrent" else "--features raw"
         )  # raw, for what starts from a tower's FC
+        head_options = options_read(net.head, net.tower if own else "features")
         init = self.checkpoint(start) if start else self.pretrained and f"{self.pretrained}/{name}/checkpoint.npz"
         training = step(
             "train", source, "--head", net.head, "--frames", scale.frames[net.frames],
-            scale.tower[net.tower] if own else None, scale.head or None, scale.everywhere or None,
+            scale.tower[net.tower] if own else None,
+            *(f"--{name} {value}" for name, value in scale.head.items() if name in head_options),
+            scale.everywhere or None,
             scale.training.get(f"{net.tower} {kind}", scale.training[kind]),
             f"--stream flow {scale.flow}" if own and net.stream == "flow" else None,
             f"--fps {net.fps:g}" if own and net.fps else None,

@@ -11,6 +11,9 @@ import pytest
 from simulator import mend
 
 from snippets.data.mini.make import make_mini
+from snippets.data.video import write_video
+from snippets.nets.zoo import NetConfig, build
+from snippets.training.checkpoint import Checkpoint, save
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = {".git", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".venv", "snippets.egg-info"}
@@ -67,6 +70,30 @@ def shared():
 def mini(tmp_path_factory):
     """Three groups of the mini data set, 48 clips of 16 frames, which nobody changes."""
     return make_mini(tmp_path_factory.mktemp("mini") / "data", groups=3, clips=1, frames=16)
+
+
+@pytest.fixture
+def short_blocks(monkeypatch):
+    """Two chunks of the small towers, so that short videos are several blocks."""
+    monkeypatch.setattr("snippets.nets.streaming.stream.BLOCK", 4)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """A video of eight frames."""
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    write_video(path, pixels, fps=25)
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A small network for two classes, untrained."""
+    config = dict(classes=2, tower="alexnet", head="conv", frames=4, size=64, width=0.05, fc=4, units=4)
+    path, net = tmp_path_factory.mktemp("model") / "model.npz", build(NetConfig(**config))
+    save(path, Checkpoint(net.params, config=config, data={}, classes=["a", "b"]))
+    return path
 
 
 @pytest.fixture(scope="session")

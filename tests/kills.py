@@ -129,7 +129,7 @@ def fork(line, out, log):
 
 def tables(out):
     """One row of the paper's tables, in tiny."""
-    from test_tables import SMALL, TINY
+    from tiny_tables import SMALL, TINY
 
     from snippets.training.cli.main import execute
     from snippets.training.experiments.tables import tables as run_tables

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_clips import Clips, recurrent
 
 import snippets.training.cli.scale
 import snippets.training.cli.train
@@ -356,8 +357,6 @@ def test_an_option_changes_nothing_but_time_and_memory(base, option, plain, file
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Settings)])
 def test_every_setting_of_a_training_changes_it(name):
     """Those without an option, too: decay_biases, groups."""
-    from test_loop import Clips, recurrent
-
     other = dict(
         epochs=3, batch=4, lr=0.05, decay=0.5, momentum=0.1, weight_decay=0.3, decay_biases=True, clip_norm=0.01,
         groups={"lstm1/": 0.1}, loss="sum", gain="ones", inference="last", seed=1,

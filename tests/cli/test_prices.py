@@ -6,7 +6,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from test_user_errors import SMALL
 
 import snippets.data.open
 from snippets.data.cache import Decoder, FrameCache
@@ -18,6 +17,8 @@ from snippets.nets.inspect import memory
 from snippets.nets.inspect.memory import GIB, plan
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.main import main
+
+SMALL = "--size 32 --width 0.1 --fc 8 --units 8 --depth 1 --frames 4 --epochs 1 --cache none".split()
 
 
 @pytest.fixture

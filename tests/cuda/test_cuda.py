@@ -31,8 +31,8 @@ from devices import (
 )
 from layer_cases import CASES, Case, spaced
 from oracle_checks import conv
-from test_invariants import name, net_and_clips
-from test_oracles import CHECKS
+from oracle_table import CHECKS
+from small_nets import name, net_and_clips
 
 from snippets.layers.device.cu_source import ROOT, source
 from snippets.layers.device.launch import launch

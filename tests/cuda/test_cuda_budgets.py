@@ -5,8 +5,8 @@ import sys
 
 import gpu_budget
 import pytest
+from cuda_nets import NETS, clips_for
 from flow_checks import moved
-from test_cuda_training import NETS, clips_for
 
 from snippets.data.flow.tvl1 import CHECK, TVL1, tvl1
 from snippets.nets.zoo import NetConfig, build

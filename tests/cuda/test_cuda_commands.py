@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from bench_fields import NUMBERS, WITHOUT_FLOOR, WORDS
 from contract import assert_close
 from devices import to_host
-from test_bench import NUMBERS, WITHOUT_FLOOR, WORDS
 
 from snippets.data.mini.make import make_mini
 from snippets.training.bench import gpu as bench_gpu

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from films import folder
 
 from snippets.data.cache import Decoder, FrameCache
 from snippets.data.features import load_features
@@ -14,9 +15,7 @@ from snippets.data.layouts.survey import check_dataset
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.layouts.ucf101 import read_list
 from snippets.data.listing import shown, tally
-from snippets.data.video import SUFFIXES, write_video
-from snippets.nets.zoo import NetConfig, build
-from snippets.training.checkpoint import Checkpoint, save
+from snippets.data.video import SUFFIXES
 from snippets.training.cli.main import main
 
 NAMES = (  # what a class folder may hold, as bytes
@@ -27,33 +26,6 @@ NAMES = (  # what a class folder may hold, as bytes
     b"n" * 251 + b".avi",  # the longest that file systems take
     b"#1 of 'all' \"clips\"; rm -rf $HOME.avi",
 )
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory):
-    """A video of eight frames."""
-    path = tmp_path_factory.mktemp("clip") / "clip.avi"
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
-    write_video(path, pixels, fps=25)
-    return path
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    """A small network for two classes, untrained."""
-    config = dict(classes=2, tower="alexnet", head="conv", frames=4, size=64, width=0.05, fc=4, units=4)
-    path, net = tmp_path_factory.mktemp("model") / "model.npz", build(NetConfig(**config))
-    save(path, Checkpoint(net.params, config=config, data={}, classes=["a", "b"]))
-    return path
-
-
-def folder(root, clip, names):
-    """Classes #a and b that hold the same clip under all of these names."""
-    for name in ("#a", "b"):
-        (root / name).mkdir(parents=True)
-        for file in names:
-            shutil.copy(clip, root / name / (os.fsdecode(file) if isinstance(file, bytes) else file))
-    return root
 
 
 def lines(capsys):

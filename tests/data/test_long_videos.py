@@ -6,7 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
-from test_listing import clip, folder, model  # noqa: F401 (fixtures)
+from films import folder
 
 from snippets.data.cache import Decoder, FrameCache
 from snippets.data.flow.images import FlowDecoder
@@ -115,7 +115,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_memory_does_not_grow(command, videos, model, tmp_path, capsys):  # noqa: F811
+def test_memory_does_not_grow(command, videos, model, tmp_path, capsys):
     """The long video has 240 frames more of 74 x 74 pixels: 3.9 MB as bytes, 16 MB as float32."""
     peaks = {}
     for frames in (SHORT, SHORT, LONG):  # the first time, modules and caches are filled

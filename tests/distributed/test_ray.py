@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_downpour import CONFIG, LEARNER, SETTINGS, clips
+from downpour_runs import CONFIG, LEARNER, SETTINGS, clips
 from threadpoolctl import threadpool_limits
 from waiting import HANG, meanwhile, until
 
@@ -253,8 +253,8 @@ def test_it_runs_in_a_notebook(tmp_path):
     from nbclient import NotebookClient
 
     source = f"""import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_downpour import CONFIG, SETTINGS, clips
+sys.path.insert(0, {str(ROOT / "tests" / "kit")!r})
+from downpour_runs import CONFIG, SETTINGS, clips
 from snippets.nets.zoo import build
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ray_engine import downpour

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from downpour_runs import CONFIG, LEARNER, SETTINGS, clips
 from outcomes import Outcome, hold
-from test_downpour import CONFIG, LEARNER, SETTINGS, clips
 
 from snippets.data.features import save_features
 from snippets.nets.zoo import build

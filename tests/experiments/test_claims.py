@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from test_tables import SMALL, TINY
+from tiny_tables import SMALL, TINY
 
 from snippets.data.features import save_features
 from snippets.data.layouts.table import VideoFolder

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny_tables import SMALL, TINY
 
 from snippets.data.open import DataSettings
 from snippets.data.options import chosen
@@ -27,18 +28,6 @@ PRINTED = {
     6: "73.3 80.8 82.0 82.6 82.6",
     7: "87.9 65.4 73.0 73.9 86.9 88.0 73.3 87.6 88.2 88.6",
 }
-TINY = replace(
-    MINI,
-    frames={1: 1, 15: 10, 30: 4, 120: 10},
-    tower={
-        "alexnet": "--tower alexnet --size 32 --width 0.03",
-        "googlenet": "--tower googlenet --size 32 --width 0.03 --vector 8",
-    },
-    head={"fc": 8, "units": 8, "depth": 1, "dropout": 0.1},
-    training=dict.fromkeys(MINI.training, "--epochs 1 --batch 16 --lr 0.01 --views 2"),
-    rates={("rgb", None): 16, ("rgb", 6.0): 6, ("flow", None): 9},
-)
-SMALL = {"seed": 0, "groups": 3, "clips": 1, "frames": 16, "side": 38}
 
 
 def test_rows_say_what_the_paper_prints():

@@ -13,8 +13,8 @@ import oracle_checks as maps
 import oracle_checks_units as units
 from contract import PROMISES, assert_close, upstream
 from layer_cases import CASES, generator, spaced
+from oracle_table import CHECKS
 from planted import HERE, read_bugs, source
-from test_oracles import CHECKS
 
 from snippets.data.flow import tvl1
 from snippets.layers import conv

@@ -1,5 +1,7 @@
 """Small films as phones, cameras and recorders leave them, for tests: see `film`."""
 
+import os
+import shutil
 import struct
 from fractions import Fraction
 
@@ -75,3 +77,12 @@ def set_stts(path, *entries):
         size = struct.unpack_from(">I", data, start)[0] + len(new) - old
         data = data[:start] + struct.pack(">I", size) + data[start + 4 :]
     path.write_bytes(data[:at] + new + data[at + old :])
+
+
+def folder(root, clip, names):
+    """Classes #a and b that hold the same clip under all of these names."""
+    for name in ("#a", "b"):
+        (root / name).mkdir(parents=True)
+        for file in names:
+            shutil.copy(clip, root / name / (os.fsdecode(file) if isinstance(file, bytes) else file))
+    return root

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from contract import PROMISES
 from layer_cases import CASES
-from test_oracles import CHECKS
+from oracle_table import CHECKS
 
 HERE = Path(__file__).resolve().parent
 

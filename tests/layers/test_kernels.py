@@ -23,8 +23,8 @@ from devices import (
 )
 from layer_cases import CASES
 from oracle_checks import conv
+from oracle_table import CHECKS
 from planted import Bug
-from test_oracles import CHECKS
 
 from snippets.layers.device.cu_source import ROOT
 from snippets.layers.device.launch import LARGEST, launch, row_stride

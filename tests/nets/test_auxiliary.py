@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from contract import assert_same_bits
 from layer_cases import spaced
-from test_invariants import SMALL
+from small_nets import SMALL
 
 from snippets.layers.loss import softmax_loss
 from snippets.nets.inspect.memory import Step

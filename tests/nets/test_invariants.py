@@ -3,27 +3,12 @@
 import numpy as np
 import pytest
 from contract import assert_close, upstream
-from layer_cases import spaced
+from small_nets import SMALL, name, net_and_clips
 
 from snippets.layers.loss import softmax_loss
 from snippets.layers.lstm import PeepholeLSTM
 from snippets.nets.expand import expand
 from snippets.nets.zoo import HEADS, NetConfig, build
-
-SMALL = dict(classes=5, size=36, width=1 / 12, fc=24, units=6, depth=2, vector=9)
-
-
-def net_and_clips(N=2, T=4, **config):
-    """A small net in float64, biases and peepholes away from zero, no unit dead; clips of different frames."""
-    config = {**SMALL, "frames": T, **config}
-    net = build(NetConfig(**config), seed=7).convert(lambda a: a.astype(np.float64))
-    rng = np.random.default_rng(1)
-    for key, value in net.params.items():
-        spread = min(0.1, 1 / np.sqrt(np.prod(value.shape[:-1])))  # large kernels would make the softmax certain
-        value += rng.normal(0.3 if key.endswith("/b") else 0.0, spread, value.shape)
-    features = config.get("features")
-    return net, spaced((N, T, features) if features else (N, T, 36, 36, 3), seed=2)
-
 
 ALEXNET, GOOGLENET, FEATURES = dict(tower="alexnet"), dict(tower="googlenet"), dict(tower="features", features=8)
 POOLED = [ALEXNET, GOOGLENET, FEATURES]
@@ -37,10 +22,6 @@ def of_heads(*heads):
 
 
 CONFIGS = [{**base, "head": head} for base in POOLED for head in HEADS if head not in ("single", "slowfusion")]
-
-
-def name(config):
-    return "-".join(str(v) for v in config.values())
 
 
 @pytest.mark.parametrize("config", POOLED, ids=name)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from contract import assert_same_bits
-from test_invariants import SMALL, name, net_and_clips
+from small_nets import SMALL, name, net_and_clips
 
 from snippets.layers.loss import softmax_loss
 from snippets.nets.googlenet import VARIANTS, output_shape

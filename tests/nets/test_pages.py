@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from test_invariants import SMALL
+from small_nets import SMALL
 
 from snippets.nets.inspect.draw import COLOURS, draw, places
 from snippets.nets.inspect.pages import TABLES, config_of, filled, pictures

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from contract import assert_close, assert_same_bits
-from test_invariants import SMALL, name
+from small_nets import cut, name, net_and_video
 
 from snippets.data.video import write_video
 from snippets.layers.core.base import Sequential
@@ -22,33 +22,7 @@ from snippets.training.cli.predict import video_set, whole_video
 from snippets.training.evaluate import MODES, clip_probabilities
 from snippets.training.model import load_model, predict_clips
 
-LENGTHS = (1, 5, 2, 11, 3, 7)  # of the blocks that arrive
-
-
-@pytest.fixture(autouse=True)
-def short_blocks(monkeypatch):
-    """Two chunks of the small towers, so that short videos are several blocks."""
-    monkeypatch.setattr("snippets.nets.streaming.stream.BLOCK", 4)
-
-
-def net_and_video(T, dtype=np.float32, chunk=2, **config):
-    """A small net whose classes and frames differ, and a video x (T, ...)."""
-    net = build(NetConfig(**{**SMALL, "head": "conv", **config}), 3, chunk, threads=2)
-    rng = np.random.default_rng(1)
-    for key, a in net.params.items():
-        a += rng.normal(0, 0.3, a.shape) * key.endswith(("/b", "/W_c"))
-    net.convert(lambda a: a.astype(dtype))
-    shape = (config["features"],) if "features" in config else (36, 36, 3)
-    return net, rng.normal(0, 1, (T, *shape)).astype(dtype)
-
-
-def cut(x):
-    """x in blocks of LENGTHS frames, over and over."""
-    while len(x):
-        for length in LENGTHS:
-            yield x[:length]
-            x = x[length:]
-
+pytestmark = pytest.mark.usefixtures("short_blocks")
 
 POOLED = [dict(tower="alexnet"), dict(tower="googlenet"), dict(tower="features", features=6)]
 RECURRENT = [{**config, "head": "lstm"} for config in POOLED]

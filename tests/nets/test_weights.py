@@ -1,6 +1,5 @@
 """Reading and mapping weights: every tensor accounted for, other files refused. Scores: test_weights_torch.py."""
 
-import json
 import pickle
 import sys
 import zipfile
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from caffe_graph import caffe_graph
 from contract import assert_close
+from imported_weights import imported, pixels, write_safetensors
 
 from snippets.nets.googlenet import googlenet
 from snippets.nets.pretrained.files import read_safetensors
@@ -18,21 +18,6 @@ from snippets.training.cli.main import main
 from snippets.training.model import load_model
 
 onnx = pytest.importorskip("onnx", reason="reading ONNX needs one more package: pip install onnx")
-
-
-def imported(path, width=1.0, variant=None):
-    """Our GoogLeNet with the weights of a file of 10 classes, and the map."""
-    source = read_weights(path)
-    net = googlenet(np.random.default_rng(0), width, 10, variant=variant or source.variant)
-    found = map_tensors(source, net.params)
-    load_into(net.params, found.params)
-    return net, found
-
-
-def pixels(size, seed=3):
-    """An RGB image (1, size, size, 3) of uint8 that is not the same at its borders as inside."""
-    rng = np.random.default_rng(seed)
-    return (rng.integers(0, 200, (1, size, size, 3)) + np.linspace(0, 55, size)[:, None]).astype(np.uint8)
 
 
 def test_same_padding_is_caffes_at_224_but_for_the_first_convolution(rng, tmp_path):
@@ -79,17 +64,6 @@ def caffe(tmp_path_factory):
     np.savez(folder / "net.npz", **arrays)
     write_safetensors(folder / "net.safetensors", arrays)
     return folder / "net.safetensors", folder / "net.npz"
-
-
-def write_safetensors(path, arrays):
-    """The format, written down a second time."""
-    header, data = {"__metadata__": {"format": "pt"}}, b""
-    for name, a in arrays.items():
-        kind = {"float32": "F32", "float16": "F16", "int64": "I64"}[str(a.dtype)]
-        header[name] = {"dtype": kind, "shape": list(a.shape), "data_offsets": [len(data), len(data) + a.nbytes]}
-        data += a.tobytes()
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
 def test_what_torchvision_does_to_pixels_is_what_the_network_gets():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from caffe_graph import caffe_graph
 from contract import assert_close
+from imported_weights import imported, pixels, write_safetensors
 
 from snippets.nets.pretrained.names import read_weights
 from snippets.training.cli.main import main
@@ -12,7 +13,6 @@ from snippets.training.model import load_model
 torch = pytest.importorskip("torch", reason="the networks to compare with are written in torch: pip install torch")
 onnx = pytest.importorskip("onnx", reason="reading ONNX needs one more package: pip install onnx")
 import torch_graphs  # noqa: E402  (needs torch)
-from test_weights import imported, pixels, write_safetensors  # noqa: E402  (needs onnx)
 
 
 def as_caffe_reads(image):

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from bench_fields import NUMBERS, WITHOUT_FLOOR, WORDS
 
 from snippets.data.video import write_video
 from snippets.layers.conv import Conv2D
@@ -21,10 +22,6 @@ from snippets.training.bench.rows import ROWS, BenchRow, Setup, choose
 from snippets.training.cli.main import main
 
 RATES = {"sgemm_gflops": 100.0, "copy_gbs": 10.0}
-TIMES = {"ours_ms", "ours_min_ms", "peer_ms", "peer_min_ms", "products_ms", "memory_ms", "floor_ms"}
-NUMBERS = TIMES | {"ratio", "fraction", "peak_mb"}
-WORDS = {"name", "unit", "bound", "peer", "note"}
-WITHOUT_FLOOR = "decode", "tvl1"  # nor is PyTorch a peer
 
 
 @pytest.fixture(scope="module")

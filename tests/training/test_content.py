@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_downpour import CONFIG, SETTINGS, clips
+from downpour_runs import CONFIG, SETTINGS, clips
 
 from snippets.data.cache import Decoder, FrameCache
 from snippets.data.features import load_features, save_features

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from contract import assert_close
 from films import film, number, numbered, quadrants, set_matrix
-from test_invariants import SMALL, name
-from test_stream import cut, net_and_video, short_blocks  # noqa: F401
+from small_nets import SMALL, cut, name, net_and_video
 
 from snippets.data.video import Film, read_frames, write_video
 from snippets.layers.loss import softmax
@@ -20,6 +19,8 @@ from snippets.training.checkpoint import Checkpoint, save
 from snippets.training.cli.main import main
 from snippets.training.render import canvas
 from snippets.training.render import predictions as render
+
+pytestmark = pytest.mark.usefixtures("short_blocks")
 
 FEATURES = dict(tower="features", features=6)
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from test_downpour import CONFIG, SETTINGS, clips, run, weights
+from downpour_runs import CONFIG, SETTINGS, clips, run, weights
 
 import snippets.training.bench.machine
 import snippets.training.cli.scale

@@ -151,17 +151,18 @@ def conv_input_grad(dy, W, x_shape, stride, top, left):
 
 
 class Conv2D(Layer):
-    """F filters of kernel x kernel over C channels.
+    """F filters of kernel x kernel over C channels, (N, H, W, C) -> (N, Ho, Wo, F).
 
-    pad: "same", "valid", "ceil" or pixels on every side; relu: max(y, 0).
-    input_grad=False leaves out dx (backward returns None for it): the first layer, whose input is the image.
+    pad: "same", "valid", "ceil" or pixels on every side; relu: max(y, 0). Raises ValueError for an impossible window.
     """
 
-    def __init__(self, C, F, kernel, stride=1, pad="same", relu=False, *, rng, input_grad=True, dtype=np.float32):
+    input_grad = True  # False: backward returns None for dx; for the first layer, whose input is the image
+
+    def __init__(self, C, F, kernel, stride=1, pad="same", relu=False, *, rng):
         check_window(kernel, stride, pad)
-        W = he_normal(rng, (kernel, kernel, C, F), kernel * kernel * C, dtype)
-        super().__init__(W=W, b=np.zeros(F, dtype))
-        self.stride, self.pad, self.relu, self.input_grad = stride, pad, relu, input_grad
+        W = he_normal(rng, (kernel, kernel, C, F), kernel * kernel * C)
+        super().__init__(W=W, b=np.zeros(F, np.float32))
+        self.stride, self.pad, self.relu = stride, pad, relu
 
     def forward(self, x, rng=None):
         self.expect(x, ndim=4, last=self.params["W"].shape[2])

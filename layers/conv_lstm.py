@@ -18,8 +18,6 @@ one pixel the layer is `layers.lstm.PeepholeLSTM`.
 Stored: x (N, T, H, W, C), h and c (N, T, H, W, F), W_x (k, k, C, 4F), W_h (k, k, F, 4F), b (4F,), W_c (3, F).
 """
 
-import numpy as np
-
 from snippets.layers.conv import conv_backward, conv_filter_grad, conv_forward, conv_input_grad
 from snippets.layers.core.base import glorot_uniform, side_by_side, zeros
 from snippets.layers.core.window import check_window, pad2d, padding
@@ -85,17 +83,15 @@ class ConvLSTM(Cells):
 
     sequence, sequence_backward = staticmethod(conv_lstm_forward), staticmethod(conv_lstm_backward)
 
-    def __init__(self, C, F, kernel=3, *, rng, forget_bias=1.0, dtype=np.float32):
+    def __init__(self, C, F, kernel=3, *, rng, forget_bias=1.0):
         check_window(kernel, 1, "same")
 
         def filters(channels):
             shape, area = (kernel, kernel, channels, F), kernel * kernel
-            gates = [glorot_uniform(rng, shape, area * channels, area * F, dtype) for _ in GATES]
+            gates = [glorot_uniform(rng, shape, area * channels, area * F) for _ in GATES]
             return side_by_side(gates)
 
-        super().__init__(
-            W_x=filters(C), W_h=filters(F), W_c=zeros(rng, (3, F), dtype), b=gate_biases(rng, F, forget_bias, dtype)
-        )
+        super().__init__(W_x=filters(C), W_h=filters(F), W_c=zeros(rng, (3, F)), b=gate_biases(rng, F, forget_bias))
 
     def state_shape(self, x):
         C, F = self.params["W_x"].shape[2], self.params["W_h"].shape[2]

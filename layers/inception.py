@@ -14,12 +14,14 @@ from snippets.layers.pool import MaxPool2D
 
 
 class Inception(Branches):
-    """(N, H, W, C) -> (N, H, W, n1 + n3 + n5 + proj); the numbers are a row of the GoogLeNet table.
+    """(N, H, W, C) -> (N, H, W, n1 + n3 + n5 + proj), the channels being joined in this order.
 
-    kernel5: the kernel of the 5x5 branch, for weights from torchvision, where it is 3.
+    filters: a row of the GoogLeNet table, (n1, r3, n3, r5, n5, proj); kernel5: the kernel of the 5x5 branch, which is 3
+    in torchvision's weights.
     """
 
-    def __init__(self, C, n1, r3, n3, r5, n5, proj, kernel5=5, *, rng):
+    def __init__(self, C, filters, kernel5=5, *, rng):
+        n1, r3, n3, r5, n5, proj = filters
         super().__init__(
             conv1=Conv2D(C, n1, 1, relu=True, rng=rng),
             conv3=Sequential(reduce=Conv2D(C, r3, 1, relu=True, rng=rng), conv=Conv2D(r3, n3, 3, relu=True, rng=rng)),

@@ -33,9 +33,9 @@ def linear_backward(dy, cache):
 class Linear(Layer):
     """D features to M units. `relu` says which initial scale: He normal before a ReLU, else Glorot uniform."""
 
-    def __init__(self, D, M, rng, relu=False, dtype=np.float32):
-        W = he_normal(rng, (D, M), D, dtype) if relu else glorot_uniform(rng, (D, M), D, M, dtype)
-        super().__init__(W=W, b=np.zeros(M, dtype))
+    def __init__(self, D, M, rng, relu=False):
+        W = he_normal(rng, (D, M), D) if relu else glorot_uniform(rng, (D, M), D, M)
+        super().__init__(W=W, b=np.zeros(M, np.float32))
 
     def forward(self, x, rng=None):
         self.expect(x, last=self.params["W"].shape[0])

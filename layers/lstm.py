@@ -76,9 +76,9 @@ def peephole_grads(delta, c_prev, c):
     return xp_of(c).stack([(delta_i * c_prev).sum(axis=0), (delta_f * c_prev).sum(axis=0), (delta_o * c).sum(axis=0)])
 
 
-def gate_biases(rng, M, forget_bias, dtype):
+def gate_biases(rng, M, forget_bias):
     """b (4M,) at the start: zero, but for the forget gate's."""
-    b = zeros(rng, 4 * M, dtype)
+    b = zeros(rng, 4 * M)
     if rng is not None:
         split(b)[GATES.index("f")][:] = forget_bias
     return b
@@ -171,12 +171,12 @@ class PeepholeLSTM(Cells):
 
     sequence, sequence_backward = staticmethod(lstm_forward), staticmethod(lstm_backward)
 
-    def __init__(self, D, M, rng, forget_bias=1.0, dtype=np.float32):
+    def __init__(self, D, M, rng, forget_bias=1.0):
         super().__init__(
-            W_x=side_by_side([glorot_uniform(rng, (D, M), D, M, dtype) for _ in GATES]),
-            W_h=side_by_side([glorot_uniform(rng, (M, M), M, M, dtype) for _ in GATES]),
-            W_c=zeros(rng, (3, M), dtype),
-            b=gate_biases(rng, M, forget_bias, dtype),
+            W_x=side_by_side([glorot_uniform(rng, (D, M), D, M) for _ in GATES]),
+            W_h=side_by_side([glorot_uniform(rng, (M, M), M, M) for _ in GATES]),
+            W_c=zeros(rng, (3, M)),
+            b=gate_biases(rng, M, forget_bias),
         )
 
     def state_shape(self, x):

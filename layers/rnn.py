@@ -68,13 +68,13 @@ def rnn_backward(dh, cache):
 class RNN(Recurrent):
     """M recurrent units over a sequence, (N, T, D) -> (N, T, M). `scan` carries the state into the next block."""
 
-    def __init__(self, D, M, rng, activation="logistic", dtype=np.float32):
+    def __init__(self, D, M, rng, activation="logistic"):
         if activation not in ACTIVATIONS:
             raise ValueError(f"RNN: activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
         super().__init__(
-            W_x=glorot_uniform(rng, (D, M), D, M, dtype),
-            W_h=glorot_uniform(rng, (M, M), M, M, dtype),
-            b=np.zeros(M, dtype),
+            W_x=glorot_uniform(rng, (D, M), D, M),
+            W_h=glorot_uniform(rng, (M, M), M, M),
+            b=np.zeros(M, np.float32),
         )
         self.activation = activation
 

@@ -49,15 +49,15 @@ def time_conv_backward(dy, cache, input_grad=True):
 class TimeConv(Layer):
     """F filters over `kernel` = (frames, rows, columns), ReLU; (N, T, H, W, C) -> (N, m, Ho, Wo, F).
 
-    stride: frames from window to window; space_stride: pixels; input_grad=False: as in `layers.conv.Conv2D`.
+    stride: frames from window to window; space_stride: pixels. Raises ValueError for clips shorter than the kernel.
     """
 
-    def __init__(
-        self, C, F=256, kernel=(10, 3, 3), stride=5, space_stride=1, *, rng, input_grad=True, dtype=np.float32
-    ):
-        W = he_normal(rng, (*kernel, C, F), C * np.prod(kernel), dtype)
-        super().__init__(W=W, b=np.zeros(F, dtype))
-        self.stride, self.space_stride, self.input_grad = stride, space_stride, input_grad
+    input_grad = True  # as in `layers.conv.Conv2D`
+
+    def __init__(self, C, F=256, kernel=(10, 3, 3), stride=5, space_stride=1, *, rng):
+        W = he_normal(rng, (*kernel, C, F), C * np.prod(kernel))
+        super().__init__(W=W, b=np.zeros(F, np.float32))
+        self.stride, self.space_stride = stride, space_stride
 
     def forward(self, x, rng=None):
         self.expect(x, ndim=5, last=self.params["W"].shape[3])

@@ -44,10 +44,11 @@ def alexnet(rng, width=1.0, norm="lrn"):
     layers, C = {}, 3
     for number, (kernel, stride, filters) in enumerate(TABLE, start=1):
         F = scaled(filters, width)
-        layers[f"conv{number}"] = Conv2D(C, F, kernel, stride, relu=True, rng=rng, input_grad=number > 1)
+        layers[f"conv{number}"] = Conv2D(C, F, kernel, stride, relu=True, rng=rng)
         layers[f"pool{number}"] = MaxPool2D(3, 2)
         layers[f"norm{number}"] = NORMS[norm]()
         C = F
+    layers["conv1"].input_grad = False  # nobody needs the gradient of the pixels
     return Sequential(**layers)
 
 

@@ -76,7 +76,7 @@ def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector", variant="pape
     v = VARIANTS[variant]
     c64, c192 = scaled(64, width), scaled(192, width)
     layers = dict(
-        conv1=Conv2D(3, c64, 7, 2, v.conv1, relu=True, rng=rng, input_grad=False),  # 110
+        conv1=Conv2D(3, c64, 7, 2, v.conv1, relu=True, rng=rng),  # 110
         pool1=MaxPool2D(3, 2, v.pool),  # 55
         norm1=LRN(k=1.0, divide_by_n=True),
         reduce2=Conv2D(c64, c64, 1, relu=True, rng=rng),
@@ -84,6 +84,7 @@ def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector", variant="pape
         norm2=LRN(k=1.0, divide_by_n=True),
         pool2=MaxPool2D(3, 2, v.pool),  # 28
     )
+    layers["conv1"].input_grad = False  # nobody needs the gradient of the pixels
     if not v.lrn:
         del layers["norm1"], layers["norm2"]
     C = c192
@@ -91,8 +92,8 @@ def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector", variant="pape
         if row is None:
             layers[name] = MaxPool2D(v.pool4 if name == "pool4" else 3, 2, v.pool)  # 14, 7
             continue
-        n1, r3, n3, r5, n5, proj = (scaled(n, width) for n in row)
-        layers[name] = Inception(C, n1, r3, n3, r5, n5, proj, v.kernel5, rng=rng)
+        n1, _, n3, _, n5, proj = filters = [scaled(n, width) for n in row]
+        layers[name] = Inception(C, filters, v.kernel5, rng=rng)
         C = n1 + n3 + n5 + proj
     if end != "maps":
         layers.update(average=GlobalAvgPool())

@@ -28,10 +28,9 @@ def slow_fusion_tower(rng, width=1.0, norm="lrn", chunk=CHUNK, threads=None, rec
     layers, C = {}, 3
     for number, ((kernel, stride, filters), (frames, step)) in enumerate(zip(TABLE, IN_TIME, strict=True), start=1):
         F = scaled(filters, width)
-        layers[f"conv{number}"] = TimeConv(
-            C, F, (frames, kernel, kernel), step, stride, rng=rng, input_grad=number > 1
-        )  # fmt: skip
+        layers[f"conv{number}"] = TimeConv(C, F, (frames, kernel, kernel), step, stride, rng=rng)
         pool_and_norm = Sequential(pool=MaxPool2D(3, 2), norm=NORMS[norm]())
         layers[f"maps{number}"] = OverFrames(pool_and_norm, chunk, threads, recompute)
         C = F
+    layers["conv1"].input_grad = False  # nobody needs the gradient of the pixels
     return Sequential(**layers)

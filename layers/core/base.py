@@ -119,33 +119,29 @@ class Sequential(Container):
         return x
 
 
-def he_normal(rng, shape, fan_in, dtype=np.float32):
+def he_normal(rng, shape, fan_in):
     """Normal weights of variance 2 / fan_in, which keeps the scale of activations through ReLUs (He et al., 2015)."""
-    if rng is None:
-        return no_weights(shape, dtype)
-    return (rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(dtype)
+    return no_weights(shape) if rng is None else (rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(np.float32)
 
 
-def glorot_uniform(rng, shape, fan_in, fan_out, dtype=np.float32):
+def glorot_uniform(rng, shape, fan_in, fan_out):
     """Uniform weights of variance 2 / (fan_in + fan_out), for linear and saturating units (Glorot and Bengio, 2010)."""
-    if rng is None:
-        return no_weights(shape, dtype)
     bound = np.sqrt(6.0 / (fan_in + fan_out))
-    return rng.uniform(-bound, bound, shape).astype(dtype)
+    return no_weights(shape) if rng is None else rng.uniform(-bound, bound, shape).astype(np.float32)
 
 
-def no_weights(shape, dtype):
-    """Weights of a network that is only looked at, not run (rng None): a shape that takes no memory."""
-    return np.broadcast_to(np.zeros((), dtype), shape)
-
-
-def zeros(rng, shape, dtype):
+def zeros(rng, shape):
     """Weights that are zero at the start."""
-    return no_weights(shape, dtype) if rng is None else np.zeros(shape, dtype)
+    return no_weights(shape) if rng is None else np.zeros(shape, np.float32)
+
+
+def no_weights(shape):
+    """Weights of a network that never runs (rng None): an array of a shape that takes no memory."""
+    return np.broadcast_to(np.float32(0), shape)
 
 
 def side_by_side(weights):
-    """Weights of several gates joined on the last axis."""
+    """Weights of several gates, joined on the last axis."""
     if weights[0].strides[-1] == 0:  # see no_weights
-        return no_weights((*weights[0].shape[:-1], sum(w.shape[-1] for w in weights)), weights[0].dtype)
+        return no_weights((*weights[0].shape[:-1], sum(w.shape[-1] for w in weights)))
     return np.concatenate(weights, axis=-1)

@@ -19,14 +19,16 @@ checked instead of every entry: d/dt f(x + t u) = sum(dx * u).
 
 import numpy as np
 
+H = 1e-4
+
 
 class GradientError(AssertionError):
     """The backward pass is not the derivative of the forward pass; the message says where and by how much."""
 
 
-def _slope(f, x, u, h, here):
+def _slope(f, x, u, here):
     """Two central differences of t -> f(x + t u) at 0, combined; None at a kink. `here` is f(x)."""
-    for step in (h, h / 30, h / 900):
+    for step in (H, H / 30, H / 900):
         right, left, far_right, far_left = (f(x + t * step * u) for t in (1, -1, 2, -2))
         near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
         size = max(abs(near), abs(far))
@@ -40,7 +42,7 @@ def _slope(f, x, u, h, here):
     return None
 
 
-def check_gradient(f, x, dx, name="x", rtol=1e-6, directions=None, seed=0, h=1e-4):
+def check_gradient(f, x, dx, name="x", rtol=1e-6, directions=None, seed=0):
     """Compare dx with numerical derivatives of f at x; returns the worst relative error.
 
     f: array like x -> float; x, dx: float64 arrays of one shape; directions: None checks every entry, a number that
@@ -66,7 +68,7 @@ def check_gradient(f, x, dx, name="x", rtol=1e-6, directions=None, seed=0, h=1e-
             u = rng.standard_normal(x.shape)
             u /= max(np.linalg.norm(u), 1e-300)
             where = f"{name} along random direction {trial}"
-        numerical, analytic = _slope(f, x, u, h, here), float((dx * u).sum())
+        numerical, analytic = _slope(f, x, u, here), float((dx * u).sum())
         if numerical is None:
             kinks += 1
             continue

@@ -9,7 +9,7 @@ import types
 from unittest import mock
 
 import numpy as np
-import oracle_checks as maps
+import oracle_checks as convolution
 import oracle_checks_units as units
 from contract import PROMISES, assert_close, upstream
 from layer_cases import CASES, generator, spaced
@@ -60,7 +60,7 @@ BUGS = read_bugs((HERE / "planted_kernel_bugs.txt").read_text())
 
 
 NUMPY_CHECKS = (
-    maps.conv_by_fast_algorithms,
+    convolution.conv_by_fast_algorithms,
     units.bias_and_relu,
     units.branches_that_pass,
 )  # the last has layers of its own
@@ -84,13 +84,13 @@ def checks_of(file, cp=None):
 
 LARGER = [  # file whose kernels it is about, layer, shape of x: several blocks of threads, several tiles, odd ends
     ("layers/relu.cu", lambda: Sequential(fc=Linear(30, 40, generator()), relu=ReLU()), (23, 30)),
-    ("layers/relu.cu", lambda: Inception(16, 3, 2, 3, 4, 5, 1, rng=generator()), (2, 4, 3, 16)),
+    ("layers/relu.cu", lambda: Inception(16, (3, 2, 3, 4, 5, 1), rng=generator()), (2, 4, 3, 16)),
     ("layers/relu.cu", lambda: Conv2D(8, 24, 1, relu=True, rng=generator()), (3, 40, 31, 8)),
     ("layers/conv.cu", lambda: Conv2D(3, 4, 7, 2, relu=True, rng=generator()), (2, 8, 201, 3)),
     ("layers/conv.cu", lambda: Conv2D(3, 5, 11, 4, rng=generator()), (2, 12, 120, 3)),
     ("layers/conv.cu", lambda: Conv2D(16, 8, 3, relu=True, rng=generator()), (2, 9, 11, 16)),
     ("layers/conv.cu", lambda: Conv2D(8, 3, 5, 2, pad=2, rng=generator()), (3, 12, 11, 8)),
-    ("layers/core/branches.cu", lambda: Inception(24, 8, 8, 16, 8, 8, 16, rng=generator()), (2, 9, 8, 24)),
+    ("layers/core/branches.cu", lambda: Inception(24, (8, 8, 16, 8, 8, 16), rng=generator()), (2, 9, 8, 24)),
     ("layers/pool.cu", lambda: MaxPool2D(), (2, 13, 12, 24)),
     ("layers/pool.cu", lambda: MaxPool2D(3, 1), (2, 7, 9, 16)),
     ("layers/lrn.cu", lambda: LRN(alpha=0.5), (3, 5, 4, 24)),

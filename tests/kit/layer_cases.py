@@ -145,7 +145,7 @@ CASES = [
     Case(
         "Inception",
         "snippets.layers.inception",
-        lambda m: m.Inception(3, 2, 2, 3, 1, 2, 1, rng=generator()),
+        lambda m: m.Inception(3, (2, 2, 3, 1, 2, 1), rng=generator()),
         (2, 4, 3, 3),
         wrong=[(2, 4, 3, 4), (4, 3, 3)],
     ),

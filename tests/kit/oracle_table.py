@@ -2,22 +2,27 @@
 
 import flow_checks as flow
 import net_checks
-import oracle_checks as maps
+import oracle_checks as convolution
+import oracle_checks_maps as maps
 import oracle_checks_time as time
 import oracle_checks_units as units
 
 CHECKS = {
     "snippets.layers.core.base": [units.expects],
     "snippets.layers.core.branches": [units.branches_that_pass],
-    "snippets.layers.core.window": [maps.window, maps.window_blocks],
-    "snippets.layers.fast.fft": [maps.fast_algorithm, maps.fft_is_faster],
-    "snippets.layers.fast.winograd": [maps.fast_algorithm, maps.winograd_is_faster, maps.winograd_digits],
+    "snippets.layers.core.window": [convolution.window, convolution.window_blocks],
+    "snippets.layers.fast.fft": [convolution.fast_algorithm, convolution.fft_is_faster],
+    "snippets.layers.fast.winograd": [
+        convolution.fast_algorithm,
+        convolution.winograd_is_faster,
+        convolution.winograd_digits,
+    ],
     "snippets.layers.conv": [
-        maps.conv,
-        maps.conv_by_fast_algorithms,
-        maps.conv_in_blocks,
-        maps.conv_of_one_channel,
-        maps.conv_at_zero,
+        convolution.conv,
+        convolution.conv_by_fast_algorithms,
+        convolution.conv_in_blocks,
+        convolution.conv_of_one_channel,
+        convolution.conv_at_zero,
     ],
     "snippets.layers.pool": [
         maps.max_pool,

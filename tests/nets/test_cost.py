@@ -22,11 +22,12 @@ from snippets.nets.auxiliary import SideHeads
 from snippets.nets.frames import OverFrames
 from snippets.nets.inspect.cost import StandIn, measure
 from snippets.nets.inspect.layer_memory import USES
+from snippets.training.bench.rows import of_images
 
 RNG = np.random.default_rng(0)
 MAPS, CLIPS, FEATURES = (4, 28, 30, 24), (2, 12, 14, 14, 8), (4, 30, 400)
 CASES = {
-    "conv7": (Conv2D(3, 16, 7, 2, relu=True, rng=RNG, input_grad=False), (4, 64, 64, 3)),
+    "conv7": (of_images(Conv2D(3, 16, 7, 2, relu=True, rng=RNG)), (4, 64, 64, 3)),
     "conv1": (Conv2D(24, 40, 1, relu=True, rng=RNG), MAPS),
     "conv3 by im2col": (Conv2D(24, 12, 3, rng=RNG), MAPS),
     "conv3 of wide maps": (Conv2D(24, 12, 3, rng=RNG), (4, 12, 300, 24)),
@@ -40,7 +41,7 @@ CASES = {
     "global mean": (GlobalAvgPool(), (8, 28, 30, 40)),
     "lrn": (LRN(), MAPS),
     "lcn": (LCN(), MAPS),
-    "inception": (Inception(24, 16, 24, 32, 8, 16, 16, rng=RNG), MAPS),
+    "inception": (Inception(24, (16, 24, 32, 8, 16, 16), rng=RNG), MAPS),
     "pool and norm": (Sequential(norm=LRN(), pool=MaxPool2D()), MAPS),
     "dropout": (Sequential(drop=Dropout(0.5)), FEATURES),
     "fc": (Sequential(fc=Linear(400, 300, RNG), relu=ReLU(), out=Linear(300, 200, RNG)), FEATURES),
@@ -51,7 +52,7 @@ CASES = {
     "many windows": (TemporalMaxPool(10, 5), (2, 120, 7, 7, 60)),
     "mean over time": (TemporalAvgPool(), CLIPS),
     "convolution over time": (TimeConv(8, 20, stride=2, rng=RNG), (2, 24, 14, 14, 8)),
-    "slow fusion's first": (TimeConv(3, 24, (4, 11, 11), 2, 4, rng=RNG, input_grad=False), (2, 10, 64, 64, 3)),
+    "slow fusion's first": (of_images(TimeConv(3, 24, (4, 11, 11), 2, 4, rng=RNG)), (2, 10, 64, 64, 3)),
     "rnn": (RNN(400, 200, RNG), FEATURES),
     "lstm": (PeepholeLSTM(400, 200, RNG), FEATURES),
     "convlstm": (ConvLSTM(8, 16, rng=RNG), (2, 12, 14, 14, 8)),

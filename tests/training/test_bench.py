@@ -18,7 +18,7 @@ from snippets.nets.inspect.summary import rows as summary_rows
 from snippets.training.bench import run as bench
 from snippets.training.bench.jobs import Workload, multiply_adds
 from snippets.training.bench.peers import PEERS, Peer
-from snippets.training.bench.rows import ROWS, BenchRow, Setup, choose
+from snippets.training.bench.rows import ROWS, BenchRow, Setup, choose, of_images
 from snippets.training.cli.main import main
 
 RATES = {"sgemm_gflops": 100.0, "copy_gbs": 10.0}
@@ -106,7 +106,7 @@ def test_sides_take_turns():
 
 def test_multiply_adds_are_those_of_the_formulas():
     rng = np.random.default_rng(0)
-    conv, image = Conv2D(4, 6, 3, rng=rng), Conv2D(3, 4, 5, 2, rng=rng, input_grad=False)
+    conv, image = Conv2D(4, 6, 3, rng=rng), of_images(Conv2D(3, 4, 5, 2, rng=rng))
     once, first = 2 * 7 * 8 * 9 * 4 * 6, 2 * 7 * 8 * 25 * 3 * 4
     assert multiply_adds(conv, (2, 7, 8, 4), False) == once
     assert multiply_adds(conv, (2, 7, 8, 4), True) == 3 * once  # dW and dx

@@ -167,24 +167,31 @@ def in_tower(name, side, C, layer, note=""):
 GROUP = dict(k=1.0, divide_by_n=True)  # GoogLeNet's LRN
 NO_PEEPHOLES = "torch.nn.LSTM has no peepholes, so it does less"
 
+
+def of_images(layer):
+    """A convolution as the first layer of a network: without dx."""
+    layer.input_grad = False
+    return layer
+
+
 # fmt: off
 ROWS = (
     BenchRow("googlenet-forward", "frame", whole, lambda s: tower(s, googlenet)),
     BenchRow("googlenet-both",    "frame", whole, lambda s: both(*tower(s, googlenet))),
     BenchRow("alexnet-forward",   "frame", whole, lambda s: tower(s, alexnet)),
     BenchRow("alexnet-both",      "frame", whole, lambda s: both(*tower(s, alexnet))),
-    in_tower("conv-7x7",    220,   3, lambda rng: Conv2D(3, 64, 7, 2, relu=True, input_grad=False, rng=rng)),
+    in_tower("conv-7x7",    220,   3, lambda rng: of_images(Conv2D(3, 64, 7, 2, relu=True, rng=rng))),
     in_tower("conv-3x3",     55,  64, lambda rng: Conv2D(64, 192, 3, relu=True, rng=rng)),
     in_tower("conv-1x1",     14, 528, lambda rng: Conv2D(528, 256, 1, relu=True, rng=rng), "most multiply-adds"),
     in_tower("conv-1x1-map", 55,  64, lambda rng: Conv2D(64, 64, 1, relu=True, rng=rng), "largest map"),
     in_tower("conv-5x5",     28,  32, lambda rng: Conv2D(32, 96, 5, relu=True, rng=rng), "GoogLeNet's"),
-    in_tower("conv-11x11",  220,   3, lambda rng: Conv2D(3, 96, 11, 4, relu=True, input_grad=False, rng=rng)),
+    in_tower("conv-11x11",  220,   3, lambda rng: of_images(Conv2D(3, 96, 11, 4, relu=True, rng=rng))),
     in_tower("conv-9x9",     28,  96, lambda rng: Conv2D(96, 256, 9, relu=True, rng=rng)),
     in_tower("conv-5x5-256", 14, 256, lambda rng: Conv2D(256, 256, 5, relu=True, rng=rng), "AlexNet's"),
     in_tower("max-pool-2",  110,  64, lambda rng: MaxPool2D(3, 2)),
     in_tower("max-pool-1",   28, 256, lambda rng: MaxPool2D(3, 1)),
     in_tower("lrn",          55, 192, lambda rng: LRN(**GROUP)),
-    in_tower("inception3b",  28, 256, lambda rng: Inception(256, 128, 128, 192, 32, 96, 64, rng=rng)),
+    in_tower("inception3b",  28, 256, lambda rng: Inception(256, (128, 128, 192, 32, 96, 64), rng=rng)),
     in_tower("average",       7, 1024, lambda rng: GlobalAvgPool()),
     BenchRow("linear",    "call", whole, lambda s: both(Linear(s(12544, 196), s(4096, 64), rng()), vectors(s, 12544))),
     BenchRow("relu",      "call", whole, lambda s: both(ReLU(), vectors(s, 4096))),

@@ -262,7 +262,7 @@ def test_a_picture_is_rendered_as_players_show_it(models, tmp_path, aspect, matr
 
 
 def test_a_picture_of_the_last_frame(models, clip, tmp_path):
-    from matplotlib.image import imread
+    from imageio.v3 import imread
 
     assert main(["predict", str(models["lstm"]), str(clip), "--render", str(tmp_path / "a.png")]) == 0
     assert imread(tmp_path / "a.png").shape[:2] == (720, 1280)

@@ -47,9 +47,9 @@ def render(path, out, model, frames):
         images = draw(path, header, moments(path, model, timeline.frames), timeline, answer, model)
         with tqdm(images, desc=listing.shown(out.name), unit="frame", total=header.frames or None) as bar:
             if out.suffix == ".png":
-                from matplotlib.image import imsave
+                from imageio.v3 import imwrite
 
-                imsave(file, deque(bar, 1)[0][2])
+                imwrite(file, deque(bar, 1)[0][2], extension=".png")
             else:
                 codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
                 write_film(file.name, bar, header.beat or 25, codec=codec, container=out.suffix[1:])

@@ -35,7 +35,7 @@ from snippets.training.cli.main import main as snippets
 from snippets.training.log import read_log
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = map(str, (ROOT / "tests").iterdir())
+sys.path[:0] = map(str, (ROOT / "tests", ROOT / "tests" / "kit"))
 PATIENCE = 120  # seconds until a run has ended, or the processes of a killed one are gone
 TOWER = "--tower alexnet --size 36 --width 0.04"
 NET = f"{TOWER} --fc 6 --batch 2 --cache OUT/cache"

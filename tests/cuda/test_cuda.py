@@ -30,7 +30,7 @@ from devices import (
     updates_like_numpys,
 )
 from layer_cases import CASES, Case, spaced
-from oracle_checks import conv
+from oracle_checks_conv import conv
 from oracle_table import CHECKS
 from small_nets import name, net_and_clips
 

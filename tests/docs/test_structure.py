@@ -5,6 +5,7 @@
 
 import ast
 import re
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -30,9 +31,9 @@ OLD_IMPORT = re.compile(
 
 
 @cache
-def tree(path):
-    """The syntax tree of a file of the checkout."""
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+def nodes(path):
+    """All nodes of the syntax tree of a file of the checkout, the module first."""
+    return list(ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))))
 
 
 def files(*folders, suffix=".py"):
@@ -48,7 +49,7 @@ def module_file(name):
 
 def imported_names(path):
     """Names that a file imports, inside functions too; of `from a.b import c` both a.b and a.b.c."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -59,7 +60,7 @@ def imported_names(path):
 @cache
 def imported(path):
     """The modules of this project that a file of it imports, or names for importlib ("snippets.a.b")."""
-    texts = (node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant))
+    texts = (node.value for node in nodes(path) if isinstance(node, ast.Constant))
     named = [text for text in texts if isinstance(text, str)]
     names = [name for name in (*imported_names(path), *named) if re.fullmatch(r"snippets\.[\w.]+", name)]
     found = {file for file in map(module_file, names) if file} - {path}
@@ -101,7 +102,7 @@ def long_files():
 def long_parameter_lists():
     """Functions with too many parameters, those by keyword counted too, `self` not; dataclasses have none to write."""
     for path in files(*PACKAGES, "tests"):
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 if sum(p.arg not in ("self", "cls") for p in parameters) > PARAMETERS:
@@ -118,7 +119,7 @@ def large_packages():
 def missing_docstrings():
     """Public modules, classes and functions without a docstring; methods are explained by their class."""
     for path in files(*PACKAGES):
-        for node in (tree(path), *tree(path).body):
+        for node in (nodes(path)[0], *nodes(path)[0].body):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
                 name = getattr(node, "name", "(module)")
                 if not name.startswith("_") and not ast.get_docstring(node):
@@ -136,6 +137,21 @@ def old_imports():
             yield path
 
 
+def imports_of_tests():
+    """Test files that import another test file."""
+    for path in files("tests"):
+        if any(name.split(".")[0].startswith("test_") for name in imported_names(path)):
+            yield path
+
+
+def files_not_in_the_map():
+    """Files of tests/kit that its README does not name."""
+    text = (ROOT / "tests" / "kit" / "README.md").read_text(encoding="utf-8")
+    for path in files("tests/kit"):
+        if not any(fnmatch(Path(path).name, name) for name in re.findall(r"`([\w*]+\.py)`", text)):
+            yield path
+
+
 RULES = {
     wrong_direction: "move the code up to a room that both may import, or hand it over as an argument",
     cycles: "put what both modules need into a third one that imports neither",
@@ -143,6 +159,8 @@ RULES = {
     long_parameter_lists: f"a function has at most {PARAMETERS} parameters; group some of them in a dataclass",
     large_packages: f"a package has at most {MODULES} modules; make a subpackage",
     missing_docstrings: "say what it does, with shapes, units and errors where there are any",
+    imports_of_tests: "put what they share into tests/kit",
+    files_not_in_the_map: "add it to tests/kit/README.md",
     old_imports: "write from snippets.layers.conv import ...",
 }
 

@@ -9,7 +9,7 @@ import types
 from unittest import mock
 
 import numpy as np
-import oracle_checks as convolution
+import oracle_checks_conv
 import oracle_checks_units as units
 from contract import PROMISES, assert_close, upstream
 from layer_cases import CASES, generator, spaced
@@ -60,7 +60,7 @@ BUGS = read_bugs((HERE / "planted_kernel_bugs.txt").read_text())
 
 
 NUMPY_CHECKS = (
-    convolution.conv_by_fast_algorithms,
+    oracle_checks_conv.conv_by_fast_algorithms,
     units.bias_and_relu,
     units.branches_that_pass,
 )  # the last has layers of its own

@@ -1,4 +1,4 @@
-"""Optical flow held against the oracles and against known motion; a check takes the module, as in oracle_checks.py."""
+"""Optical flow held against the oracles and against known motion; see oracle_table.py."""
 
 import numpy as np
 import oracles_flow
@@ -232,3 +232,11 @@ def flow_crop(module):
     assert not x[..., 2].any() and not mirrored[..., 2].any()
     frames = np.repeat(video[..., :1], 3, axis=-1)  # of three channels: no flow, nothing is negated
     np.testing.assert_array_equal(module.cut(frames, slice(0, 1), Crop(0, 0, 6, True), 0.0, 1.0), frames[:1, :, 5::-1])
+
+
+CHECKS = {
+    "snippets.data.flow.warp": [warp, resize, smooth_and_median],
+    "snippets.data.flow.tvl1": [iterate, energy, known_motion, each_pair_alone, stopping, between_sizes, parameters],
+    "snippets.data.flow.images": [quantising, flow_colours],
+    "snippets.data.augment": [flow_crop],
+}

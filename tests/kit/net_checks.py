@@ -3,9 +3,9 @@
 import numpy as np
 import oracles
 import oracles_time
+from agreement import normal
 from contract import assert_close
 from layer_cases import spaced
-from oracle_checks import normal
 
 from snippets.layers.conv import Conv2D
 from snippets.layers.dropout import Dropout
@@ -260,3 +260,13 @@ def deep_conv_lstm(module):
         h, _ = oracles_time.conv_lstm(h, zero, zero, *(p[f"{layer}/{name}"] for name in ("W_x", "W_h", "W_c", "b")))
     assert_close(net.predict(x), oracles.linear(rows(h, 2), p["scores/W"], p["scores/b"]), "scores", rtol=1e-10)
     expect(p["convlstm1/W_x"].shape, (3, 3, 2, 12), "filters of the four gates")
+
+
+CHECKS = {
+    "snippets.nets.alexnet": [alexnet],
+    "snippets.nets.googlenet": [googlenet, googlenet_variants],
+    "snippets.nets.pooling": [pooling, time_convolution],
+    "snippets.nets.auxiliary": [auxiliary],
+    "snippets.nets.slow_fusion": [slow_fusion],
+    "snippets.nets.recurrent": [deep_lstm, deep_rnn, deep_conv_lstm],
+}

@@ -1,11 +1,11 @@
-"""The other layers of one frame held against the oracles: pooling, normalisation, inception; see oracle_checks.py."""
+"""The other layers of one frame held against the oracles: pooling, normalisation, inception; see oracle_table.py."""
 
 import numpy as np
 import oracles
 import pytest
+from agreement import agrees, normal, slopes_agree
 from contract import assert_close, upstream
 from layer_cases import spaced
-from oracle_checks import agrees, normal, slopes_agree
 
 from snippets.layers.conv import conv_plain
 from snippets.layers.lrn import lrn_plain
@@ -171,3 +171,11 @@ def inception(module):
     for params, kernel5 in ((p, 5), (small, 3)):
         sizes = {name: value.shape[:2] for name, value in params.items() if name.endswith("W")}
         assert sizes["conv3/conv/W"] == (3, 3) and sizes["conv5/conv/W"] == (kernel5,) * 2, f"kernels are {sizes}"
+
+
+CHECKS = {
+    "snippets.layers.pool": [max_pool, max_pool_in_blocks, max_pool_offsets, average_pool, global_average],
+    "snippets.layers.lrn": [lrn, lrn_defaults],
+    "snippets.layers.lcn": [lcn],
+    "snippets.layers.inception": [inception],
+}

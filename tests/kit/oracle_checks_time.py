@@ -1,12 +1,12 @@
-"""Layers that see time, and the loss, held against the oracles; a check takes the module, as in oracle_checks.py."""
+"""Layers that see time, and the loss, held against the oracles; see oracle_table.py."""
 
 import numpy as np
 import oracles
 import oracles_time
 import pytest
+from agreement import agrees, normal, slopes_agree
 from contract import assert_close, upstream
 from layer_cases import spaced
-from oracle_checks import agrees, normal, slopes_agree
 
 from snippets.layers.dropout import Dropout
 from snippets.layers.linear import Linear
@@ -242,3 +242,13 @@ def masks_of_chunks(module):
     layer, rng = module.OverFrames(Dropout(0.5), chunk=1), np.random.default_rng(3)
     masks = [layer.forward(np.ones((2, 3, 50)), rng)[0].reshape(6, 50) != 0 for _ in range(2)]
     assert len({mask.tobytes() for both in masks for mask in both}) == 12, "frames share their dropout masks"
+
+
+CHECKS = {
+    "snippets.layers.temporal": [temporal_max, window_counts, temporal_average, fixed_frames],
+    "snippets.layers.time_conv": [time_conv],
+    "snippets.layers.rnn": [rnn],
+    "snippets.layers.lstm": [lstm_whole, lstm_one_step, saturated_gates, forget_bias],
+    "snippets.layers.conv_lstm": [conv_lstm, conv_lstm_of_one_pixel],
+    "snippets.nets.frames": [frames, masks_of_chunks],
+}

@@ -1,13 +1,13 @@
-"""Linear, ReLU, dropout and the loss held against the oracles; a check takes the module, as in oracle_checks.py."""
+"""Linear, ReLU, dropout and the loss held against the oracles; see oracle_table.py."""
 
 import itertools
 
 import numpy as np
 import oracles
 import pytest
+from agreement import agrees, normal
 from contract import assert_close, upstream
 from layer_cases import spaced
-from oracle_checks import agrees, normal
 
 from snippets.layers.core.base import Layer
 
@@ -211,3 +211,14 @@ def checker(module):
 
     with pytest.raises(module.GradientError):
         module.check_layer(Mirror(), x)
+
+
+CHECKS = {
+    "snippets.layers.core.base": [expects],
+    "snippets.layers.core.branches": [branches_that_pass],
+    "snippets.layers.linear": [linear, as_map],
+    "snippets.layers.relu": [relu, bias_and_relu],
+    "snippets.layers.dropout": [dropout],
+    "snippets.layers.core.check": [checker],
+    "snippets.layers.loss": [softmax_loss, softmax_refuses],
+}

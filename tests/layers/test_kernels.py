@@ -22,7 +22,7 @@ from devices import (
     updates_like_numpys,
 )
 from layer_cases import CASES
-from oracle_checks import conv
+from oracle_checks_conv import conv
 from oracle_table import CHECKS
 from planted import Bug
 

@@ -1,50 +1,15 @@
-"""Convolution and its windows held against the oracle: forward entry by entry, backward as its slope.
-
-A check takes the module to test, so that a planted wrong version can be handed in. The other layers and the loss are in
-oracle_checks_maps.py, oracle_checks_units.py and oracle_checks_time.py; test_oracles.py has the table of all.
-"""
+"""Convolution, its windows and its fast algorithms, held against the oracles; see oracle_table.py."""
 
 import itertools
 
 import numpy as np
 import oracles
 import pytest
+from agreement import agrees, normal
 from contract import assert_close, upstream
 from layer_cases import spaced
 
 from snippets.layers.conv import conv_plain
-
-
-def agrees(forward, backward, oracle, arrays, what):
-    """forward equals the oracle, and backward's gradients equal the oracle's slopes along random directions."""
-    y, cache = forward(*arrays)
-    assert_close(y, oracle(*arrays), f"{what}: y", rtol=1e-10)
-    dy = upstream(y)
-    gradients = backward(dy, cache)
-    slopes_agree(
-        lambda *a: (dy * oracle(*a)).sum(), arrays, gradients if isinstance(gradients, tuple) else [gradients], what
-    )
-
-
-def slopes_agree(loss, arrays, gradients, what, epsilon=1e-5):
-    """<gradient, v> equals the central difference of loss along v, for two random v in each of the arrays."""
-    rng = np.random.default_rng(9)
-    for k, (array, gradient) in enumerate(zip(arrays, gradients, strict=True)):
-        assert gradient.shape == array.shape, f"{what}: gradient {k} has shape {gradient.shape}, array {array.shape}"
-        for _ in range(2):
-            v = rng.normal(0, 1, array.shape)
-            ends = [loss(*[a + s * epsilon * v if j == k else a for j, a in enumerate(arrays)]) for s in (1, -1)]
-            wanted, got = (ends[0] - ends[1]) / (2 * epsilon), float((gradient * v).sum())
-            scale = np.abs(gradient * v).sum() + abs(wanted) + 1e-12
-            assert abs(got - wanted) <= 1e-6 * scale, (
-                f"{what}: slope along argument {k} is {got:.12g}, oracle {wanted:.12g}"
-            )
-
-
-def normal(*shape, seed=4):
-    """Random parameters of order one."""
-    return np.random.default_rng(seed).normal(0, 1, shape)
-
 
 CONVOLUTIONS = [  # H, W, C, F, kh, kw, stride, pad, relu
     (5, 6, 2, 3, 3, 3, 1, "same", False),
@@ -226,3 +191,11 @@ def conv_by_fast_algorithms(module):
     assert chosen((4, 28, 28, 96), (1, 1, 96, 128), 1) is None, "1 x 1: im2col"
     assert chosen((2, 4, 4, 96), (3, 3, 96, 128), 1) is None, "small maps: im2col"
     assert chosen((4, 28, 28, 96), (3, 3, 96, 128), 2) is None, "stride 2: im2col"
+
+
+CHECKS = {
+    "snippets.layers.core.window": [window, window_blocks],
+    "snippets.layers.fast.fft": [fast_algorithm, fft_is_faster],
+    "snippets.layers.fast.winograd": [fast_algorithm, winograd_is_faster, winograd_digits],
+    "snippets.layers.conv": [conv, conv_by_fast_algorithms, conv_in_blocks, conv_of_one_channel, conv_at_zero],
+}

@@ -1,15 +1,21 @@
-"""`snippets features`: what a tower makes of every video's frames, in one file, to train heads alone."""
+"""`snippets features`: what a tower makes of every video's frames, in one file, to train heads alone.
+
+A tower (of a model, or an untrained one) and a list of videos (of a data folder, or loose files) are chosen; then the
+features are computed video by video. What an interrupted run has computed is kept beside --out until that is written.
+"""
 
 import math
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from snippets.data.features import save_features
 from snippets.data.files import checksum
 from snippets.data.listing import shown
+from snippets.data.loader import ClipSet
 from snippets.data.lock import one_run
 from snippets.data.open import DataSettings, DataSpec, check_room, fold_for, open_data, settings_for
 from snippets.data.options import add_options, chosen
@@ -18,7 +24,7 @@ from snippets.data.video import VideoError
 from snippets.nets.frames import CHUNK, OverFrames
 from snippets.nets.inspect.memory import afford, prediction
 from snippets.nets.zoo import TOWERS, NetConfig, build, build_tower, input_shape
-from snippets.training.checkpoint import check_fits
+from snippets.training.checkpoint import Checkpoint, check_fits
 from snippets.training.cli.files import Archive, Input
 from snippets.training.cli.options import COUNT, SEED, add_command, add_data, add_device
 from snippets.training.cli.predict import video_set
@@ -46,96 +52,125 @@ def add_parsers(subparsers):
     add_device(p)
 
 
+class Tower(NamedTuple):
+    """What computes the features, and how it wants its frames."""
+
+    layer: OverFrames
+    config: NetConfig
+    data: DataSettings
+    weights: int | str  # tells them from others: the seed, or the checksum of the checkpoint
+    checkpoint: Checkpoint | None = None
+
+
+class Item(NamedTuple):
+    """A video, row i of a data set, and what the file of features says about it."""
+
+    dataset: ClipSet
+    i: int
+    name: str
+    label: int | np.ndarray  # counted from 1, as in classInd.txt; or multi-hot (K,)
+    is_test: bool
+
+    @property
+    def video(self):
+        """Its `Video`."""
+        return self.dataset.videos[self.i]
+
+
 def run_features(args):
     """Compute the tower's features of frames, to train heads alone."""
     with one_run(args.out, file=True):
-        return compute_features(args)
-
-
-def price_features(config, count, out):
-    """A check of `open_data`: whether there is memory and room for `count` frames' features of each video."""
-
-    def check(*sets):
-        D, V = math.prod(build_tower(config, None)[1]), sum(map(len, sets))
-        what, size = f"a file of {V} x {count} x {D} features", 4 * V * count * D
-        afford(what, 2 * size)
-        check_room(out, size, what, "take a smaller --count")
-
-    return check
-
-
-def compute_features(args):
-    """Read, compute and write; returns the exit status, 1 if some videos could not be read."""
-    if args.model:
-        model = load_model(args.model, device=args.device)
-        config, data, net = model.config, model.data, model.net
-        if not isinstance(net.layers.get("tower"), OverFrames):
-            raise ValueError(f"{args.model} has no tower that sees single frames: it reads features itself, or clips")
-        tower = net.layers["tower"]
-    else:
-        print("no --model: the tower's weights are random", file=sys.stderr)
-        config = NetConfig(classes=1, tower=args.tower, head="lstm", size=args.size, width=args.width)
-        afford("the tower", prediction(build(config, seed=None), input_shape(config, 1, CHUNK)))
-        data, tower = (
-            settings_for(args.inputs[0], DataSettings(**chosen(args, DataSettings))),
-            move(OverFrames(build_tower(config, np.random.default_rng(args.seed))[0]), args.device),
-        )
-    fold, classes, price = None, None, price_features(config, args.count, args.out)
-    if len(args.inputs) == 1 and Path(args.inputs[0]).is_dir():
-        folder = args.inputs[0]
-        fold = fold_for(folder, args.fold or (model.checkpoint.fold if args.model else None))
-        if args.model and model.checkpoint.fold is not None:
-            check_fits(model.checkpoint, args.model, fold=fold)
-        spec = DataSpec(folder, config.size, data, fold, args.cache, args.skip, args.available)
-        sides = open_data(spec, 1, build=False, check=price)
-        parts = [side for side in sides if len(side)]
-        names = [name for part in parts for name in part.names]
-        label = np.concatenate([part.labels for part in parts])
-        if label.ndim == 2:
-            classes = parts[0].classes
-        else:
-            label = label + 1  # counted from 1, as in classInd.txt
-        is_test = np.concatenate([np.full(len(part), part is sides[1]) for part in parts])
-    else:
-        parts = [video_set(args.inputs, 1, config.size, data)]
-        price(*parts)
-        names = [
-            shown(f"{v.path.parent.resolve().name}/{v.path.name}") for v in parts[0].videos
-        ]  # its folder is its class
-        folders = sorted({name.split("/")[0] for name in names})
-        label = np.array([folders.index(name.split("/")[0]) + 1 for name in names])
-        is_test = np.zeros(len(names), bool)
-    weights = args.seed
-    if args.model:
-        with open(args.model, "rb") as file:
-            weights = checksum(file)
-    partial, feat, bad = Partial(args.out, (args.count, config, data, args.device, weights)), [], []
-    for part in parts:
-        for i, video in enumerate(part.videos):
-            done = partial.read(video)
-            if done is None:
-                try:
-                    clip, count = part.spread(i, args.count), part.count(i)
-                except (VideoError, OSError) as error:
-                    print(f"error: {in_words(error)}", file=sys.stderr)
-                    bad.append(len(feat) + len(bad))
-                    continue
-                done = {"feat": frame_features(tower, clip), "count": np.array(count)}
-                partial.write(video, done)
-            feat.append(done["feat"])
-            name, count = names[len(feat) + len(bad) - 1], done["count"]
-            print(f"{name}: {count} frames, {args.count} x {feat[-1].shape[1]} features")
-    if not feat:
-        raise ValueError("none of the videos could be read; nothing was written")
-    keep = np.delete(np.arange(len(names)), bad)
-    save_features(
-        args.out, np.stack(feat), label[keep], is_test[keep], np.array(names)[keep], classes=classes, fold=fold
-    )
-    partial.remove()
+        tower = trained_tower(args) if args.model else untrained_tower(args)
+        folder = len(args.inputs) == 1 and Path(args.inputs[0]).is_dir()
+        items, about = folder_items(args, tower) if folder else file_items(args, tower)
+        partial = Partial(args.out, (args.count, tower.config, tower.data, args.device, tower.weights))
+        done, feat = [], []
+        for item in items:
+            try:
+                feat.append(features_of(item, tower, args.count, partial))
+                done.append(item)
+            except (VideoError, OSError) as error:
+                print(f"error: {in_words(error)}", file=sys.stderr)
+        if not done:
+            raise ValueError("none of the videos could be read; nothing was written")
+        names, label, is_test = ([getattr(item, name) for item in done] for name in ("name", "label", "is_test"))
+        save_features(args.out, np.stack(feat), np.stack(label), is_test, names, **about)
+        partial.remove()
     print(shown(args.out))
-    if bad:
-        left = f"{len(bad)} of {len(names)} videos are left out, for the reasons above"
-        print(
-            f"{left}; a skip list (--skip, check-data --write-skip) leaves them out without an error", file=sys.stderr
-        )
-    return 1 if bad else 0
+    if len(done) == len(items):
+        return 0
+    print(
+        f"{len(items) - len(done)} of {len(items)} videos are left out, for the reasons above; a skip list (--skip, "
+        "check-data --write-skip) leaves them out without an error",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def trained_tower(args):
+    """The `Tower` of --model. ValueError for a network without one that sees single frames."""
+    model = load_model(args.model, device=args.device)
+    tower = model.net.layers.get("tower")
+    if not isinstance(tower, OverFrames):
+        raise ValueError(f"{args.model} has no tower that sees single frames: it reads features itself, or clips")
+    with open(args.model, "rb") as file:
+        return Tower(tower, model.config, model.data, checksum(file), model.checkpoint)
+
+
+def untrained_tower(args):
+    """A `Tower` with random weights, as the options say. ValueError if it does not fit into the memory."""
+    print("no --model: the tower's weights are random", file=sys.stderr)
+    config = NetConfig(classes=1, tower=args.tower, head="lstm", size=args.size, width=args.width)
+    afford("the tower", prediction(build(config, seed=None), input_shape(config, 1, CHUNK)))
+    data = settings_for(args.inputs[0], DataSettings(**chosen(args, DataSettings)))
+    tower = OverFrames(build_tower(config, np.random.default_rng(args.seed))[0])
+    return Tower(move(tower, args.device), config, data, args.seed)
+
+
+def folder_items(args, tower):
+    """An `Item` for each video of a data folder, and what `save_features` is told besides: {"fold": .., "classes": ..}.
+
+    ValueError for a fold other than the tower's own.
+    """
+    own = tower.checkpoint.fold if tower.checkpoint else None
+    fold = fold_for(args.inputs[0], args.fold or own)
+    if own is not None:
+        check_fits(tower.checkpoint, args.model, fold=fold)
+    spec = DataSpec(args.inputs[0], tower.config.size, tower.data, fold, args.cache, args.skip, args.available)
+    sets = open_data(spec, 1, build=False, check=lambda *sets: check_price(args, tower, sets))
+    multi_hot = any(dataset.labels.ndim == 2 for dataset in sets)
+    items = [
+        Item(dataset, i, dataset.names[i], label if multi_hot else label + 1, dataset is sets[1])
+        for dataset in sets
+        for i, label in enumerate(dataset.labels)
+    ]
+    return items, {"fold": fold, "classes": sets[0].classes if multi_hot else None}
+
+
+def file_items(args, tower):
+    """An `Item` for each video file, whose folder is its class; and nothing else to say, as `folder_items` has it."""
+    dataset = video_set(args.inputs, 1, tower.config.size, tower.data)
+    check_price(args, tower, [dataset])
+    classes = [shown(video.path.parent.resolve().name) for video in dataset.videos]
+    numbers = {name: number for number, name in enumerate(sorted(set(classes)), start=1)}
+    names = [f"{name}/{shown(video.path.name)}" for name, video in zip(classes, dataset.videos, strict=True)]
+    return [Item(dataset, i, names[i], numbers[classes[i]], False) for i in range(len(dataset))], {}
+
+
+def check_price(args, tower, sets):
+    """ValueError or OSError unless there is memory and room on the disk for the features of all videos."""
+    D, V = math.prod(build_tower(tower.config, None)[1]), sum(map(len, sets))
+    what, size = f"a file of {V} x {args.count} x {D} features", 4 * V * args.count * D
+    afford(what, 2 * size)
+    check_room(args.out, size, what, "take a smaller --count")
+
+
+def features_of(item, tower, count, partial):
+    """Features (count, D) of a video, computed, or kept from before. VideoError or OSError: it cannot be read."""
+    done = partial.read(item.video)
+    if done is None:
+        clip = item.dataset.spread(item.i, count)
+        done = {"feat": frame_features(tower.layer, clip), "count": np.array(item.dataset.count(item.i))}
+        partial.write(item.video, done)
+    print(f"{item.name}: {done['count']} frames, {count} x {done['feat'].shape[1]} features")
+    return done["feat"]

@@ -13,9 +13,7 @@ def add_parsers(subparsers):
     p.add_argument("--against", choices=PEERS, nargs="+", default=[], help="peers to measure in turn with ours")
     p.add_argument("--repeat", **COUNT, default=9, help="repetitions of each side, taken in turn")
     p.add_argument("--json", type=Json, metavar="FILE", help="write the machine and all rows to this file")
-    p.add_argument(
-        "--clips", type=Input, metavar="FOLDER", help="real videos for the row decode-real (default: no such row)"
-    )
+    p.add_argument("--clips", type=Input, metavar="FOLDER", help="real videos for the row decode-real (default: none)")
     p.add_argument("--quick", action="store_true", help="smoke test: all rows small and once, to see whether they run")
     add_device(p)
 

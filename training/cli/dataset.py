@@ -37,9 +37,7 @@ def add_parsers(subparsers):
     p = add_command(subparsers, "flow", run_flow)
     p.add_argument("data", type=Input, help="folder of videos, as for train; or a video file, with --render")
     p.add_argument("--render", type=Film, metavar="FILE", help="write frames and flow of the video to this file")
-    p.add_argument(
-        "--size", **COUNT, default=220, help="crops to be taken; the flow images are larger, 256 pixels for 220"
-    )
+    p.add_argument("--size", **COUNT, default=220, help="side of the crops; flow images are larger: 256 pixels for 220")
     p.add_argument("--cache", default="runs/cache", help="folder for the flow images")
     p.add_argument("--skip", type=Input, metavar="FILE", help="list of videos to skip, one per line")
     add_options(p, DataSettings, "flow", only=("fps", "flow_fps", "bound", "tvl1"))

@@ -4,12 +4,11 @@ import numpy as np
 
 from snippets.data.listing import shown
 from snippets.data.open import DataSpec, fold_for, open_data
-from snippets.data.options import InRange, Range
 from snippets.nets.inspect.memory import afford, prediction
 from snippets.nets.zoo import input_shape
 from snippets.training.checkpoint import check_fits
 from snippets.training.cli.files import Archive, Input
-from snippets.training.cli.options import BATCH, COUNT, add_command, add_data, add_device
+from snippets.training.cli.options import BATCH, COUNT, add_command, add_data, add_device, number
 from snippets.training.evaluate import MODES, evaluate, evaluate_whole
 from snippets.training.fusion import fuse
 from snippets.training.model import check_kind, load_model
@@ -23,10 +22,7 @@ def add_parsers(subparsers):
     p.add_argument("data", type=Input, help="folder of videos, or features.npz")
     p.add_argument("--views", **COUNT, default=1, help="clips per video, whose predictions are averaged; paper: 240")
     p.add_argument("--whole", action="store_true", help="each video in one pass instead of views")
-    p.add_argument(
-        "--save", type=Archive, metavar="FILE",
-        help="write every video's class probabilities to this file (.npz), for snippets fuse",
-    )  # fmt: skip
+    p.add_argument("--save", type=Archive, metavar="FILE", help="write class probabilities there, for snippets fuse")
     p.add_argument("--side", choices=SIDES, default="test", help="videos to run on; train: to train a fusion's SVM")
     p.add_argument("--batch", **BATCH, default=16, help="clips at a time")
     p.add_argument("--mode", choices=MODES, help="how frames' predictions become one (default: as trained)")
@@ -34,20 +30,10 @@ def add_parsers(subparsers):
     add_device(p)
 
     p = add_command(subparsers, "fuse", run_fuse)
-    p.add_argument(
-        "files", type=Input, nargs="+", metavar="FILE", help="predictions, as evaluate --save and train write them"
-    )
-    p.add_argument(
-        "--weights", type=float, nargs="+", metavar="W", help="weights of the mean, one per file (default: equal)"
-    )
-    p.add_argument(
-        "--svm", type=Input, nargs="+", metavar="FILE",
-        help="fuse by a linear SVM, trained on these predictions of training videos, one per file",
-    )  # fmt: skip
-    p.add_argument(
-        "--svm-c", action=InRange, type=float, within=Range(above=0, most=1e9), default=1.0,
-        help="the SVM's C: how much a training error costs",
-    )  # fmt: skip
+    p.add_argument("files", type=Input, nargs="+", metavar="FILE", help="predictions, by evaluate --save or by train")
+    p.add_argument("--weights", type=float, nargs="+", metavar="W", help="of the mean, one per file (default: equal)")
+    p.add_argument("--svm", type=Input, nargs="+", metavar="FILE", help="fuse by an SVM, trained on these predictions")
+    p.add_argument("--svm-c", **number(float, above=0, most=1e9), default=1.0, help="cost of an error in the SVM")
     p.add_argument("--save", type=Archive, metavar="FILE", help="write the weighted mean to this file, as predictions")
 
 

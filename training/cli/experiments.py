@@ -21,29 +21,19 @@ from snippets.training.loop import Settings
 def add_parsers(subparsers):
     """Adds the parsers of these commands."""
     p = add_command(subparsers, "demo", run_demo)
-    p.add_argument(
-        "--out", type=Folder, help="folder for data, checkpoints and report.html (default: runs/demo, runs/demo-quick)"
-    )
+    p.add_argument("--out", type=Folder, help="folder for all that it makes (default: runs/demo or runs/demo-quick)")
     p.add_argument("--seed", **SEED, help="of the data and the networks")
     p.add_argument("--quick", action="store_true", help="under a minute, at lower accuracy")
     add_device(p)
 
     p = add_command(subparsers, "tables", run_tables)
-    p.add_argument(
-        "--data", type=Input, default="mini",
-        help="'mini': rendered, takes minutes; or a folder: UCF-101 or Sports-1M",
-    )  # fmt: skip
+    p.add_argument("--data", type=Input, default="mini", help="'mini': rendered; or a folder: UCF-101 or Sports-1M")
     p.add_argument("--table", nargs="+", default=["all"], metavar="N", help="1 to 7, or all")
-    p.add_argument("--seeds", **COUNT, default=3, help="networks per row, each from a seed of its own")
-    p.add_argument("--first-seed", **SEED, help="the first of these consecutive seeds")
-    p.add_argument(
-        "--out", type=Folder, help="folder for the networks and the tables (default: runs/tables, runs/tables-DATA)"
-    )
+    p.add_argument("--seeds", **COUNT, default=3, help="networks per row, of consecutive seeds")
+    p.add_argument("--first-seed", **SEED, help="the first of these seeds")
+    p.add_argument("--out", type=Folder, help="folder for the tables (default: runs/tables or runs/tables-DATA)")
     p.add_argument("--cache", help="folder for decoded frames (default: in --out)")
-    p.add_argument(
-        "--pretrained", type=Input, metavar="FOLDER",
-        help="folder of networks of the same names to start from, such as seed0 of another run",
-    )  # fmt: skip
+    p.add_argument("--pretrained", type=Input, metavar="FOLDER", help="start from its networks of the same names")
     p.add_argument("--dry-run", action="store_true", help="print the commands of every row and run none")
     p.add_argument("--measured", action="store_true", help="run nothing, write the results that exist so far")
     add_device(p)
@@ -51,17 +41,14 @@ def add_parsers(subparsers):
     p = add_command(subparsers, "claims", run_claims)
     p.add_argument("--claims", nargs="+", default=[], metavar="NAME", help="only those with one of these in their name")
     p.add_argument("--seeds", **COUNT, default=3, help="networks per side, from seed 0 on")
-    p.add_argument(
-        "--out", type=Folder, default="runs/tables", help="folder; networks that snippets tables left there are used"
-    )
+    p.add_argument("--out", type=Folder, default="runs/tables", help="folder, of snippets tables or new")
     add_device(p)
 
     p = add_command(subparsers, "compare", run_compare)
     p.add_argument("features", type=Input, metavar="FEATURES.npz", help="see docs/data.md")
     p.add_argument(
-        "--heads", nargs="+", choices=tuple(HEADS), default=["average", "conv", "lstm"],
-        help="the others are compared with the first",
-    )  # fmt: skip
+        "--heads", nargs="+", choices=HEADS, default=["average", "conv", "lstm"], help="the first is the baseline"
+    )
     p.add_argument("--seeds", **COUNT, default=5, help="runs per head, from seed 0 on")
     p.add_argument("--out", type=Folder, default="runs/compare", help="folder for the runs and the table")
     add_options(p, NetConfig, "network", only=("fc", "dropout", "units", "depth", "activation", "width"))

@@ -23,7 +23,7 @@ from snippets.data.partial import Partial
 from snippets.data.video import VideoError
 from snippets.nets.frames import CHUNK, OverFrames
 from snippets.nets.inspect.memory import afford, prediction
-from snippets.nets.zoo import TOWERS, NetConfig, build, build_tower, input_shape
+from snippets.nets.zoo import NetConfig, build, build_tower, input_shape
 from snippets.training.checkpoint import Checkpoint, check_fits
 from snippets.training.cli.files import Archive, Input
 from snippets.training.cli.options import COUNT, SEED, add_command, add_data, add_device
@@ -38,15 +38,10 @@ def add_parsers(subparsers):
     p = add_command(subparsers, "features", run_features)
     p.add_argument("inputs", type=Input, nargs="+", metavar="INPUT", help="one data folder, or video files")
     p.add_argument("--out", type=Archive, default="features.npz", help="file to write")
-    p.add_argument(
-        "--model", type=Input, metavar="CHECKPOINT", help="whose tower to use (default: an untrained one, as below)"
-    )
+    p.add_argument("--model", type=Input, metavar="CHECKPOINT", help="use its tower (default: an untrained one)")
     p.add_argument("--count", **COUNT, default=25, help="frames per video, evenly spaced")
-    p.add_argument(
-        "--tower", choices=[t for t in TOWERS if t != "features"], default="googlenet", help="untrained tower"
-    )
-    p.add_argument("--seed", **SEED, help="of its weights")
-    add_options(p, NetConfig, "size of an untrained tower", only=("size", "width"))
+    group = add_options(p, NetConfig, "untrained tower", only=("tower", "size", "width"), tower="googlenet")
+    group.add_argument("--seed", **SEED, help="seed of its weights")
     add_data(p)
     add_options(p, DataSettings, "pixels", only=[f.name for f in fields(DataSettings) if f.name != "features"])
     add_device(p)

@@ -24,34 +24,16 @@ class Output(str):
     begins = b""  # the first bytes of a file that may be replaced
 
 
-class Archive(Output):
-    """An .npz file: a checkpoint, features or predictions."""
-
-    endings, begins = (".npz",), b"PK"
-
-
-class Picture(Output):
-    """A picture of a network."""
-
-    endings = PICTURES
+def kind(*endings, begins=b""):
+    """The class of an `Output` whose name has one of these endings, and that only replaces a file that begins so."""
+    return type("Output", (Output,), {"endings": endings, "begins": begins})
 
 
-class Film(Output):
-    """A video or a picture."""
-
-    endings = (".mp4", ".avi", *PICTURES)
-
-
-class Json(Output):
-    """A JSON file."""
-
-    begins = b"{"
-
-
-class SkipList(Output):
-    """A list of videos to skip."""
-
-    begins = b"#"
+Archive = kind(".npz", begins=b"PK")  # a checkpoint, features or predictions
+Picture = kind(*PICTURES)
+Film = kind(".mp4", ".avi", *PICTURES)
+Json = kind(begins=b"{")
+SkipList = kind(begins=b"#")
 
 
 class Folder(Output):

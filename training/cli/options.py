@@ -7,17 +7,24 @@ from snippets.nets.zoo import HEAD_OPTIONS, NetConfig, options_read
 from snippets.training import device
 from snippets.training.cli.files import Input
 
-COUNT = {"action": InRange, "type": int, "within": Range(least=1, most=1e6)}
-BATCH = {"action": InRange, "type": int, "within": Range(least=1, most=1e9)}
-WORKERS = {"action": InRange, "type": int, "within": Range(least=0, most=1e3), "default": 2}
-SEED = {"action": InRange, "type": int, "within": Range(least=0, most=2**63), "default": 0}
+
+def number(kind, **within):
+    """What `add_argument` is told of an option that is a number of this kind, `within` a Range."""
+    return {"action": InRange, "type": kind, "within": Range(**within)}
+
+
+COUNT = number(int, least=1, most=1e6)
+BATCH = number(int, least=1, most=1e9)
+WORKERS = number(int, least=0, most=1e3) | {"default": 2}
+SEED = number(int, least=0, most=2**63) | {"default": 0}
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows each option's default, where it has one."""
 
     def _get_help_string(self, action):
-        return action.help if action.default in (None, False, [], "") else super()._get_help_string(action)
+        hidden = action.default is False or action.default in (None, [], "")
+        return action.help if hidden else super()._get_help_string(action)
 
 
 def add_command(subparsers, name, run):
@@ -33,10 +40,7 @@ def add_data(parser, fold=int, about="official split, 1 to 3 (default: the model
     """Options that say how DATA is read, as a group."""
     group = parser.add_argument_group("data")
     group.add_argument("--fold", type=fold, help=about)
-    group.add_argument(
-        "--cache", type=cache_folder, default="runs/cache",
-        help="folder for decoded frames; 'none': decode the videos every time",
-    )  # fmt: skip
+    group.add_argument("--cache", type=cache_folder, default="runs/cache", help="folder for decoded frames, or 'none'")
     group.add_argument("--skip", type=Input, metavar="FILE", help="list of videos to skip, one per line")
     group.add_argument("--available", action="store_true", help="skip listed videos that are missing")
     return group

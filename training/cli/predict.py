@@ -28,9 +28,7 @@ def add_parsers(subparsers):
     p.add_argument("--views", **COUNT, default=5, help="clips spread over the video, whose predictions are averaged")
     p.add_argument("--whole", action="store_true", help="all frames in one pass instead of views")
     p.add_argument("--top", **COUNT, default=5, help="number of classes to print, the most probable first")
-    p.add_argument(
-        "--render", type=Film, metavar="FILE", help="draw one video's predictions over time: .mp4, .avi or .png"
-    )
+    p.add_argument("--render", type=Film, metavar="FILE", help="draw one video's predictions (.mp4, .avi, .png)")
     add_device(p)
 
 

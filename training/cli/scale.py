@@ -7,10 +7,10 @@ import numpy as np
 
 from snippets.data.markdown import markdown_table
 from snippets.data.open import DataSettings, DataSpec, fold_for, open_data, settings_for
-from snippets.data.options import InRange, Range, add_options, chosen
+from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.files import Folder, Input
-from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data, network_config
+from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data, network_config, number
 from snippets.training.cli.train import clip_frames, config_for, fit_memory, new_net
 from snippets.training.distributed.costs import measured, scaling
 from snippets.training.distributed.downpour import Downpour, Job
@@ -34,14 +34,9 @@ def add_parsers(subparsers):
     p.add_argument("data", type=Input, help="folder of videos, or features.npz")
     p.add_argument("--out", type=Folder, default="runs/simulate", help="folder for simulate.json and simulate.png")
     p.add_argument("--counts", **COUNT, nargs="+", default=[1, 10, 50], help="numbers of replicas, one run each")
-    p.add_argument(
-        "--momenta", action=InRange, type=float, within=Range(least=0, below=1), nargs="*", default=[],
-        help="values of momentum to try for each of them",
-    )  # fmt: skip
+    p.add_argument("--momenta", **number(float, least=0, below=1), nargs="*", default=[], help="momenta to try")
     p.add_argument("--init", type=Input, metavar="CHECKPOINT", help="start from the parameters that fit")
-    p.add_argument(
-        "--measure", action="store_true", help="measure the costs on this machine, with Ray, instead of those below"
-    )
+    p.add_argument("--measure", action="store_true", help="measure the costs here, with Ray, instead of those below")
     p.add_argument("--real", action="store_true", help="also run it on Ray and compare; implies --measure")
     add_data(p)
     add_options(p, DataSettings, "pixels")

@@ -14,9 +14,7 @@ from snippets.training.model import load_model
 def add_parsers(subparsers):
     """Adds the parser of `snippets summary`."""
     p = add_command(subparsers, "summary", run_summary)
-    p.add_argument(
-        "model", type=Input, nargs="?", metavar="CHECKPOINT", help="show this network, not that of the options"
-    )
+    p.add_argument("model", type=Input, nargs="?", metavar="CHECKPOINT", help="default: the network of the options")
     p.add_argument("--classes", **COUNT, default=101, help="K")
     p.add_argument("--draw", type=Picture, metavar="FILE", help="also draw the network into this file")
     p.add_argument("--batch", **BATCH, help="predict the memory of a training step of N clips (default: do not)")

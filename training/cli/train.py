@@ -8,13 +8,13 @@ import numpy as np
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
 from snippets.data.open import DataSettings, DataSpec, fold_for, has_folds, is_features, open_data, settings_for
-from snippets.data.options import InRange, Range, add_options, chosen
+from snippets.data.options import add_options, chosen
 from snippets.nets.expand import expand
 from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.checkpoint import save
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
-from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, network_config
+from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, network_config, number
 from snippets.training.device import CHUNK, move
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ranks import ALONE, ranks
@@ -30,17 +30,10 @@ from snippets.training.sgd import multiplier
 def add_parsers(subparsers):
     """Adds the parsers of these commands."""
     p = add_command(subparsers, "train", run_train)
-    p.add_argument(
-        "data", type=Input, help="folder of videos (UCF-101, Sports-1M, or one folder per class), or features.npz"
-    )
-    p.add_argument(
-        "--out", type=RunFolder, help="folder for checkpoint.npz, log.jsonl and predictions.npz (default: runs/HEAD)"
-    )
+    p.add_argument("data", type=Input, help="folder of videos, or features.npz; see docs/data.md")
+    p.add_argument("--out", type=RunFolder, help="folder for checkpoint, log and predictions (default: runs/HEAD)")
     p.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
-    p.add_argument(
-        "--init", type=Input, metavar="CHECKPOINT",
-        help="start from the parameters that fit: expansion, fine-tuning; {fold} stands for the fold's number",
-    )  # fmt: skip
+    p.add_argument("--init", type=Input, metavar="CHECKPOINT", help="start from it; {fold}: the number of the fold")
     p.add_argument("--freeze", metavar="PREFIX", nargs="*", default=[], help="parameters not to train, e.g. tower/")
     p.add_argument(
         "--lr-group", metavar="PREFIX=FACTOR", nargs="*", default=[],
@@ -49,11 +42,9 @@ def add_parsers(subparsers):
     p.add_argument("--views", **COUNT, default=1, help="clips per test video in the final evaluation")
     p.add_argument("--evaluate-every", **COUNT, default=1, help="epochs between evaluations")
     p.add_argument(
-        "--memory", action=InRange, type=float, within=Range(above=0, most=1e9), metavar="GIB",
-        help="memory that training may take (default: 80 %% of what is free)",
-    )  # fmt: skip
-    folds = "official split, 1 to 3, or 'all': one network for each, in folders of their own, and the mean (default: 1)"
-    group = add_data(p, fold_or_all, folds)
+        "--memory", **number(float, above=0, most=1e9), metavar="GIB", help="limit (default: 80 %% of what is free)"
+    )
+    group = add_data(p, fold_or_all, "official split, 1 to 3; 'all': one network for each, and their mean (default: 1)")
     group.add_argument("--workers", **WORKERS, help="threads that prepare clips ahead")
     add_options(p, DataSettings, "pixels")
     add_options(p, NetConfig, "network", frames=None)
@@ -66,10 +57,7 @@ def add_parsers(subparsers):
     p = add_command(subparsers, "expand", run_expand)
     p.add_argument("model", type=Input, help="checkpoint.npz")
     add_options(p, NetConfig, "network", only=("head", "frames"))
-    p.add_argument(
-        "--out", type=Archive, required=True, metavar="CHECKPOINT",
-        help="file to write, at epoch 0; train it on with --init",
-    )  # fmt: skip
+    p.add_argument("--out", type=Archive, required=True, metavar="CHECKPOINT", help="file to write")
 
 
 def fold_or_all(text):

@@ -22,9 +22,7 @@ def add_parsers(subparsers):
     last = p.add_mutually_exclusive_group()
     last.add_argument("--classes", **COUNT, default=101, help="K of a new, untrained last layer")
     last.add_argument("--keep-classifier", action="store_true", help="keep the classes that the network was trained on")
-    p.add_argument(
-        "--labels", type=Input, metavar="FILE", help="names of the classes kept, one per line (default: their numbers)"
-    )
+    p.add_argument("--labels", type=Input, metavar="FILE", help="their names, one per line (default: their numbers)")
     p.add_argument("--variant", choices=VARIANTS, help="how the network pads and pools (default: as the file says)")
     p.add_argument("--mean", type=float, nargs="+", help="see train --mean (default: as it was trained)")
     p.add_argument("--scale", type=float, nargs="+", help="see train --scale (default: as it was trained)")

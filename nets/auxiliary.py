@@ -9,10 +9,10 @@ passes there:
 
 The map goes on unchanged, so that at inference, where they are left out, the network is the same with and without them.
 
-Two containers. `SideHeads` is the tower: while training (rng given) it returns [its vector | scores of side 1 | scores
-of side 2] on the last axis, and in the backward pass adds what each side sends back to the gradient of the map that it
-read. `Auxiliary` is the net on clips: while training it returns a pair, the main scores and those of the sides
-(N, T, sides, K), and takes the pair of their gradients; `training.objective` adds their losses.
+Two containers. `AuxiliaryTower` is the tower: while training (rng given) it returns [its vector | scores of head 1 |
+scores of head 2] on the last axis, and in the backward pass adds what each head sends back to the gradient of the map
+that it read. `AuxiliaryNet` is the net on clips: while training it returns a pair, the main scores and those of the
+auxiliary heads (N, T, 2, K), and takes the pair of their gradients; `training.objective` adds their losses.
 """
 
 from snippets.layers.conv import Conv2D
@@ -22,14 +22,15 @@ from snippets.layers.dropout import Dropout
 from snippets.layers.linear import Flatten, Linear
 from snippets.layers.pool import AvgPool2D
 from snippets.layers.relu import ReLU
+from snippets.nets.alexnet import scaled
 
-PLACES = {"aux1": "inception4a", "aux2": "inception4d"}  # each side, and the layer whose output it reads
+PLACES = {"aux1": "inception4a", "aux2": "inception4d"}  # each head, and the layer whose output it reads
 
 
-def side_head(side, C, classes, rng, width=1.0):
-    """A classifier on maps (B, side, side, C) -> (B, K). Maps smaller than 5 x 5 are averaged whole."""
-    kernel, F, units = min(5, side), max(1, round(128 * width)), max(1, round(1024 * width))
-    pooled = (side - kernel) // 3 + 1
+def auxiliary_head(size, C, classes, rng, width=1.0):
+    """A classifier on maps (B, size, size, C) -> (B, K). Maps smaller than 5 x 5 are averaged whole."""
+    kernel, F, units = min(5, size), scaled(128, width), scaled(1024, width)
+    pooled = (size - kernel) // 3 + 1
     return Sequential(
         pool=AvgPool2D(kernel, 3),  # 4 x 4 from 14 x 14
         conv=Conv2D(C, F, 1, relu=True, rng=rng),
@@ -41,19 +42,19 @@ def side_head(side, C, classes, rng, width=1.0):
     )
 
 
-def with_sides(trunk, side, classes, rng, width=1.0):
-    """The frame network `trunk`, a GoogLeNet whose inception 4 has maps of side x side, with its two side heads."""
-    layers, reads = {}, {place: name for name, place in PLACES.items()}
+def with_auxiliary_heads(trunk, size, classes, rng, width=1.0):
+    """The frame network `trunk`, a GoogLeNet whose inception 4 has maps of size x size, with its auxiliary heads."""
+    layers, heads = {}, {place: name for name, place in PLACES.items()}
     for name, layer in trunk.layers.items():
         layers[name] = layer
-        if name in reads:
+        if name in heads:
             C = sum(layer.params[key].shape[3] for key in ("conv1/W", "conv3/conv/W", "conv5/conv/W", "pool/proj/W"))
-            layers[reads[name]] = side_head(side, C, classes, rng, width)
-    return SideHeads(**layers)
+            layers[heads[name]] = auxiliary_head(size, C, classes, rng, width)
+    return AuxiliaryTower(**layers)
 
 
-class SideHeads(Sequential):
-    """A chain with side heads, the layers named in PLACES: x passes them by, their scores come out beside y."""
+class AuxiliaryTower(Sequential):
+    """A chain with the heads named in PLACES: x passes them by, their scores come out beside y."""
 
     @property
     def trunk(self):
@@ -73,15 +74,15 @@ class SideHeads(Sequential):
     def backward(self, dy, cache):
         caches, widths = cache[0], list(cache[1])
         D = dy.shape[-1] - sum(widths)
-        dx, dsides, grads = dy[..., :D], dy[..., D:], {}
+        dx, dheads, grads = dy[..., :D], dy[..., D:], {}
         for name, layer in reversed(self.layers.items()):
-            if name not in caches:  # a side at inference: it had no part in y
+            if name not in caches:  # a head at inference: it had no part in y
                 grads.update({f"{name}/{k}": xp_of(dy).zeros_like(a) for k, a in layer.params.items()})
                 continue
             if name in PLACES:
                 K = widths.pop()
-                dside, layer_grads = layer.backward(dsides[..., -K:], caches[name])
-                dsides, dx = dsides[..., :-K], dx + dside  # the map went two ways: gradients add
+                dhead, layer_grads = layer.backward(dheads[..., -K:], caches[name])
+                dheads, dx = dheads[..., :-K], dx + dhead  # the map went two ways: gradients add
             else:
                 dx, layer_grads = layer.backward(dx, caches[name])
             grads.update({f"{name}/{k}": g for k, g in layer_grads.items()})
@@ -91,31 +92,35 @@ class SideHeads(Sequential):
         return self.trunk.predict(x)
 
 
-class Auxiliary(Sequential):
-    """A net whose first layer, `tower`, is OverFrames of a `SideHeads`; see the module's docstring.
+class AuxiliaryNet(Sequential):
+    """A net whose first layer, `tower`, is OverFrames of an `AuxiliaryTower`; see the module's docstring.
 
-    weight: of the sides' losses. Without rng it is the net without side heads.
+    weight: of the auxiliary heads' losses. Without rng it is the net without them.
     """
 
     def __init__(self, weight, classes, **layers):
         super().__init__(**layers)
-        self.weight, self.classes, self.side_scores = weight, classes, len(PLACES) * classes
-        self.rest = Sequential(**{name: layer for name, layer in layers.items() if name != "tower"})
+        self.weight, self.classes, self.auxiliary_scores = weight, classes, len(PLACES) * classes
+
+    @property
+    def rest(self):
+        """What stands behind the tower."""
+        return Sequential(**{name: layer for name, layer in self.layers.items() if name != "tower"})
 
     def forward(self, x, rng=None):
-        y, tower_cache = self.layers["tower"].forward(x, rng)  # (N, T, D + sides K)
+        y, tower_cache = self.layers["tower"].forward(x, rng)  # (N, T, D + 2 K)
         if rng is None:
             scores, cache = self.rest.forward(y)
             return scores, (tower_cache, cache)
-        D = y.shape[2] - self.side_scores
+        D = y.shape[2] - self.auxiliary_scores
         scores, cache = self.rest.forward(y[..., :D], rng)
         return (scores, y[..., D:].reshape(*y.shape[:2], -1, self.classes)), (tower_cache, cache)
 
     def backward(self, dy, cache):
         tower_cache, rest_cache = cache
-        dscores, dsides = dy if isinstance(dy, tuple) else (dy, None)
+        dscores, dheads = dy if isinstance(dy, tuple) else (dy, None)
         dy, grads = self.rest.backward(dscores, rest_cache)
-        if dsides is not None:
-            dy = xp_of(dy).concatenate([dy, dsides.reshape(*dy.shape[:2], -1)], axis=-1)
+        if dheads is not None:
+            dy = xp_of(dy).concatenate([dy, dheads.reshape(*dy.shape[:2], -1)], axis=-1)
         dx, tower_grads = self.layers["tower"].backward(dy, tower_cache)
         return dx, grads | {f"tower/{key}": g for key, g in tower_grads.items()}

@@ -95,7 +95,12 @@ class OverFrames(Container):
         super().__init__(frame=layer)
         if chunk < 1:
             raise ValueError(f"OverFrames: chunk is {chunk}, expected at least one frame")
-        self.layer, self.chunk, self.threads, self.recompute = layer, chunk, threads, recompute
+        self.chunk, self.threads, self.recompute = chunk, threads, recompute
+
+    @property
+    def layer(self):
+        """The layer on frames."""
+        return self.layers["frame"]
 
     @property
     def params(self):

@@ -56,18 +56,18 @@ VARIANTS = {
 }
 
 
-def map_sides(size, variant="paper"):
+def map_sizes(size, variant="paper"):
     """Side of the map after conv1 and each pool of stride 2, for frames of size x size: 110-55-28-14-7 at 220."""
-    v, sides = VARIANTS[variant], [size]
+    v, sizes = VARIANTS[variant], [size]
     for kernel, pad in ((7, v.conv1), (3, v.pool), (3, v.pool), (3, v.pool), (v.pool4, v.pool)):
-        sides.append(padding(sides[-1], kernel, 2, pad)[2])
-    return sides[1:]
+        sizes.append(padding(sizes[-1], kernel, 2, pad)[2])
+    return sizes[1:]
 
 
 def output_shape(size, width=1.0, out=1000, end="vector", variant="paper"):
     """Shape of what a frame of size x size becomes."""
     n1, _, n3, _, n5, proj = (scaled(n, width) for n in TABLE["inception5b"])
-    side = map_sides(size, variant)[-1]
+    side = map_sizes(size, variant)[-1]
     return {"maps": (side, side, n1 + n3 + n5 + proj), "average": (n1 + n3 + n5 + proj,), "vector": (out,)}[end]
 
 

@@ -31,9 +31,9 @@ from snippets.layers.linear import AsMap
 from snippets.layers.rnn import ACTIVATIONS
 from snippets.nets import pooling, recurrent
 from snippets.nets.alexnet import NORMS, alexnet, fully_connected, map_shape, scaled
-from snippets.nets.auxiliary import Auxiliary, with_sides
+from snippets.nets.auxiliary import AuxiliaryNet, with_auxiliary_heads
 from snippets.nets.frames import CHUNK, OverFrames
-from snippets.nets.googlenet import ENDS, VARIANTS, googlenet, map_sides, output_shape
+from snippets.nets.googlenet import ENDS, VARIANTS, googlenet, map_sizes, output_shape
 from snippets.nets.slow_fusion import LEAST, slow_fusion_tower
 
 TOWERS = ("alexnet", "googlenet", "features")
@@ -190,8 +190,9 @@ def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):
     net = HEADS[config.head].build(tower, shape, config, rng)
     if not config.auxiliary:
         return net
-    sides = with_sides(frame_net, map_sides(config.size, config.variant)[3], config.classes, rng, config.width)
-    return Auxiliary(config.auxiliary, config.classes, **net.layers | {"tower": OverFrames(sides, *how)})
+    size = map_sizes(config.size, config.variant)[3]
+    frame_net = with_auxiliary_heads(frame_net, size, config.classes, rng, config.width)
+    return AuxiliaryNet(config.auxiliary, config.classes, **net.layers | {"tower": OverFrames(frame_net, *how)})
 
 
 def input_shape(config, N=1, T=None):

@@ -1,12 +1,10 @@
 """Draw a network as the paper's Figure 2 does: time to the right, depth upwards, a box for each layer and time.
 
-`places` reads the picture off the net itself: which layers it has, what each place in time of each layer reads of the
-layer below, the shape that stands there, and the parameters, which all places of a layer share. `draw` paints it.
+`drawn_layers` reads the picture off the net itself: which layers it has, what each place in time of each layer reads of
+the layer below, the shape that stands there, and the parameters, which all places of a layer share. `draw` paints it.
 """
 
 from typing import NamedTuple
-
-import numpy as np
 
 from snippets.data.files import write_figure
 from snippets.layers.conv_lstm import ConvLSTM
@@ -16,10 +14,10 @@ from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.rnn import RNN
 from snippets.layers.temporal import TemporalAvgPool, TemporalMaxPool, windows
 from snippets.layers.time_conv import TimeConv
-from snippets.nets.auxiliary import SideHeads
 from snippets.nets.frames import OverFrames
-from snippets.nets.inspect.cost import Ghost, Meter, stand_in
+from snippets.nets.inspect.fake import FakeArray, Meter, fake
 from snippets.nets.inspect.figure import new_figure
+from snippets.nets.inspect.summary import layer_rows
 
 COLOURS = {  # the paper's, and two more
     "frame": "#e8eaee",
@@ -30,55 +28,61 @@ COLOURS = {  # the paper's, and two more
     "fully connected": "#f8e08e",
     "softmax": "#f6b26b",
 }
+KINDS = {  # of the layers that are drawn, and what stands in their boxes
+    OverFrames: ("convolutions", "C"),
+    TimeConv: ("time-domain convolution", "conv"),
+    TemporalMaxPool: ("pooling", "max"),
+    TemporalAvgPool: ("pooling", "mean"),
+    RNN: ("recurrent", "RNN"),
+    PeepholeLSTM: ("recurrent", "LSTM"),
+    ConvLSTM: ("recurrent", "ConvLSTM"),
+    Linear: ("fully connected", "FC"),
+}
 
 
-class Row(NamedTuple):
+class DrawnLayer(NamedTuple):
     """A layer that is drawn."""
 
     name: str  # in net.layers
     kind: str  # in COLOURS
     label: str
     spans: list  # (start, stop) of the frames over which each place in time lies
-    reads: list  # for each place, the places of the row below that it reads
+    reads: list  # for each place, the places of the layer below that it reads
     shape: tuple  # of one place's output
     params: int
 
 
-def places(net, shape):
-    """The Rows of `net` on clips of `shape` (N, T, ...), from the frames up, without ReLU and the like."""
-    x, T = Ghost(Meter(), (1, *shape[1:])), shape[1]
-    found = [Row("frames", "frame", "", [(t, t + 1) for t in range(T)], [], x.shape[2:], 0)]
+def drawn_layers(net, shape):
+    """The DrawnLayers of `net` on clips of `shape` (N, T, ...), from the frames up, without ReLU and the like."""
+    x, T = FakeArray(Meter(), (1, *shape[1:])), shape[1]
+    found = [DrawnLayer("frames", "frame", "", [(t, t + 1) for t in range(T)], [], x.shape[2:], 0)]
     timed = True  # whether the second axis is time
-
-    def visit(name, layer, x):
-        nonlocal timed
-        if isinstance(layer, Sequential):
-            for child_name, child in layer.layers.items():
-                x = visit(f"{name}/{child_name}".strip("/"), child, x)
-            return x
-        y = stand_in(layer).predict(x[:, :1] if isinstance(layer, OverFrames) else x)
-        if isinstance(layer, OverFrames):  # all frames are equal, so that one pass of the tower is enough
-            y = np.repeat(y, x.shape[1], axis=1)
+    for name, layer in _chain(net):
+        y = fake(layer).predict(x)
         if isinstance(layer, (TemporalMaxPool, TemporalAvgPool)):
             timed = getattr(layer, "window", None) is not None
         elif isinstance(layer, Flatten):
             timed = timed and layer.start >= 2
-        kind, label = what(name, layer)
-        if kind:
-            reads = reading(layer, len(found[-1].spans), timed)
+        if type(layer) in KINDS and not (isinstance(layer, OverFrames) and not layer.params):  # pool and norm alone
+            kind, label = ("softmax", "S") if name == "scores" else KINDS[type(layer)]
             below = found[-1].spans
+            reads = _reads(layer, len(below), timed)
             spans = [(below[read[0]][0], below[read[-1]][1]) for read in reads]
-            part = layer.layer.trunk if isinstance(getattr(layer, "layer", None), SideHeads) else layer
-            params = sum(a.size for a in part.params.values())
-            found.append(Row(name, kind, label, spans, reads, y.shape[2:] if timed else y.shape[1:], params))
-        return y
-
-    visit("", net, x)
+            params = sum(row.params for row in layer_rows(layer, x.shape))
+            found.append(DrawnLayer(name, kind, label, spans, reads, y.shape[2:] if timed else y.shape[1:], params))
+        x = y
     return found
 
 
-def reading(layer, n, timed):
-    """Of n places in the row below, those that each place of the layer reads."""
+def _chain(layer, name=""):
+    """(name, layer) of the layers in a chain, and in the chains that it holds."""
+    if not isinstance(layer, Sequential):
+        return [(name, layer)]
+    return [pair for key, child in layer.layers.items() for pair in _chain(child, f"{name}/{key}".strip("/"))]
+
+
+def _reads(layer, n, timed):
+    """Of n places in the layer below, those that each place of the layer reads."""
     if not timed:
         return [list(range(n))]
     if isinstance(layer, TimeConv):
@@ -89,24 +93,8 @@ def reading(layer, n, timed):
     return [[m] for m in range(n)]
 
 
-def what(name, layer):
-    """(kind, label) of a layer, or (None, "") for one that is not drawn."""
-    if isinstance(layer, OverFrames) and layer.params:
-        return "convolutions", "C"
-    if isinstance(layer, TimeConv):
-        return "time-domain convolution", "conv"
-    if isinstance(layer, TemporalMaxPool):
-        return "pooling", "max"
-    if isinstance(layer, TemporalAvgPool):
-        return "pooling", "mean"
-    if isinstance(layer, (RNN, PeepholeLSTM, ConvLSTM)):
-        return "recurrent", {RNN: "RNN", PeepholeLSTM: "LSTM", ConvLSTM: "ConvLSTM"}[type(layer)]
-    if isinstance(layer, Linear):
-        return ("softmax", "S") if name == "scores" else ("fully connected", "FC")
-    return None, ""
-
-
-def size(shape):
+def shape_text(shape):
+    """7 × 7 × 256."""
     return " × ".join(map(str, shape))
 
 
@@ -114,7 +102,7 @@ def draw(net, shape, path, title=""):
     """Write the picture of `net` on clips of `shape` to the file `path` (PNG, SVG, PDF ...)."""
     from matplotlib.patches import FancyBboxPatch
 
-    found, T = places(net, shape), shape[1]
+    found, T = drawn_layers(net, shape), shape[1]
     unit, pitch = 6.0 / T, 0.72  # inches of a frame, and from row to row
     width, height = 6.0 + 4.3, pitch * len(found) + 1.0
     figure = new_figure(width, height, facecolor="white")
@@ -152,7 +140,7 @@ def draw(net, shape, path, title=""):
                     zorder=3,
                 )  # fmt: skip
         ax.text(6.25, bottom + high / 2, row.name, va="center", fontsize=10.5, weight="bold", color="#23262d")
-        ax.text(7.55, bottom + high / 2, size(row.shape), va="center", fontsize=9.5, color="#444a55")
+        ax.text(7.55, bottom + high / 2, shape_text(row.shape), va="center", fontsize=9.5, color="#444a55")
         if row.params:
             ax.text(width - 0.42, bottom + high / 2, f"{row.params:,}", va="center", ha="right", fontsize=9.5)
         tops, tall = centres, high

@@ -1,6 +1,6 @@
-"""What each kind of layer does with memory, by arithmetic: what it makes, keeps and needs meanwhile, in bytes.
+"""What each kind of layer takes of memory, in bytes of float32, by arithmetic that follows the layer's code.
 
-The numbers follow the layers' code; a test holds each of them to what the layer really allocates.
+A test holds each of them to what the layer really allocates.
 """
 
 import math
@@ -9,25 +9,46 @@ from typing import NamedTuple
 import numpy as np
 
 from snippets.layers import conv, lrn, pool
+from snippets.layers.conv import Conv2D
+from snippets.layers.conv_lstm import ConvLSTM
 from snippets.layers.core.window import padding
+from snippets.layers.dropout import Dropout
 from snippets.layers.fast import fft, winograd
-from snippets.layers.temporal import windows
+from snippets.layers.lcn import LCN
+from snippets.layers.linear import AsMap, Flatten, Linear
+from snippets.layers.lrn import LRN
+from snippets.layers.lstm import PeepholeLSTM
+from snippets.layers.pool import AvgPool2D, GlobalAvgPool, MaxPool2D
+from snippets.layers.relu import ReLU
+from snippets.layers.rnn import RNN
+from snippets.layers.temporal import FixedFrames, TemporalAvgPool, TemporalMaxPool, windows
+from snippets.layers.time_conv import TimeConv
 
 
-class Uses(NamedTuple):
-    """What a layer does with memory, for an x of a given shape; bytes."""
+class LayerMemory(NamedTuple):
+    """What a layer takes for an x of a given shape; bytes, in the worst moment of each pass."""
 
-    y: tuple | None  # the output's shape; None: x itself, or in another shape
+    y: tuple  # the output's shape
     keeps: str = ""  # what its cache holds of x and y: "x", "y", "xy"
     kept: float = 0  # and of other arrays
-    forward: float = 0  # besides x, y and what is kept, in the worst moment
+    forward: float = 0  # besides x, y and what is kept
     backward: float = 0  # besides dy, dx, the gradients and the cache
-    scratch: dict = {}  # by name, of the forward pass
-    again: dict = {}  # and of the backward pass
-    more_y: float = 0  # of the array that y is a part of
+    scratch: dict = {}  # buffers that stay, by name, of the forward pass
+    scratch_backward: dict = {}
+    more_y: float = 0  # of the array that y is a part of, what is not y
     more_dx: float = 0
-    as_shape: tuple = ()  # x in another shape
-    copied: float = 0  # a copy of dy, where it is a part of another array
+    copies_part: bool = False  # the backward pass copies a dy that is a part of a larger array
+    view: bool = False  # y is x itself, or x in another shape
+
+
+def size_of(*shape):
+    """Bytes of an array."""
+    return 4 * math.prod(shape)
+
+
+def largest(a, b):
+    """Two dicts of sizes as one, the larger size of each name."""
+    return {name: max(a.get(name, 0), b.get(name, 0)) for name in a | b}
 
 
 def block(N, rows, most):
@@ -35,154 +56,196 @@ def block(N, rows, most):
     return (min(N, most // rows), rows) if most >= rows else (1, -(-rows // -(-rows // most)))
 
 
-def conv_uses(layer, shape, rng):
+def conv_memory(layer, shape, rng):
+    """`layers.conv`."""
     return convolution(shape, layer.params["W"].shape, layer.stride, layer.pad, layer.relu, layer.input_grad)
 
 
-def convolution(x_shape, W_shape, stride=1, pad="same", relu=False, input_grad=True):
-    """Uses of `layers.conv`, in each of its three ways."""
-    (N, H, width, C), (k, _, _, F) = x_shape, W_shape
-    (*rows, Ho), (*columns, Wo) = (padding(n, k, stride, pad) for n in (H, width))
-    y, padded = (N, Ho, Wo, F), 4 * N * (H + sum(rows)) * (width + sum(columns)) * C * any((*rows, *columns))
-    masked, filters = 4 * math.prod(y) * relu, 4 * k * k * C * F
-    how = dict(y=y, keeps="xy" if relu else "x")
-    if winograd.is_faster(x_shape, W_shape, stride):
-        t, S2, (m, n) = winograd.T, (winograd.T + k - 1) ** 2, (-(-Ho // winograd.T), -(-Wo // winograd.T))
-        images, strip = block(N, m, max(1, winograd.STRIP_SQUARES // n))
-        R, padded = images * strip * n, 4 * N * (t * m + k - 1) * (t * n + k - 1) * C
-        gradient = 4 * N * (t * m) * (t * n) * F * ((Ho, Wo) != (t * m, t * n))
-        more = 4 * N * (t * (m + 1) * t * (n + 1) - H * width) * C
-        both = dict(squares=max(filters, 4 * S2 * R * C, 4 * t * t * R * F), w_hat=4 * S2 * C * F, x_hat=4 * S2 * R * C)
-        scratch = both | dict(y_hat=4 * S2 * R * F, whole=4 * R * t * t * F)
-        again = both | dict(dy_hat=4 * S2 * R * F, dw_part=4 * S2 * C * F)
-        backward = masked + padded + gradient + 4 * S2 * C * F
-        return Uses(**how, forward=padded, backward=backward, scratch=scratch, again=again, more_dx=more)
-    if fft.is_faster(x_shape, W_shape, stride):
-        t, (m, n), S = fft.plan(Ho, Wo, k)
-        V, R = S // 2 + 1, N * m * n
-        squares, spectrum = 4 * R * S * S, 8 * S * V * R  # of one channel
-        more = 4 * N * ((m - 1) * t + S) * ((n - 1) * t + S) * C - 4 * N * H * width * C
-        blocks = 4 * max(fft.BLOCK_ELEMENTS, 4 * S * V * max(C, F))
-        both = dict(x_hat=spectrum * C, w_hat=8 * S * V * C * F, dft=blocks, parts=blocks)
-        scratch, again = both | dict.fromkeys("PQ", spectrum * F), both | dict.fromkeys("PQ", spectrum * C)
-        again["d_hat"] = spectrum * F
-        some = blocks // 2  # columns transformed, rows not yet
-        forward = padded + max(squares * C + some, 4 * R * t * t * F)
-        dx = 4 * N * H * width * C  # and dW are not there yet, when d_hat and x_hat are made
-        spectra = max(4 * R * t * t * F, squares * C) + some - filters
-        gradients = max(spectra - dx, spectrum * C - dx, squares * C)
-        larger = 4 * N * F * (m * t * n * t - Ho * Wo)
-        how |= dict(scratch=scratch, again=again, more_y=larger, more_dx=more)
-        return Uses(**how, forward=forward, backward=masked + padded + gradients)
+def convolution(x_shape, w_shape, stride=1, pad="same", relu=False, input_grad=True):
+    """A convolution, in the fastest of its three ways."""
+    (N, H, W, C), (k, _, _, F) = x_shape, w_shape
+    (*rows, Ho), (*columns, Wo) = (padding(n, k, stride, pad) for n in (H, W))
+    y = N, Ho, Wo, F
+    padded = size_of(N, H + sum(rows), W + sum(columns), C) * any((*rows, *columns))
+    if winograd.is_faster(x_shape, w_shape, stride):
+        found = _by_winograd(x_shape, y, k)
+    elif fft.is_faster(x_shape, w_shape, stride):
+        found = _by_fft(x_shape, y, k, padded)
+    else:
+        found = _by_im2col(x_shape, y, k, stride, padded, input_grad)
+    masked = size_of(*y) * relu  # dy where y > 0
+    return found._replace(keeps="xy" if relu else "x", backward=masked + found.backward)
 
-    def rows_of_cols(Ho, Wo, run, times=1):
+
+def _by_winograd(x_shape, y, k):
+    """`layers.fast.winograd`: squares of t x t outputs, m x n of them per image, R in a block."""
+    (N, Ho, Wo, F), C, t, S2 = y, x_shape[3], winograd.T, (winograd.T + k - 1) ** 2
+    m, n = -(-Ho // t), -(-Wo // t)
+    R = math.prod(block(N, m, max(1, winograd.STRIP_SQUARES // n))) * n
+    padded, w_hat = size_of(N, t * m + k - 1, t * n + k - 1, C), size_of(S2, C, F)
+    padded_dy = size_of(N, t * m, t * n, F) * ((Ho, Wo) != (t * m, t * n))
+    squares = max(size_of(k, k, C, F), size_of(S2, R, C), size_of(t, t, R, F))
+    both = dict(squares=squares, w_hat=w_hat, x_hat=size_of(S2, R, C))
+    return LayerMemory(
+        y,
+        forward=padded,
+        backward=padded + padded_dy + w_hat,
+        scratch=dict(both, y_hat=size_of(S2, R, F), whole=size_of(R, t, t, F)),
+        scratch_backward=dict(both, dy_hat=size_of(S2, R, F), dw_part=w_hat),
+        more_dx=size_of(N, t * (m + 1), t * (n + 1), C) - size_of(*x_shape),
+    )
+
+
+def _by_fft(x_shape, y, k, padded):
+    """`layers.fast.fft`: m x n squares of t x t outputs per image, transforms of S x S."""
+    (N, Ho, Wo, F), C = y, x_shape[3]
+    t, (m, n), S = fft.plan(Ho, Wo, k)
+    V, R, dx = S // 2 + 1, N * m * n, size_of(*x_shape)
+    squares, spectrum = size_of(R, S, S), 2 * size_of(S, V, R)  # per channel
+    outputs = size_of(R, t, t, F)
+    blocks = 4 * max(fft.BLOCK_ELEMENTS, 4 * S * V * max(C, F))
+    some = blocks // 2  # columns transformed, rows not yet
+    both = dict(x_hat=spectrum * C, w_hat=2 * size_of(S, V, C, F), dft=blocks, parts=blocks)
+    spectra = max(outputs, squares * C) + some - size_of(k, k, C, F)
+    return LayerMemory(
+        y,
+        forward=padded + max(squares * C + some, outputs),
+        backward=padded + max(spectra - dx, spectrum * C - dx, squares * C),  # dx and dW are not there at first
+        scratch=dict(both, P=spectrum * F, Q=spectrum * F),
+        scratch_backward=dict(both, d_hat=spectrum * F, P=spectrum * C, Q=spectrum * C),
+        more_y=size_of(N, m * t, n * t, F) - size_of(*y),
+        more_dx=size_of(N, (m - 1) * t + S, (n - 1) * t + S, C) - dx,
+    )
+
+
+def _by_im2col(x_shape, y, k, stride, padded, input_grad):
+    """The plain way of `layers.conv`: the windows of some rows of outputs are the rows of a matrix, cols."""
+    (N, H, W, C), (_, Ho, Wo, F) = x_shape, y
+    if k == stride == 1:
+        return LayerMemory(y)
+
+    def rows(Ho, Wo, run, times=1):
         return math.prod(block(N, Ho, max(1, conv.BLOCK_ROWS // Wo, times * conv.BLOCK_ELEMENTS // (Wo * run))))
 
-    if k == stride == 1:
-        return Uses(**how, backward=masked)
-    spread = 4 * N * (H + k - 1) * (width + k - 1) * F * input_grad  # and a copy of the filters, before dW is there
-    rows_at_once = rows_of_cols(Ho, Wo, k * k * C, 4)
-    parts = filters * (rows_at_once < N * Ho)
-    scratch = dict(cols=4 * rows_of_cols(Ho, Wo, k * k * C) * Wo * k * k * C)
-    of_dx = rows_of_cols(H, width, k * k * F) * width * k * k * F * input_grad
-    again = dict(cols=4 * max(rows_at_once * Wo * k * k * C, of_dx))
-    backward = masked + max(spread, padded + parts)
-    return Uses(**how, forward=padded, backward=backward, scratch=scratch, again=again)
+    columns, some = k * k * C, rows(Ho, Wo, k * k * C, 4)
+    of_dx = size_of(rows(H, W, k * k * F), W, k * k * F) * input_grad
+    padded_dy = size_of(N, H + k - 1, W + k - 1, F) * input_grad  # beside a copy of the filters, before dW is there
+    parts = size_of(columns, F) * (some < N * Ho)
+    forward, backward = size_of(rows(Ho, Wo, columns), Wo, columns), size_of(some, Wo, columns)
+    return LayerMemory(
+        y,
+        forward=padded,
+        backward=max(padded_dy, padded + parts),
+        scratch=dict(cols=forward),
+        scratch_backward=dict(cols=max(backward, of_dx)),
+    )
 
 
-def max_pool_uses(layer, shape, rng):
-    N, H, width, C = shape
-    (top, bottom, Ho), (left, right, Wo) = (padding(n, layer.size, layer.stride, layer.pad) for n in shape[1:3])
-    Hp, Wp = top + H + bottom, left + width + right
+def max_pool_memory(layer, shape, rng):
+    """`layers.pool.MaxPool2D`: its winners, a byte each, in blocks of output rows."""
+    N, H, W, C = shape
+    (top, bottom, Ho), (left, right, Wo) = (padding(n, layer.size, layer.stride, layer.pad) for n in (H, W))
+    Hp, Wp = top + H + bottom, left + W + right
     images, rows = block(N, Ho, max(1, pool.BLOCK_ELEMENTS // (layer.stride * Wp * C)))
     seen = min(Hp, layer.stride * (rows - 1) + layer.size)
     across, out = images * seen * Wo * C, images * rows * Wo * C
     before = (5 * across + out) * (images * rows < N * Ho)  # of the block before
     winners = N * Ho * Wo * C + N * Hp * Wo * C
-    return Uses(
+    return LayerMemory(
         (N, Ho, Wo, C), "", winners, before + max(9 * across, 5 * across + 9 * out), 9 * across,
-        dict(padded_rows=4 * images * seen * Wp * C), more_dx=4 * N * C * (Hp * Wp - H * width),
+        dict(padded_rows=size_of(images, seen, Wp, C)), more_dx=size_of(N, C, Hp * Wp - H * W),
     )  # fmt: skip
 
 
-def avg_pool_uses(layer, shape, rng):
-    N, H, width, C = shape
-    Ho, Wo = (padding(n, layer.size, layer.stride, "valid")[2] for n in shape[1:3])
-    return Uses((N, Ho, Wo, C), forward=8 * N * H * Wo * C, backward=4 * N * H * Wo * C + 4 * N * Ho * Wo * C)
+def avg_pool_memory(layer, shape, rng):
+    """`layers.pool.AvgPool2D`: sums over columns, then over rows."""
+    N, H, W, C = shape
+    Ho, Wo = (padding(n, layer.size, layer.stride, "valid")[2] for n in (H, W))
+    columns = size_of(N, H, Wo, C)
+    return LayerMemory((N, Ho, Wo, C), forward=2 * columns, backward=columns + size_of(N, Ho, Wo, C))
 
 
-def lrn_uses(layer, shape, rng):
-    x = 4 * math.prod(shape)
+def lrn_memory(layer, shape, rng):
+    """`layers.lrn`: two arrays of x's size are kept; sums of a block of pixels."""
+    x = size_of(*shape)
     some = min(x, 4 * max(lrn.BLOCK_ELEMENTS, shape[-1]))
-    return Uses(shape, "x", 2 * x, 2 * some, 2 * some, copied=x)
+    return LayerMemory(shape, "x", 2 * x, 2 * some, 2 * some, copies_part=True)
 
 
-def lcn_uses(layer, shape, rng):
-    x, pixels = 4 * math.prod(shape), 4 * math.prod(shape[:3])
-    return Uses(shape, "y", x + 3 * pixels, 4 * pixels, x + 4 * pixels)
+def lcn_memory(layer, shape, rng):
+    """`layers.lcn`: one array of x's size is kept, and three numbers per pixel."""
+    x, pixels = size_of(*shape), size_of(*shape[:3])
+    return LayerMemory(shape, "y", x + 3 * pixels, 4 * pixels, x + 4 * pixels)
 
 
-def dropout_uses(layer, shape, rng):
-    x = 4 * math.prod(shape)
-    return Uses(None) if rng is None or layer.p == 0 else Uses(shape, "", x, x)
+def dropout_memory(layer, shape, rng):
+    """`layers.dropout`: the mask, while training."""
+    x = size_of(*shape)
+    return LayerMemory(shape, view=True) if rng is None or layer.p == 0 else LayerMemory(shape, "", x, x)
 
 
-def temporal_max_uses(layer, shape, rng):
-    spans = windows(shape[1], layer.window, layer.stride)
-    one, x = math.prod((shape[0], *shape[2:])), math.prod(shape) // shape[1] * max(b - a for a, b in spans)
-    y = (shape[0], *shape[2:]) if layer.window is None else (shape[0], len(spans), *shape[2:])
+def temporal_max_memory(layer, shape, rng):
+    """`layers.temporal.TemporalMaxPool`: the winner's place in each window."""
+    (N, _, *rest), spans = shape, windows(shape[1], layer.window, layer.stride)
+    one, longest = math.prod((N, *rest)), max(b - a for a, b in spans)
+    y = (N, *rest) if layer.window is None else (N, len(spans), *rest)
     several = 4 * one * len(spans) if layer.window else 0
     index = np.min_scalar_type(shape[1]).itemsize
-    return Uses(y, "", index * one * len(spans), max(x + 8 * one, several), 5 * one)
+    return LayerMemory(y, "", index * one * len(spans), max(one * (longest + 8), several), 5 * one)
 
 
-def time_conv_uses(layer, shape, rng):
-    (N, T, H, width, C), (kt, k, _, _, F) = shape, layer.params["W"].shape
+def time_conv_memory(layer, shape, rng):
+    """`layers.time_conv`: the frames of each window stacked as channels, and a convolution of those."""
+    (N, T, H, W, C), (kt, k, _, _, F) = shape, layer.params["W"].shape
     m = (T - kt) // layer.stride + 1
-    stacked, filters = (N * m, H, width, kt * C), 4 * layer.params["W"].size
-    uses = convolution(stacked, (k, k, kt * C, F), layer.space_stride, "same", True, layer.input_grad)
-    x = 4 * math.prod(stacked)
-    dx = 4 * math.prod(shape) * layer.input_grad
-    backward = (x + uses.more_dx) * layer.input_grad + max(uses.backward - dx, filters)
-    return uses._replace(y=(N, m, *uses.y[1:]), keeps="y", kept=x + filters, backward=backward, more_dx=0)
+    stacked, filters = (N * m, H, W, kt * C), size_of(*layer.params["W"].shape)
+    found = convolution(stacked, (k, k, kt * C, F), layer.space_stride, "same", True, layer.input_grad)
+    x, dx = size_of(*stacked), size_of(*shape) * layer.input_grad
+    backward = (x + found.more_dx) * layer.input_grad + max(found.backward - dx, filters)
+    return found._replace(y=(N, m, *found.y[1:]), keeps="y", kept=x + filters, backward=backward, more_dx=0)
 
 
-def rnn_uses(layer, shape, rng):
-    h = 4 * shape[0] * shape[1] * len(layer.params["b"])
-    return Uses((*shape[:2], len(layer.params["b"])), "xy", 0, h, 2 * h)
+def rnn_memory(layer, shape, rng):
+    """`layers.rnn`: x and h are kept."""
+    y = *shape[:2], len(layer.params["b"])
+    return LayerMemory(y, "xy", 0, size_of(*y), 2 * size_of(*y))
 
 
-def lstm_uses(layer, shape, rng):
+def lstm_memory(layer, shape, rng):
+    """`layers.lstm`: x, h, c, and four gates are kept; h with the state before the first frame."""
     (N, T, _), M = shape, len(layer.params["b"]) // 4
-    h, state = 4 * N * T * M, 4 * N * M
-    return Uses((N, T, M), "xy", h + state + 4 * h, 4 * h, 7 * h, more_y=state)
+    h, state = size_of(N, T, M), size_of(N, M)
+    return LayerMemory((N, T, M), "xy", h + state + 4 * h, 4 * h, 7 * h, more_y=state)
 
 
-def conv_lstm_uses(layer, shape, rng):
-    (N, T, H, width, C), (k, _, F, gates) = shape, layer.params["W_h"].shape
-    h, state = 4 * N * T * H * width * F, 4 * N * H * width * F
-    of_x, of_h = convolution((N * T, H, width, C), (k, k, C, gates)), convolution((N, H, width, F), (k, k, F, gates))
-    scratch, again = (
-        {name: max(u[n].get(name, 0) for u in (of_x, of_h)) for name in of_x[n] | of_h[n]}
-        for n in map(Uses._fields.index, ("scratch", "again"))
-    )
+def conv_lstm_memory(layer, shape, rng):
+    """`layers.conv_lstm`: as an LSTM; one convolution of all frames and one of each step's h."""
+    (N, T, H, W, C), (k, _, F, gates) = shape, layer.params["W_h"].shape
+    h, state = size_of(N, T, H, W, F), size_of(N, H, W, F)
+    of_x, of_h = convolution((N * T, H, W, C), (k, k, C, gates)), convolution((N, H, W, F), (k, k, F, gates))
+    scratch = largest(of_x.scratch, of_h.scratch), largest(of_x.scratch_backward, of_h.scratch_backward)
     forward = max(of_x.forward, 4 * h + of_h.forward + 8 * state)
     backward = 4 * h + max(of_x.backward, of_h.backward, 3 * h)
-    return Uses((N, T, H, width, F), "xy", h + state + 4 * h, forward, backward, scratch, again, more_y=state)
+    return LayerMemory((N, T, H, W, F), "xy", h + state + 4 * h, forward, backward, *scratch, more_y=state)
 
 
-def flat(layer, shape, rng):
-    return Uses(None, as_shape=(*shape[: layer.start], math.prod(shape[layer.start :])))
-
-
-USES = {
-    "Conv2D": conv_uses, "MaxPool2D": max_pool_uses, "AvgPool2D": avg_pool_uses, "LRN": lrn_uses, "LCN": lcn_uses,
-    "Dropout": dropout_uses, "TemporalMaxPool": temporal_max_uses, "TimeConv": time_conv_uses, "RNN": rnn_uses,
-    "PeepholeLSTM": lstm_uses, "ConvLSTM": conv_lstm_uses, "Flatten": flat,
-    "FixedFrames": lambda layer, shape, rng: Uses(None),
-    "AsMap": lambda layer, shape, rng: Uses(None, as_shape=(*shape[:-1], 1, 1, shape[-1])),
-    "ReLU": lambda layer, shape, rng: Uses(shape, "y", 0, 0, math.prod(shape)),
-    "Linear": lambda layer, shape, rng: Uses((*shape[:-1], len(layer.params["b"])), "x"),
-    "GlobalAvgPool": lambda layer, shape, rng: Uses((shape[0], shape[3])),
-    "TemporalAvgPool": lambda layer, shape, rng: Uses((shape[0], *shape[2:])),
-}  # fmt: skip
+LAYER_MEMORY = {  # (layer, x's shape, rng) -> LayerMemory
+    Conv2D: conv_memory,
+    MaxPool2D: max_pool_memory,
+    AvgPool2D: avg_pool_memory,
+    GlobalAvgPool: lambda layer, shape, rng: LayerMemory((shape[0], shape[3])),
+    LRN: lrn_memory,
+    LCN: lcn_memory,
+    ReLU: lambda layer, shape, rng: LayerMemory(shape, "y", backward=math.prod(shape)),
+    Dropout: dropout_memory,
+    Linear: lambda layer, shape, rng: LayerMemory((*shape[:-1], len(layer.params["b"])), "x"),
+    Flatten: lambda layer, shape, rng: LayerMemory((*shape[: layer.start], math.prod(shape[layer.start :])), view=True),
+    AsMap: lambda layer, shape, rng: LayerMemory((*shape[:-1], 1, 1, shape[-1]), view=True),
+    FixedFrames: lambda layer, shape, rng: LayerMemory(shape, view=True),
+    TemporalMaxPool: temporal_max_memory,
+    TemporalAvgPool: lambda layer, shape, rng: LayerMemory((shape[0], *shape[2:])),
+    TimeConv: time_conv_memory,
+    RNN: rnn_memory,
+    PeepholeLSTM: lstm_memory,
+    ConvLSTM: conv_lstm_memory,
+}

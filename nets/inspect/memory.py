@@ -1,7 +1,7 @@
 """How much memory will a training step take? Predicted by arithmetic before the run starts, and made to fit.
 
 A chunk of frames goes through the tower, forward and backward, and the whole batch through the head; not the numbers,
-only their shapes (`nets.inspect.cost`). A step is put together from that, its worst stage being the prediction:
+only their shapes (`nets.inspect.fake`). A step is put together from that, its worst stage being the prediction:
 
     forward    k threads with a chunk's work each; caches and outputs of the chunks that are done
     head       the caches of all chunks; the head's forward and backward pass
@@ -26,15 +26,16 @@ from typing import NamedTuple
 from snippets.layers.core.base import Sequential
 from snippets.layers.device.container import memory_left
 from snippets.layers.device.xp import usable_cores
-from snippets.nets.auxiliary import Auxiliary
+from snippets.nets.auxiliary import AuxiliaryNet
 from snippets.nets.frames import OverFrames
-from snippets.nets.inspect.cost import measure
+from snippets.nets.inspect.fake import pass_memory
+from snippets.nets.inspect.layer_memory import size_of
 
 GIB = 2**30
 SHARE = 0.8  # of the memory that is free, what a run may take unless it is told
 
 
-class Plan(NamedTuple):
+class MemoryPlan(NamedTuple):
     """How to run the tower, and what a training step then takes."""
 
     threads: int | None  # None for a net without a tower
@@ -59,13 +60,13 @@ class Plan(NamedTuple):
         how = "run again in" if self.recompute else "kept for"
         return f"{size}: the tower on {self.threads} threads, {how} the backward pass"
 
-    def table(self):
-        """The parts, one a line."""
+    def listing(self):
+        """The parts as text, one per line."""
         rows = {**self.parts, "in the worst moment": self.total}
         return "\n".join(f"{name:24}{size / GIB:9.3f} GiB" for name, size in rows.items())
 
 
-class Step:
+class StepMemory:
     """A training step of a float32 `net`, with or without weights, on batches of `shape` (N, T, ...).
 
     trained: names of the parameters that are trained, None for all. ahead: clips that a loader prepares ahead, None if
@@ -73,69 +74,66 @@ class Step:
     """
 
     def __init__(self, net, shape, trained=None, ahead=None):
-        self.shape, self.ahead, params = shape, ahead, net.params
-        trained = set(params) if trained is None else set(trained)
-        self.params = bytes_of(params.values())
-        self.grads = bytes_of(params[key] for key in trained)
-        self.tower, tower_output = tower_of(net), shape
-        if self.tower:
-            train = any(key.startswith("tower/") for key in trained)
-            self.tower_grads = bytes_of(self.tower.params.values()) if train else 0
-            self.chunk, self.cost, self.scratch, y = chunk_cost(self.tower, shape, train)
-            tower_output = (*shape[:2], *y[1:])
-            if isinstance(net, Auxiliary):  # scores of its side heads go past the head
-                tower_output = (*shape[:2], y[1] - net.side_scores)
-        self.head, self.head_scratch, _ = measure(head_of(net), tower_output, given=self.tower is None)
+        trained = set(net.params if trained is None else trained)
+        self.shape, self.ahead = shape, ahead
+        self.params = bytes_of(net.params.values())
+        self.grads = bytes_of(a for key, a in net.params.items() if key in trained)
+        train_tower = any(key.startswith("tower/") for key in trained)
+        self.tower_grads = bytes_of(net.layers["tower"].params.values()) if train_tower else 0
+        self.chunk, self.tower, self.head = tower_and_head(net, shape, train_tower, True)
 
     def parts(self, threads=1, recompute=False):
         """Bytes in the worst moment, by part. "work": temporaries, scratch buffers, further sets of gradients."""
-        N, frames, clip = self.shape[0], self.shape[0] * self.shape[1], 4 * math.prod(self.shape[1:])
-        inputs, caches, scratch = (N + (self.ahead or 0)) * clip, self.head.kept, self.head_scratch
+        N, frames, clip = self.shape[0], self.shape[0] * self.shape[1], size_of(*self.shape[1:])
+        caches, scratch = self.head.kept, self.head.scratch
         stages = {"head": max(self.head.forward, self.head.backward)}
-        if self.tower:
-            cost, chunks = self.cost, math.ceil(frames / self.chunk)
+        if tower := self.tower:
+            chunks = math.ceil(frames / self.chunk)
             k = min(threads, chunks)
-            scratch = scratch + k * self.scratch if k > 1 else max(scratch, self.scratch)  # one thread has one buffer
-            outputs, done = cost.output * frames / self.chunk, 0 if recompute else cost.kept * frames / self.chunk
-            forward, backward = cost.forward, max(cost.forward, cost.backward)
+            scratch = scratch + k * tower.scratch if k > 1 else max(scratch, tower.scratch)  # a thread has one buffer
+            outputs, done = tower.output * frames / self.chunk, 0 if recompute else tower.kept * frames / self.chunk
+            forward, backward = tower.forward, max(tower.forward, tower.backward)
             if not recompute:
-                forward, backward = forward - cost.kept, cost.backward - cost.kept
+                forward, backward = forward - tower.kept, tower.backward - tower.kept
             stages["forward"] = done + outputs + max(k * forward, outputs)  # at its end the outputs are joined
             stages["head"] += done
             stages["backward"] = done + self.head.after + k * backward + min(chunks - k, 2) * self.tower_grads
-            caches += k * cost.kept if recompute else done
+            caches += k * tower.kept if recompute else done
         if self.ahead is not None:  # the training loop
             stages = {name: size + self.grads for name, size in stages.items()}
             stages["load"] = self.grads + 2 * N * clip
+        inputs, work = (N + (self.ahead or 0)) * clip, max(stages.values()) + scratch - self.grads - caches
         found = {"parameters": self.params, "momenta": self.grads, "gradients": self.grads, "inputs": inputs}
-        found["caches"] = caches
-        found["work"] = max(stages.values()) + scratch - self.grads - caches
-        return {name: round(size) for name, size in found.items()}
+        return {name: round(size) for name, size in (found | {"caches": caches, "work": work}).items()}
 
 
-def chunk_cost(tower, shape, train):
-    """Frames of a chunk of clips of `shape`, its Cost, bytes of scratch buffers, and the shape of its output."""
-    frames = min(tower.chunk, shape[0] * shape[1])
-    return frames, *measure(tower.layer, (frames, *shape[2:]), given=True, train=train)
+def tower_and_head(net, shape, train_tower, train):
+    """Frames of a chunk, the PassMemory of a chunk through the tower, and that of clips of `shape` behind the tower.
 
-
-def head_of(net):
-    """What stands behind the net's tower."""
-    return Sequential(**{name: layer for name, layer in net.layers.items() if layer is not tower_of(net)})
-
-
-def plan(net, shape, memory=None, trained=None, ahead=None):
-    """The fastest Plan whose training step on batches of `shape` fits into `memory` bytes (None: any); see `Step`.
-
-    Keeping caches comes first, then recomputing, then fewer threads. ValueError if nothing fits.
+    The first two are None for a net without a tower. train_tower, train: whether there is a backward pass.
     """
-    step, tower = Step(net, shape, trained, ahead), tower_of(net)
+    head, tower, chunk, of_tower = net, tower_of(net), None, None
+    if tower:
+        chunk = min(tower.chunk, shape[0] * shape[1])
+        of_tower = pass_memory(tower.layer, (chunk, *shape[2:]), given=True, train=train_tower)
+        head = Sequential(**{name: layer for name, layer in net.layers.items() if name != "tower"})
+        shape = *shape[:2], *of_tower.shape[1:]
+        if isinstance(net, AuxiliaryNet) and train_tower:  # their scores go past the head
+            shape = *shape[:-1], shape[-1] - net.auxiliary_scores
+    return chunk, of_tower, pass_memory(head, shape, given=train and tower is None, train=train)
+
+
+def plan_memory(net, shape, memory=None, trained=None, ahead=None):
+    """The fastest MemoryPlan whose training step on batches of `shape` fits into `memory` bytes (None: any).
+
+    trained, ahead: see `StepMemory`. To keep caches is fastest, then to recompute them, then to use fewer threads.
+    ValueError if nothing fits.
+    """
+    step, tower, ways = StepMemory(net, shape, trained, ahead), tower_of(net), [(None, False)]
     if tower:
         most = tower.threads or usable_cores()
         ways = [(most, False), *((threads, True) for threads in range(most, 0, -1))]
-        plans = [Plan(*way, step.parts(*way)) for way in ways]
-    else:
-        plans = [Plan(None, False, step.parts())]
+    plans = [MemoryPlan(*way, step.parts(*way)) for way in ways]
     for found in plans:
         if memory is None or found.total <= memory:
             return found
@@ -143,20 +141,19 @@ def plan(net, shape, memory=None, trained=None, ahead=None):
     refuse(f"a training step on {N} clips of {T} frames", min(plan.total for plan in plans), memory)
 
 
-def prediction(net, shape):
+def prediction_memory(net, shape):
     """Bytes that `net.predict` takes for clips of `shape`, parameters and the clips included."""
-    tower, size = tower_of(net), bytes_of(net.params.values()) + 2 * 4 * math.prod(shape)  # clips are gathered
-    output, work = shape, 0
+    chunk, tower, head = tower_and_head(net, shape, False, False)
+    size, work = bytes_of(net.params.values()) + 2 * size_of(*shape), head.forward + head.scratch  # clips are gathered
     if tower:
-        frames, cost, scratch, y = chunk_cost(tower, shape, train=False)
-        chunks = -(-shape[0] * shape[1] // frames)
-        output, work = (*shape[:2], *y[1:]), min(tower.threads or usable_cores(), chunks) * (cost.forward + scratch)
-        size += 2 * 4 * math.prod(output)
-    head, scratch, _ = measure(head_of(net), output, train=False)
-    return size + max(work, head.forward + scratch)
+        frames = shape[0] * shape[1]
+        k = min(tower_of(net).threads or usable_cores(), math.ceil(frames / chunk))
+        size += 2 * tower.output * frames / chunk
+        work = max(work, k * (tower.forward + tower.scratch))
+    return size + work
 
 
-def afford(what, size, gib=None):
+def check_memory(what, size, gib=None):
     """ValueError unless `size` bytes are allowed, see `allowed_memory`."""
     allowed = allowed_memory(gib)
     if allowed is not None and size > allowed:
@@ -184,6 +181,7 @@ def tower_of(net):
 
 
 def bytes_of(arrays):
+    """Bytes of arrays, added up."""
     return sum(a.nbytes for a in arrays)
 
 

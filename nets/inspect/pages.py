@@ -13,12 +13,11 @@ import shlex
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from snippets.data.files import write
 from snippets.data.markdown import markdown_table
 from snippets.data.options import add_options, chosen
-from snippets.nets.inspect.draw import draw, places, size
+from snippets.nets.inspect.draw import draw, drawn_layers, shape_text
+from snippets.nets.inspect.fake import FakeArray, Meter, fake
 from snippets.nets.zoo import HEADS, NetConfig, build, input_shape
 
 CLASSES = 487  # Sports-1M's
@@ -41,28 +40,29 @@ def summed(head, rows):
 
 
 def net_table(options):
-    """The rows of `nets.inspect.draw.places`, from the scores down to the frames."""
+    """The rows of `nets.inspect.draw.drawn_layers`, from the scores down to the frames."""
     config = config_of(options)
-    net = build(config)
-    rows = places(net, input_shape(config))[::-1]
-    table = [(f"`{row.name}`", str(len(row.spans)), size(row.shape), row.params) for row in rows]
+    net = build(config, seed=None)
+    rows = drawn_layers(net, input_shape(config))[::-1]
+    table = [(f"`{row.name}`", str(len(row.spans)), shape_text(row.shape), row.params) for row in rows]
     return command(options) + summed(("layer", "places in time", "each place", "parameters"), table)
 
 
 def tower_table(options):
     """The layers of the frame network, from the image up, that have parameters or change the shape."""
     config = config_of(options)
-    x, rows = np.zeros((1, *input_shape(config)[2:]), np.float32), []
-    for name, layer in build(config).layers["tower"].layer.layers.items():
-        y = layer.predict(x)
+    x, rows = FakeArray(Meter(), (1, *input_shape(config)[2:])), []
+    for name, layer in build(config, seed=None).layers["tower"].layer.layers.items():
+        y = fake(layer).predict(x)
         if layer.params or y.shape != x.shape:
             params = sum(a.size for a in layer.params.values())
-            rows.append((f"`{name}`", type(layer).__name__, size(y.shape[1:]), params))
+            rows.append((f"`{name}`", type(layer).__name__, shape_text(y.shape[1:]), params))
         x = y
     return command(options) + summed(("layer", "kind", "output", "parameters"), rows)
 
 
 def command(options):
+    """The command that prints the network."""
     return f"`snippets summary --classes {CLASSES} {options}`\n\n"
 
 
@@ -84,12 +84,13 @@ def pictures(text):
 
 
 def main(paths):
+    """Write the pages at `paths` anew, and their pictures."""
     for path in map(Path, paths):
         text = path.read_text(encoding="utf-8")
         for file, options in pictures(text):
             config = config_of(options)
             about = HEADS[config.head].about
-            draw(build(config), input_shape(config), path.parent / file, about[0].upper() + about[1:])
+            draw(build(config, seed=None), input_shape(config), path.parent / file, about[0].upper() + about[1:])
         write(path, filled(text))
         print(path)
 

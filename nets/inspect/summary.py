@@ -1,17 +1,15 @@
 """A network as a table (`snippets summary`): layer, output shape, parameters, multiply-adds, bytes of activations."""
 
+import math
 from typing import NamedTuple
 
-import numpy as np
-
-from snippets.layers.core.base import Sequential
-from snippets.layers.core.branches import Branches
-from snippets.nets.auxiliary import SideHeads
-from snippets.nets.frames import OverFrames, fold, unfold
-from snippets.nets.inspect.cost import Ghost, Meter, stand_in
+from snippets.nets.inspect.fake import FakeArray, Meter, fake
+from snippets.nets.inspect.layer_memory import size_of
 
 
-class Row(NamedTuple):
+class LayerRow(NamedTuple):
+    """A layer of a network, as the summary shows it."""
+
     name: str
     kind: str
     shape: tuple  # of the output
@@ -20,46 +18,33 @@ class Row(NamedTuple):
     bytes: int  # of the output
 
 
-def walk(layer, x, name=""):
-    """A Row for each layer inside of `layer`, for an input x, a Ghost; returns the output."""
-    if isinstance(layer, SideHeads):
-        return (yield from walk(layer.trunk, x, name))  # the side heads are for training only
-    if isinstance(layer, Sequential):
-        for child_name, child in layer.layers.items():
-            x = yield from walk(child, x, f"{name}/{child_name}".strip("/"))
-        return x
-    if isinstance(layer, Branches):
-        outputs = []
-        for child_name, child in layer.layers.items():
-            outputs.append((yield from walk(child, x, f"{name}/{child_name}".strip("/"))))
-        return np.concatenate(outputs, axis=-1)
-    if isinstance(layer, OverFrames):
-        y = yield from walk(layer.layer, fold(x), name)
-        return unfold(y, x.shape[1])
-    y = stand_in(layer).predict(x)
+def layer_rows(net, shape):
+    """A LayerRow for each layer that is no container, for an input of `shape`; auxiliary heads are left out."""
+    meter, found = Meter(), {}
+    fake(net).predict(FakeArray(meter, shape))
+    for name, layer, y in meter.calls:  # a tower's layer is called for each chunk of frames
+        frames = found[name][1][0] if name in found else 0
+        found[name] = layer, (frames + y[0], *y[1:])
+    return [_row(name, layer, y) for name, (layer, y) in found.items()]
+
+
+def _row(name, layer, y):
     # each weight matrix (one with an input and an output axis) is used once for every position of the output
     matrices = [a for key, a in layer.params.items() if key.startswith("W") and key != "W_c"]
-    positions = y.size // y.shape[-1]
-    madds = positions * sum(a.size for a in matrices)
-    yield Row(name, type(layer).__name__, y.shape, sum(a.size for a in layer.params.values()), madds, y.nbytes)
-    return y
+    madds = math.prod(y[:-1]) * sum(a.size for a in matrices)
+    return LayerRow(name, type(layer).__name__, y, sum(a.size for a in layer.params.values()), madds, size_of(*y))
 
 
-def rows(net, shape):
-    """The Rows of `net` for an input of `shape`."""
-    return list(walk(net, Ghost(Meter(), shape)))
-
-
-def table(net, shape):
-    """The summary as text."""
+def summary(net, shape):
+    """The table as text, for an input of `shape`."""
     lines = [f"{'layer':34} {'kind':16} {'output':>22} {'parameters':>12} {'multiply-adds':>16} {'activations':>12}"]
-    found = rows(net, shape)
-    for row in found:
+    rows = layer_rows(net, shape)
+    for row in rows:
         size = " x ".join(map(str, row.shape))
         lines.append(
             f"{row.name:34} {row.kind:16} {size:>22} {row.params:12,} {row.madds:16,} {row.bytes / 1e6:9.2f} MB"
         )
-    params, madds, size = (sum(getattr(row, field) for row in found) for field in ("params", "madds", "bytes"))
+    params, madds, size = (sum(getattr(row, field) for row in rows) for field in ("params", "madds", "bytes"))
     total = f"total, input {' x '.join(map(str, shape))}"
     lines.append(f"{total:74} {params:12,} {madds:16,} {size / 1e6:9.2f} MB")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from snippets.data.layouts.splits import Video, split_by_group
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.open import price_cache
 from snippets.nets.inspect import memory
-from snippets.nets.inspect.memory import GIB, plan
+from snippets.nets.inspect.memory import GIB, plan_memory
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.main import main
 
@@ -116,7 +116,7 @@ def test_a_net_without_weights_has_the_shapes_of_one_with():
         assert {k: (a.shape, a.dtype) for k, a in whole.params.items()} == {
             k: (a.shape, a.dtype) for k, a in shapes.params.items()
         }
-        assert plan(whole, input_shape(config, 2)) == plan(shapes, input_shape(config, 2))
+        assert plan_memory(whole, input_shape(config, 2)) == plan_memory(shapes, input_shape(config, 2))
 
 
 def test_a_cache_for_which_there_is_no_room(mini, tmp_path, monkeypatch, told, capsys):
@@ -202,9 +202,9 @@ def test_a_class_without_training_videos_is_told(tmp_path, capsys, monkeypatch):
 def test_allowed_memory_is_a_part_of_what_is_free(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 10 * GIB)
     assert memory.allowed_memory() == 8 * GIB and memory.allowed_memory(3) == 3 * GIB
-    memory.afford("it", 8 * GIB)
+    memory.check_memory("it", 8 * GIB)
     with pytest.raises(ValueError, match="it needs at least 8.00 GiB, but 8.00 GiB are allowed"):
-        memory.afford("it", 8 * GIB + 1)
+        memory.check_memory("it", 8 * GIB + 1)
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     assert memory.allowed_memory() is None
-    memory.afford("it", 10**18)
+    memory.check_memory("it", 10**18)

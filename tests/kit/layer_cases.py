@@ -75,9 +75,9 @@ def frame_net():
     return Sequential(fc1=Linear(4, 5, generator()), relu=ReLU(), drop=Dropout(0.3), fc2=Linear(5, 2, generator(1)))
 
 
-def side_heads(auxiliary):
+def auxiliary_tower(auxiliary):
     """A chain with two side heads of different widths, one of which drops units."""
-    return auxiliary.SideHeads(
+    return auxiliary.AuxiliaryTower(
         fc1=Linear(4, 5, generator()),
         aux1=Sequential(fc=Linear(5, 3, generator(1)), drop=Dropout(0.4)),
         relu=ReLU(),
@@ -197,7 +197,7 @@ CASES = [
         wrong=[(2, 4, 3, 3), (4, 3, 2)],
         random=True,
     ),
-    Case("SideHeads", "snippets.nets.auxiliary", side_heads, (3, 4), wrong=[(3, 5)], random=True),
+    Case("AuxiliaryTower", "snippets.nets.auxiliary", auxiliary_tower, (3, 4), wrong=[(3, 5)], random=True),
     Case("Branches", "snippets.layers.core.branches", branches, (2, 3, 5), wrong=[(2, 3, 4)]),
     Case(
         "OverFrames",

@@ -116,13 +116,13 @@ def alexnet(module):
 def auxiliary(module):
     """After 4a and 4d: 5 x 5/3 average, 128 1 x 1 filters, 1024 units, 70 % dropped; nothing of it at inference."""
     for place, C in [("inception4a", 512), ("inception4d", 528)]:
-        side = module.side_head(14, C, 101, np.random.default_rng(0))
+        side = module.auxiliary_head(14, C, 101, np.random.default_rng(0))
         shapes = [(1, 1, C, 128), (4 * 4 * 128, 1024), (1024, 101)]
         expect([a.shape for key, a in side.params.items() if key.endswith("W")], shapes, f"weights after {place}")
         expect((side.layers["pool"].size, side.layers["pool"].stride), (5, 3), "average pool")
         expect([layer.p for layer in of(side, Dropout)], [0.7], "dropout")
     rng = np.random.default_rng(0)
-    net = in_float64(module.with_sides(googlenet_of(rng, 1 / 16, 9), 5, 4, rng, 1 / 16))
+    net = in_float64(module.with_auxiliary_heads(googlenet_of(rng, 1 / 16, 9), 5, 4, rng, 1 / 16))
     names = list(net.layers)
     expect([names[names.index(side) - 1] for side in ("aux1", "aux2")], ["inception4a", "inception4d"], "places")
     x = spaced((2, 70, 70, 3), 1)

@@ -7,7 +7,7 @@ import numpy as np
 import threadpoolctl
 
 import snippets.nets.frames
-from snippets.nets.inspect.cost import Cost
+from snippets.nets.inspect.fake import PassMemory
 
 
 def traced(work):
@@ -33,19 +33,19 @@ def used(start=0, worst=False):
 
 
 def allocated(layer, shape, given=True):
-    """What `nets.inspect.cost.measure` predicts, by running the layer: its Cost, scratch bytes, and the shape of y."""
+    """The PassMemory that `nets.inspect.fake.pass_memory` predicts, by running the layer."""
 
     def work():
         start = used()
         both_passes(layer, shape, given)
         scratch = used(start)  # of a pass only these stay
-        return *both_passes(layer, shape, given), scratch
+        return PassMemory(*both_passes(layer, shape, given), scratch)
 
-    cost, y_shape, scratch = traced(work)
-    return cost, scratch, y_shape
+    return traced(work)
 
 
 def both_passes(layer, shape, given):
+    """All of a PassMemory but the scratch buffers."""
     rng = np.random.default_rng(0)
     x = rng.random(shape, np.float32) if given else None
     start = used()
@@ -56,4 +56,4 @@ def both_passes(layer, shape, given):
     result = layer.backward(np.ones(y_shape, np.float32), cache)
     backward, after = used(start, worst=True), used(start)
     del result
-    return Cost(output, kept, forward, backward, after), y_shape
+    return y_shape, output, kept, forward, backward, after

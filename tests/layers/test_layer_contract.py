@@ -18,7 +18,13 @@ from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.pool import MaxPool2D
 from snippets.layers.temporal import TemporalMaxPool
 
-NOT_LAYERS = {"Container", "Recurrent", "Cells", "Auxiliary", "StandIn"}  # shared; a net of test_auxiliary.py; no layer
+NOT_LAYERS = {
+    "Container",
+    "Recurrent",
+    "Cells",
+    "AuxiliaryNet",
+    "FakeLayer",
+}  # shared; a net of test_auxiliary.py; no layer
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda p: p.__name__)

@@ -9,8 +9,8 @@ from layer_cases import spaced
 from small_nets import SMALL
 
 from snippets.layers.loss import softmax_loss
-from snippets.nets.inspect.memory import Step
-from snippets.nets.inspect.summary import rows
+from snippets.nets.inspect.memory import StepMemory
+from snippets.nets.inspect.summary import layer_rows
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.main import main
 from snippets.training.evaluate import evaluate
@@ -103,10 +103,10 @@ def test_inference_and_the_summary_do_not_know_them():
     x = spaced(input_shape(CONFIG, 2), 2).astype(np.float32)
     assert_same_bits(net.predict(x), plain.predict(x), "scores")
     assert_same_bits(net.forward(x)[0], plain.predict(x), "scores of a forward pass that draws nothing")
-    assert rows(net, x.shape) == rows(plain, x.shape)
+    assert layer_rows(net, x.shape) == layer_rows(plain, x.shape)
     trunk = sum(a.size for key, a in plain.params.items())
-    assert sum(row.params for row in rows(net, x.shape)) == trunk < sum(a.size for a in net.params.values())
-    assert Step(net, x.shape).parts()["parameters"] > Step(plain, x.shape).parts()["parameters"]
+    assert sum(row.params for row in layer_rows(net, x.shape)) == trunk < sum(a.size for a in net.params.values())
+    assert StepMemory(net, x.shape).parts()["parameters"] > StepMemory(plain, x.shape).parts()["parameters"]
 
 
 def test_a_net_trained_with_them_is_saved_used_and_expanded(tmp_path, capsys):

@@ -12,8 +12,8 @@ from snippets.data.features import save_features
 from snippets.layers.core.base import Sequential
 from snippets.layers.linear import Linear
 from snippets.layers.relu import ReLU
-from snippets.nets.inspect.cost import measure
-from snippets.nets.inspect.memory import GIB, Step, available_memory, plan, prediction
+from snippets.nets.inspect.fake import pass_memory
+from snippets.nets.inspect.memory import GIB, StepMemory, available_memory, plan_memory, prediction_memory
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.main import main
 from snippets.training.loop import Settings, train
@@ -41,7 +41,7 @@ def peak_of_a_step(config, N=1, chunk=4, recompute=False, threads=2):
 
 def predicted(config, N=1, chunk=4, recompute=False, threads=2):
     net = build(config, None, chunk)
-    return sum(Step(net, input_shape(config, N)).parts(threads, recompute).values())
+    return sum(StepMemory(net, input_shape(config, N)).parts(threads, recompute).values())
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_training_takes_what_was_predicted(config, recompute, workers, frozen):
 
     net, taken = traced(work)
     trained = [key for key in net.params if not (frozen and key.startswith("tower/"))]
-    found = sum(Step(net, shape, trained, N + workers if workers else 0).parts(2, recompute).values())
+    found = sum(StepMemory(net, shape, trained, N + workers if workers else 0).parts(2, recompute).values())
     assert abs(found / taken - 1) <= 0.15, f"predicted {found:,.0f} bytes, taken {taken:,.0f}"
 
 
@@ -129,7 +129,7 @@ def test_a_prediction_takes_what_was_predicted(options, N):
         x = np.stack(list(x))
         tracemalloc.reset_peak()
         net.predict(x)
-        return prediction(net, shape), tracemalloc.get_traced_memory()[1] + x.nbytes
+        return prediction_memory(net, shape), tracemalloc.get_traced_memory()[1] + x.nbytes
 
     predicted, taken = traced(work)
     assert predicted == pytest.approx(taken, rel=0.15)
@@ -141,10 +141,10 @@ def test_cost_of_layers_that_can_be_counted_by_hand():
     x, y, W = 4 * n * D, 4 * n * M, 4 * (D + 1) * M
 
     def assert_cost(layer, given, **wanted):
-        cost, scratch, shape = measure(layer, (n, D), given=given)
-        assert shape == (n, M) and scratch < slack
+        found = pass_memory(layer, (n, D), given=given)
+        assert found.shape == (n, M) and found.scratch < slack
         for name, size in wanted.items():
-            assert abs(getattr(cost, name) - size) < slack, f"{name} is {getattr(cost, name)}, expected {size}"
+            assert abs(getattr(found, name) - size) < slack, f"{name} is {getattr(found, name)}, expected {size}"
 
     fc = Linear(D, M, rng)
     assert_cost(fc, True, output=y, kept=0, forward=y, backward=y + x + W, after=x + W)
@@ -176,16 +176,16 @@ def test_the_plan_is_the_fastest_that_fits():
     config = NetConfig(5, **dict(ALEXNET, head="conv", frames=64))
     net = build(config, None, 4, 4)
     shape = input_shape(config, 1)
-    step = Step(net, shape)
+    step = StepMemory(net, shape)
     ways = [(4, False), (4, True), (3, True), (2, True), (1, True)]
     sizes = [sum(step.parts(*way).values()) for way in ways]
     assert sizes == sorted(sizes, reverse=True)
     for memory, way in [(None, ways[0]), *((1.01 * size, way) for size, way in zip(sizes, ways, strict=True))]:
-        found = plan(net, shape, memory)
+        found = plan_memory(net, shape, memory)
         assert (found.threads, found.recompute) == way and found.total <= (memory or math.inf)
     with pytest.raises(ValueError, match=f"at least {sizes[-1] / GIB:.2f} GiB, but 0.00 GiB are allowed"):
-        plan(net, shape, 1000)
-    assert "parameters" in found.table() and "run again in the backward pass" in str(found.apply(net))
+        plan_memory(net, shape, 1000)
+    assert "parameters" in found.listing() and "run again in the backward pass" in str(found.apply(net))
     assert (net.layers["tower"].threads, net.layers["tower"].recompute) == (1, True)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from small_nets import SMALL
 
-from snippets.nets.inspect.draw import COLOURS, draw, places
+from snippets.nets.inspect.draw import COLOURS, draw, drawn_layers
 from snippets.nets.inspect.pages import TABLES, config_of, filled, pictures
-from snippets.nets.inspect.summary import rows
+from snippets.nets.inspect.summary import layer_rows
 from snippets.nets.zoo import HEADS, NetConfig, build, input_shape
 from snippets.training.cli.main import main
 
@@ -67,9 +67,9 @@ def test_every_link_in_the_pages_leads_somewhere(request):
 def test_a_table_counts_what_the_summary_counts():
     config = "--tower googlenet --head conv --frames 2 --size 36 --width 0.1 --fc 8 --auxiliary 0.3"
     net = build(config_of(config))
-    total = sum(row.params for row in rows(net, input_shape(config_of(config))))
+    total = sum(row.params for row in layer_rows(net, input_shape(config_of(config))))
     assert TABLES["net"](config).endswith(f"**{total:,}** |")
-    full = rows(build(config_of("--tower googlenet --head single --frames 1")), (1, 1, 220, 220, 3))
+    full = layer_rows(build(config_of("--tower googlenet --head single --frames 1")), (1, 1, 220, 220, 3))
     assert {row.name: row.shape for row in full}["tower/average"] == (1, 1024)  # four branches side by side
     assert net.layers["tower"].layer.params.keys() - {k.removeprefix("tower/") for k in net.params} == set()
 
@@ -81,16 +81,16 @@ def small(head, T):
 
 def test_the_picture_shows_which_frames_a_place_reads():
     """Windows of ten every five, places that all read one, all that reads all places."""
-    local = {row.name: row for row in places(*small("local", 20))}
+    local = {row.name: row for row in drawn_layers(*small("local", 20))}
     assert list(local) == ["frames", "tower", "windows", "fc1", "fc2", "scores"]
     assert local["windows"].spans == [(0, 10), (5, 15), (10, 20)] == local["fc2"].spans
     assert local["windows"].reads[1] == list(range(5, 15)) and local["scores"].reads == [[0, 1, 2]]
     assert local["windows"].shape == (2, 2, 21) and local["fc2"].shape == (24,) and local["scores"].shape == (5,)
     assert local["scores"].params == 3 * 24 * 5 + 5
-    fusion = {row.name: row for row in places(*small("slowfusion", 10))}
+    fusion = {row.name: row for row in drawn_layers(*small("slowfusion", 10))}
     assert fusion["tower/conv1"].spans == [(0, 4), (2, 6), (4, 8), (6, 10)] and fusion["tower/conv3"].spans == [(0, 10)]
     assert fusion["tower/conv2"].reads == [[0, 1], [2, 3]]
-    lstm = places(*small("lstm", 3))
+    lstm = drawn_layers(*small("lstm", 3))
     assert [row.kind for row in lstm] == ["frame", "convolutions", "recurrent", "recurrent", "softmax"]
     assert lstm[-1].reads == [[0], [1], [2]] and lstm[-1].shape == (5,)
 
@@ -98,8 +98,8 @@ def test_the_picture_shows_which_frames_a_place_reads():
 @pytest.mark.parametrize("head", HEADS)
 def test_every_network_can_be_drawn(head, tmp_path):
     net, shape = small(head, 1 if head == "single" else 12)
-    assert sum(row.params for row in places(net, shape)) == sum(a.size for a in net.params.values())
-    assert {row.kind for row in places(net, shape)} <= set(COLOURS)
+    assert sum(row.params for row in drawn_layers(net, shape)) == sum(a.size for a in net.params.values())
+    assert {row.kind for row in drawn_layers(net, shape)} <= set(COLOURS)
     draw(net, shape, tmp_path / "net.png", head)
     assert (tmp_path / "net.png").stat().st_size > 10_000
 

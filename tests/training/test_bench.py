@@ -14,7 +14,7 @@ from snippets.layers.core.base import Layer, Sequential
 from snippets.layers.linear import Linear
 from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.temporal import TemporalMaxPool
-from snippets.nets.inspect.summary import rows as summary_rows
+from snippets.nets.inspect.summary import layer_rows
 from snippets.training.bench import run as bench
 from snippets.training.bench.jobs import Workload, multiply_adds
 from snippets.training.bench.peers import PEERS, Peer
@@ -114,7 +114,7 @@ def test_multiply_adds_are_those_of_the_formulas():
     lstm = PeepholeLSTM(5, 3, rng)
     assert multiply_adds(lstm, (2, 7, 5), False) == 2 * 7 * (5 * 12 + 3 * 12)
     pooled = Sequential(lstm=lstm, pool=TemporalMaxPool(), fc=Linear(3, 4, rng))  # the last once a clip
-    assert multiply_adds(pooled, (2, 7, 5), False) == sum(row.madds for row in summary_rows(pooled, (2, 7, 5)))
+    assert multiply_adds(pooled, (2, 7, 5), False) == sum(row.madds for row in layer_rows(pooled, (2, 7, 5)))
 
 
 def test_memory_is_that_of_the_row_alone():

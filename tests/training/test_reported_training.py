@@ -18,7 +18,7 @@ from snippets.data.loader import batches
 from snippets.layers.core.base import Sequential
 from snippets.layers.linear import Linear
 from snippets.layers.temporal import TemporalAvgPool
-from snippets.nets.inspect.summary import rows, table
+from snippets.nets.inspect.summary import layer_rows, summary
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
@@ -375,11 +375,11 @@ def test_summary_counts_by_hand(capsys):
     """Tower: none; fc1 4 x 3 + 3, on the mean of the frames; scores 3 x 5 + 5; a float has 4 bytes."""
     config = NetConfig(5, "features", "late", 2, fc=3, features=4)
     net = build(config)
-    found = {row.name: row for row in rows(net, input_shape(config))}
+    found = {row.name: row for row in layer_rows(net, input_shape(config))}
     fc1, scores = found["fc1"], found["scores"]
     assert (fc1.shape, fc1.params, fc1.madds, fc1.bytes) == ((1, 2, 3), 15, 2 * 12, 24)  # at both frames
     assert (scores.shape, scores.params, scores.madds, scores.bytes) == ((1, 5), 20, 15, 20)
-    total = table(net, input_shape(config)).splitlines()[-1].split()
+    total = summary(net, input_shape(config)).splitlines()[-1].split()
     assert [int(x) for x in total[-4:-2]] == [15 + 12 + 20, 24 + 18 + 15]
     assert main(["summary", "--tower", "alexnet", "--width", "0.1", "--size", "36", "--fc", "8", "--classes", "7"]) == 0
     assert " 63 " in capsys.readouterr().out.splitlines()[-2]  # scores: 8 x 7 + 7

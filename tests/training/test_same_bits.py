@@ -12,7 +12,7 @@ from contract import assert_same_bits
 from threadpoolctl import threadpool_limits
 
 from snippets.nets.frames import one_blas_thread
-from snippets.nets.inspect.memory import Step, plan
+from snippets.nets.inspect.memory import StepMemory, plan_memory
 from snippets.nets.streaming.stream import stream
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.checkpoint import load
@@ -39,9 +39,9 @@ class Clips:
 def trained(config, cores=1, blas=1, way=0, **how):
     """Parameters and history after two epochs. way: of the plans of a step, from the fastest to the smallest."""
     net, shape = build(config, 0, threads=cores), input_shape(config, 4)
-    step = Step(net, shape)
+    step = StepMemory(net, shape)
     ways = [(cores, False), *((k, True) for k in range(cores, 0, -1))] if config is TOWER else [()]
-    plan(net, shape, sum(step.parts(*ways[min(way, len(ways) - 1)]).values())).apply(net)
+    plan_memory(net, shape, sum(step.parts(*ways[min(way, len(ways) - 1)]).values())).apply(net)
     with threadpool_limits(blas, "blas"):
         history = train(net, Clips(config), Settings(2, 4, 0.05, clip_norm=1.0), progress=False, **how)
     return net.params, [record["loss"] for record in history]

@@ -56,7 +56,7 @@ def multiply_adds(layer, shape, backward):
     if len(shape) in (3, 5) and shape[1] > 2:
         one, two = (multiply_adds(layer, (shape[0], T, *shape[2:]), backward) for T in (1, 2))
         return one + (shape[1] - 1) * (two - one)
-    found = [row.madds for row in summary.rows(layer, shape)]
+    found = [row.madds for row in summary.layer_rows(layer, shape)]
     return 3 * sum(found) - (0 if gives_dx(layer) else found[0]) if backward else sum(found)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from snippets.data.listing import shown
 from snippets.data.open import DataSpec, fold_for, open_data
-from snippets.nets.inspect.memory import afford, prediction
+from snippets.nets.inspect.memory import check_memory, prediction_memory
 from snippets.nets.zoo import input_shape
 from snippets.training.checkpoint import check_fits
 from snippets.training.cli.files import Archive, Input
@@ -49,7 +49,7 @@ def run_evaluate(args):
         if not args.whole:  # how long a video is, is not known before it is decoded
             clips = min(args.batch, args.views * len(sets[SIDES.index(args.side)]))
             shape = input_shape(model.config, clips)
-            afford(f"a prediction for {clips} clips of {shape[1]} frames", prediction(model.net, shape))
+            check_memory(f"a prediction for {clips} clips of {shape[1]} frames", prediction_memory(model.net, shape))
 
     spec = DataSpec(args.data, model.config.size, model.data, fold, args.cache, args.skip, args.available)
     sets = open_data(spec, model.config.frames, check=check)

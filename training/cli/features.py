@@ -22,7 +22,7 @@ from snippets.data.options import add_options, chosen
 from snippets.data.partial import Partial
 from snippets.data.video import VideoError
 from snippets.nets.frames import CHUNK, OverFrames
-from snippets.nets.inspect.memory import afford, prediction
+from snippets.nets.inspect.memory import check_memory, prediction_memory
 from snippets.nets.zoo import NetConfig, build, build_tower, input_shape
 from snippets.training.checkpoint import Checkpoint, check_fits
 from snippets.training.cli.files import Archive, Input
@@ -116,7 +116,7 @@ def untrained_tower(args):
     """A `Tower` with random weights, as the options say. ValueError if it does not fit into the memory."""
     print("no --model: the tower's weights are random", file=sys.stderr)
     config = NetConfig(classes=1, tower=args.tower, head="lstm", size=args.size, width=args.width)
-    afford("the tower", prediction(build(config, seed=None), input_shape(config, 1, CHUNK)))
+    check_memory("the tower", prediction_memory(build(config, seed=None), input_shape(config, 1, CHUNK)))
     data = settings_for(args.inputs[0], DataSettings(**chosen(args, DataSettings)))
     tower = OverFrames(build_tower(config, np.random.default_rng(args.seed))[0])
     return Tower(move(tower, args.device), config, data, args.seed)
@@ -156,7 +156,7 @@ def check_price(args, tower, sets):
     """ValueError or OSError unless there is memory and room on the disk for the features of all videos."""
     D, V = math.prod(build_tower(tower.config, None)[1]), sum(map(len, sets))
     what, size = f"a file of {V} x {args.count} x {D} features", 4 * V * args.count * D
-    afford(what, 2 * size)
+    check_memory(what, 2 * size)
     check_room(args.out, size, what, "take a smaller --count")
 
 

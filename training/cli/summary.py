@@ -3,8 +3,8 @@
 from snippets.data.listing import shown
 from snippets.data.options import add_options
 from snippets.nets.inspect.draw import draw
-from snippets.nets.inspect.memory import plan
-from snippets.nets.inspect.summary import table
+from snippets.nets.inspect.memory import plan_memory
+from snippets.nets.inspect.summary import summary
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.files import Input, Picture
 from snippets.training.cli.options import BATCH, COUNT, add_command, network_config
@@ -29,10 +29,10 @@ def run_summary(args):
     else:
         config = network_config(args, classes=args.classes)
         net = build(config, seed=None)
-    print(table(net, input_shape(config)))
+    print(summary(net, input_shape(config)))
     if args.draw:
         draw(net, input_shape(config), args.draw, f"{config.tower}, head {config.head}")
         print(shown(args.draw))
     if args.batch:
-        found = plan(net, input_shape(config, args.batch))
-        print(f"\n{found.table()}\n{found}")
+        found = plan_memory(net, input_shape(config, args.batch))
+        print(f"\n{found.listing()}\n{found}")

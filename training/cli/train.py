@@ -10,7 +10,7 @@ from snippets.data.lock import one_run
 from snippets.data.open import DataSettings, DataSpec, fold_for, has_folds, is_features, open_data, settings_for
 from snippets.data.options import add_options, chosen
 from snippets.nets.expand import expand
-from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan
+from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan_memory
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.checkpoint import save
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
@@ -71,7 +71,7 @@ def clip_frames(args):
 
 
 def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0):
-    """The Plan with which training steps fit into `gib` GiB, or a part of what is free; tells it. ValueError: none.
+    """The MemoryPlan with which training steps fit into `gib` GiB, or part of what is free; prints it. ValueError: none.
 
     Nothing is built for it, so it comes before all work. processes: that share the memory, each with a net of its own;
     more: bytes that each of them takes besides, as a multiple of those of the parameters.
@@ -80,7 +80,7 @@ def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0
     trained = [key for key in net.params if multiplier(key, settings.groups) > 0]
     own = allowed and allowed / processes - more * bytes_of(net.params.values())
     try:
-        found = plan(net, shape, own, trained, ahead=shape[0] + workers if workers else 0)
+        found = plan_memory(net, shape, own, trained, ahead=shape[0] + workers if workers else 0)
     except ValueError as error:
         raise ValueError(f"{error} (each of {processes} processes)" if processes > 1 else str(error)) from None
     print(f"{found}" + (f"; {own / GIB:.2f} GiB are allowed" if allowed else ""))

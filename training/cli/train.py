@@ -73,8 +73,9 @@ def clip_frames(args):
 def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0):
     """The MemoryPlan with which training steps fit into `gib` GiB, or into a part of what is free.
 
-    It is printed. Nothing is built for it, so it comes before all work. ValueError if none fits. processes: that share the memory, each with a net of its own;
-    more: bytes that each of them takes besides, as a multiple of those of the parameters.
+    It is printed. Nothing is built for it, so it comes before all work. ValueError if none fits. processes: how many
+    share the memory, each with a net of its own; more: bytes that each of them takes besides, as a multiple of those of
+    the parameters.
     """
     net, allowed = build(config, seed=None), allowed_memory(gib)
     trained = [key for key in net.params if multiplier(key, settings.groups) > 0]

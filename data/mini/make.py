@@ -73,6 +73,7 @@ CLASSES = {
     "TriangleDance": ("appearance", dance, ("triangle",), 0, False),
 }
 KINDS = {name: kind for name, (kind, *_) in CLASSES.items()}
+KIND_NAMES = ("appearance", "motion", "order", "moment")
 
 
 def look_of(name, seed, group):

@@ -1,4 +1,4 @@
-"""Verdicts come from numbers: intervals, the bootstrap, the rule, and claims and comparisons run in tiny."""
+"""Verdicts come from numbers: intervals, the bootstrap, the rule, and claims and comparisons run at a tiny scale."""
 
 import re
 
@@ -9,14 +9,15 @@ from tiny_tables import SMALL, TINY
 from snippets.data.features import save_features
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.camera_shake import make_shaky
-from snippets.data.mini.make import CLASSES, make_mini
+from snippets.data.mini.make import CLASSES, KIND_NAMES, make_mini
 from snippets.data.video import read_frames
 from snippets.training.cli.main import execute, main
 from snippets.training.evaluate import result_of
-from snippets.training.experiments.claims import ALL, CLAIMS, EXTRA, Claim, claims, cluster, judge, verdict
+from snippets.training.experiments.claims import CLAIMS, EXTRA, Claim, claims, cluster, judge, verdict
 from snippets.training.experiments.paper import NETS
+from snippets.training.experiments.scales import MINI
 from snippets.training.experiments.statistics import bootstrap, class_and_group, mean_and_std, wilson
-from snippets.training.experiments.tables import MINI, Plan
+from snippets.training.experiments.trial import Trial
 from snippets.training.predictions import Predictions, save_predictions
 
 
@@ -56,17 +57,17 @@ def test_the_rule():
 
 @pytest.mark.parametrize("better, expected", [("a", "supported"), ("b", "contradicted"), ("", "undecided")])
 def test_a_claim_can_come_out_either_way(tmp_path, better, expected):
-    plans = [Plan("data", MINI, seed, tmp_path, "cache") for seed in range(2)]
+    trials = Trial("data", MINI, 0, tmp_path, "cache").seeds(2)
     names = [f"v_{kind}_g{g:02d}_c01" for kind in CLASSES for g in range(1, 5)]
     labels = np.repeat(np.arange(len(CLASSES)), 4)
-    for plan in plans:
+    for trial in trials:
         for name in "ab":
             right = np.ones(len(names), bool) if name == better else np.arange(len(names)) % 3 > 0
             p = np.eye(len(CLASSES))[np.where(right, labels, (labels + 1) % len(CLASSES))]
             save_predictions(
-                plan.folder(name) / "predictions.npz", Predictions(result_of(list(CLASSES), names, labels, p), 1)
+                trial.folder(name) / "predictions.npz", Predictions(result_of(list(CLASSES), names, labels, p), 1)
             )
-    found = judge(Claim("", "", "", ("a",), ("b",), ("order",)), plans)
+    found = judge(Claim("", "", "", ("a",), ("b",), ("order",)), trials)
     assert found["verdict"] == expected and found["videos"] == 16
 
 
@@ -81,7 +82,7 @@ def test_a_claim_is_tested_as_its_experiment_says(claim):
     """On shaken video or not, on which kinds of class, at which T; one network a side, or two that are fused."""
     text, nets = claim.experiment, NETS | EXTRA
     assert claim.shaky == ("shaken" in text) == claim.name.startswith("noisy")
-    assert claim.kinds == (("order",) if "classes of order" in text else ALL)
+    assert claim.kinds == (("order",) if "classes of order" in text else KIND_NAMES)
     told = sorted({int(T) for T in re.findall(r"T = (\d+)", text)})
     used = sorted({MINI.frames[nets[name].frames] for name in claim.a + claim.b})
     assert told == used

@@ -21,7 +21,7 @@ def test_a_confusion_matrix_shows_shares_of_each_true_class():
     p = np.zeros((2 * K, K))
     p[np.arange(K), np.arange(K)] = p[K:, 0] = 1
     result = result_of(classes, [f"v{n}" for n in range(2 * K)], np.tile(np.arange(K), 2), p)
-    axis, _ = confusion_matrices({"a": "A", "b": "B"}, {"a": result, "b": result}).axes
+    axis, _ = confusion_matrices({"A": result, "B": result}).axes
     (image,) = axis.images
     order = class_order(classes)
     wanted = 0.5 * np.eye(K)
@@ -32,6 +32,6 @@ def test_a_confusion_matrix_shows_shares_of_each_true_class():
 
 def test_learning_curves_are_those_of_the_history():
     history = [{"epoch": 1, "loss": 2.0, "accuracy": 0.25}, {"epoch": 2, "loss": 0.5, "accuracy": 0.75}]
-    loss, accuracy = learning_curves({"a": "A"}, {"a": history}).axes
+    loss, accuracy = learning_curves({"A": history}).axes
     assert np.array(loss.lines[0].get_data()).tolist() == [[1, 2], [2.0, 0.5]]
     assert np.array(accuracy.lines[0].get_data()).tolist() == [[1, 2], [25.0, 75.0]]

@@ -5,6 +5,7 @@ Networks are not trained here: their predictions are written by hand, so that ea
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from snippets.training.checkpoint import Checkpoint, save
 from snippets.training.cli.main import main
 from snippets.training.evaluate import result_of
 from snippets.training.experiments.paper import ROWS
+from snippets.training.experiments.scales import MINI, MINI_DATA, PAPER
 from snippets.training.experiments.statistics import wilson
-from snippets.training.experiments.tables import MINI, PAPER, Plan, tables
+from snippets.training.experiments.tables import tables
+from snippets.training.experiments.trial import Trial
 from snippets.training.predictions import Predictions, load_predictions, save_predictions
 
 K = 6  # classes, so that Hit@5 says something
@@ -36,12 +39,12 @@ def probabilities(labels, right, k=K):
     return np.array(rows)
 
 
-def write(path, right, names=None, clip=(np.nan, np.nan), clips=0, classes="abcdef", labels=None, side="test"):
-    """A file of predictions; right: see `probabilities`."""
+def write(path, right, names=None, clips=(0, (np.nan, np.nan)), classes="abcdef", labels=None, side="test"):
+    """A file of predictions; right: see `probabilities`; clips: how many, and the shares that hit at 1 and at 5."""
     labels = np.arange(len(right)) % len(classes) if labels is None else np.asarray(labels)
     names = names or [f"v_{side}_g{n // 2:02d}_c{n % 2:02d}" for n in range(len(right))]
     p = probabilities(labels, right, len(classes))
-    save_predictions(path, Predictions(result_of(list(classes), names, labels, p, clips, clip), 1, side))
+    save_predictions(path, Predictions(result_of(list(classes), names, labels, p, *clips), 1, side))
 
 
 def cells(line):
@@ -57,16 +60,16 @@ def rows_of(text):
 # snippets tables
 
 
-def pretend(plan, rows, right):
+def pretend(trial, rows, right):
     """Files as if all networks of the rows had been trained: right(name, fold) -> see `probabilities`."""
     for row in rows:
-        for s in plan.row_steps(row):
-            s.product.parent.mkdir(parents=True, exist_ok=True)
-            s.product.touch()  # features, and what a row starts from
+        for c in trial.row_commands(row):
+            c.product.parent.mkdir(parents=True, exist_ok=True)
+            c.product.touch()  # features, and what a row starts from
         for name in row.nets:
-            for fold in plan.folds():
-                folder = plan.folder(name) / fold
-                write(folder / "predictions.npz", right(name, fold), clip=(0.25, 0.5), clips=16)
+            for fold in trial.folds():
+                folder = trial.folder(name) / fold
+                write(folder / "predictions.npz", right(name, fold), clips=(16, (0.25, 0.5)))
                 write(folder / "train.npz", right(name, fold), side="train")
 
 
@@ -75,9 +78,9 @@ def test_tables_of_the_small_scale(tmp_path, capsys):
     rows = [row for row in ROWS if row.table == 3]
     places = {4: [1, 3, 3, 6], 5: [1, 1, 3, 6]}
     for seed, right in places.items():
-        plan = Plan(str(tmp_path / "data"), MINI, seed, tmp_path, str(tmp_path / "cache"))
-        pretend(plan, rows[: 3 if seed == 4 else 2], lambda name, fold, right=right: right)
-    tables("mini", tmp_path, (3,), seeds=2, first_seed=4, measured=True)
+        trial = Trial(str(tmp_path / "data"), MINI, seed, tmp_path, str(tmp_path / "cache"))
+        pretend(trial, rows[: 3 if seed == 4 else 2], lambda name, fold, right=right: right)
+    tables((3,), replace(trial, seed=4).seeds(2), MINI_DATA)
     about = json.loads((tmp_path / "tables.json").read_text())
     assert about["seeds"] == [4, 5]
     assert [r["row"] for r in about["rows"]] == [row.title for row in rows]
@@ -112,39 +115,32 @@ def test_tables_of_the_small_scale(tmp_path, capsys):
 def test_tables_of_the_papers_scale_are_means_of_three_folds(tmp_path):
     """Table 6: 1, 2 and 3 of 4 videos right in the three folds, 50 % on average; another network 0, 0 and 3: 25 %."""
     rows = [row for row in ROWS if row.table == 6]
-    plan = Plan("UCF-101", PAPER, 0, tmp_path, "cache")
+    trial = Trial("UCF-101", PAPER, 0, tmp_path, "cache")
 
     def right(name, fold):
         n = int(fold[4]) if name != "googlenet-conv-30-6fps" else 3 * (fold == "fold3/")
         return [1] * n + [6] * (4 - n)
 
-    pretend(plan, rows, right)
-    (plan.folder("googlenet-conv-120-6fps") / "fold3" / "predictions.npz").unlink()  # not finished yet
-    records = tables("UCF-101", tmp_path, (6,), seeds=1, cache="cache", measured=True)
+    pretend(trial, rows, right)
+    (trial.folder("googlenet-conv-120-6fps") / "fold3" / "predictions.npz").unlink()  # not finished yet
+    records = tables((6,), [trial])
     ours = {r["row"]: r["ours"] for r in records}
     assert ours["Single frame"] == {"clip": [25.0], "hit1": [50.0], "hit5": [50.0]}
     assert ours["Conv Pooling, 30 frames at 6 fps"] == {"clip": [25.0], "hit1": [25.0], "hit5": [25.0]}
     assert ours["Conv Pooling, 120 frames at 6 fps"] == {}
-    assert rows_of((tmp_path / "tables.md").read_text())["Single frame"] == [
-        "–",
-        "25.0",
-        "73.3",
-        "50.0",
-        "–",
-        "50.0",
-        "",
-    ]
+    text = (tmp_path / "tables.md").read_text()
+    assert rows_of(text)["Single frame"] == ["–", "25.0", "73.3", "50.0", "–", "50.0", ""]
     assert json.loads((tmp_path / "tables.json").read_text())["data"] == "UCF-101"
 
 
 def test_fused_rows_of_the_papers_scale(tmp_path):
     """Table 7, two-stream: frames alone are right about a and b, flow about c and d, in fold 2 surer of errors."""
     rows = [row for row in ROWS if row.title.startswith("Two-stream")]
-    plan, labels = Plan("UCF-101", PAPER, 0, tmp_path, "cache"), np.arange(8) % 4
-    pretend(plan, rows, lambda name, fold: [1] * 8)
+    trial, labels = Trial("UCF-101", PAPER, 0, tmp_path, "cache"), np.arange(8) % 4
+    pretend(trial, rows, lambda name, fold: [1] * 8)
     sure = {"googlenet-single": (0, 1), "googlenet-single-flow": (2, 3)}
     for name, known in sure.items():
-        for fold in plan.folds():
+        for fold in trial.folds():
             p = np.full((8, 4), 0.25)
             for v, label in enumerate(labels):
                 if label in known:
@@ -155,11 +151,11 @@ def test_fused_rows_of_the_papers_scale(tmp_path):
                     p[v] = np.where(np.arange(4) == (label + 1) % 4, 0.91, 0.03)
             for side in ("test", "train"):
                 names = [f"v_{side}_g00_c{n:02d}" for n in range(8)]
-                file = plan.folder(name) / fold / ("predictions.npz" if side == "test" else "train.npz")
+                file = trial.folder(name) / fold / ("predictions.npz" if side == "test" else "train.npz")
                 save_predictions(file, Predictions(result_of(list("abcd"), names, labels, p), 1, side))
     mean, svm = rows
-    assert plan.measure(mean) == {"hit1": pytest.approx(2 / 3), "hit5": 1.0}  # 1, 0, 1
-    assert plan.measure(svm)["hit1"] == 1.0  # it learns from the training videos whom to believe
+    assert trial.accuracies(mean) == {"hit1": pytest.approx(2 / 3), "hit5": 1.0}  # 1, 0, 1
+    assert trial.accuracies(svm)["hit1"] == 1.0  # it learns from the training videos whom to believe
 
 
 # snippets claims
@@ -167,19 +163,18 @@ def test_fused_rows_of_the_papers_scale(tmp_path):
 
 def test_claims_report_each_side_by_seed_and_their_difference(tmp_path, monkeypatch, capsys):
     """A is right about every video; B about 1 and 2 of 4 groups: 25 and 50 %, 62.5 points less on average."""
-    monkeypatch.setattr(snippets.training.experiments.claims, "run", lambda *_, log: None)  # "trained" already
-    monkeypatch.setattr(snippets.training.experiments.claims, "make_mini", lambda root, **data: root)
+    module = snippets.training.experiments.claims
+    monkeypatch.setattr(module, "run", lambda *_, log: None)  # "trained" already
+    monkeypatch.setattr(module, "make_mini", lambda root, **data: root)
     names = [f"v_{kind}_g{g:02d}_c01" for kind in CLASSES for g in range(1, 5)]
     labels, classes = np.repeat(np.arange(len(CLASSES)), 4), list(CLASSES)
     some = {0: (1,), 1: (1, 2)}  # which groups B gets right
     for seed, groups in some.items():
-        plan = Plan("", MINI, seed, tmp_path, "")
+        trial = Trial("", MINI, seed, tmp_path, "")
         right = [1 if int(name.split("_g")[1][:2]) in groups else 6 for name in names]
-        write(
-            plan.folder("alexnet-lstm-120") / "predictions.npz", [1] * len(names), names, classes=classes, labels=labels
-        )
-        write(plan.folder("alexnet-conv-120") / "predictions.npz", right, names, classes=classes, labels=labels)
-    (record,) = snippets.training.experiments.claims.claims(tmp_path, ["order needs"], seeds=2)
+        for name, places in (("alexnet-lstm-120", [1] * len(names)), ("alexnet-conv-120", right)):
+            write(trial.folder(name) / "predictions.npz", places, names, classes=classes, labels=labels)
+    (record,) = module.claims(tmp_path, ["order needs"], seeds=2)
     order = sum(kind == "order" for kind in KINDS.values())
     assert record["videos"] == 4 * order and json.loads((tmp_path / "claims.json").read_text()) == [record]
     assert (record["a"], record["b"]) == ([100.0, 100.0], [25.0, 50.0])

@@ -14,7 +14,9 @@ from snippets.nets.zoo import NetConfig, build
 from snippets.training.cli.main import execute, main, parser
 from snippets.training.evaluate import result_of
 from snippets.training.experiments.paper import NETS, ROWS, Net, Row
-from snippets.training.experiments.tables import MINI, PAPER, Plan, parse_numbers, tables
+from snippets.training.experiments.scales import MINI, PAPER
+from snippets.training.experiments.tables import parse_numbers, tables
+from snippets.training.experiments.trial import Trial
 from snippets.training.loop import Settings
 from snippets.training.predictions import Predictions, save_predictions
 
@@ -50,14 +52,14 @@ def test_every_row_runs_networks_that_exist_or_says_why_not():
     assert used | {NETS[name].start for name in used} >= set(NETS)
 
 
-def paper_plan(tmp_path):
-    return Plan("UCF-101", PAPER, 0, tmp_path, "cache")
+def paper_trial(tmp_path):
+    return Trial("UCF-101", PAPER, 0, tmp_path, "cache")
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_paper_settings_parse_and_build_the_network_of_the_row(name, tmp_path):
-    net, plan = NETS[name], paper_plan(tmp_path)
-    args = parser().parse_args(plan.steps(name)[-1].arguments)
+    net, trial = NETS[name], paper_trial(tmp_path)
+    args = parser().parse_args(trial.commands(name)[-1].arguments)
     config = NetConfig(classes=101, **chosen(args, NetConfig))
     data, settings = DataSettings(**chosen(args, DataSettings)), Settings(**chosen(args, Settings))
     assert (config.tower, config.head, config.frames) == (net.tower, net.head, net.frames)
@@ -68,19 +70,19 @@ def test_paper_settings_parse_and_build_the_network_of_the_row(name, tmp_path):
     assert settings.lr == pytest.approx(30e-5 if net.head == "lstm" else 1e-5)  # N times as much for N frames
     assert (args.init is None) == (net.start is None) and ("tower/" in args.freeze) == net.frozen
     if net.start:
-        assert args.init == str(plan.folder(net.start) / "fold{fold}" / "checkpoint.npz")
+        assert args.init == str(trial.folder(net.start) / "fold{fold}" / "checkpoint.npz")
     small = replace(config, size=32, width=0.03, fc=8, units=8, vector=8)
     assert build(small).params.keys() == build(replace(small, size=55)).params.keys()
 
 
 def test_starts_come_before_what_starts_from_them(tmp_path):
-    outs = [s.folder.name for s in paper_plan(tmp_path).steps("googlenet-conv-120-flow")]
+    outs = [c.folder.name for c in paper_trial(tmp_path).commands("googlenet-conv-120-flow")]
     assert outs == ["googlenet-single", "googlenet-conv-30", "googlenet-conv-120", "googlenet-conv-120-flow"]
 
 
 def test_pretrained_networks_are_starts_where_there_is_no_other(tmp_path):
-    plan = replace(paper_plan(tmp_path), pretrained="sports")
-    single, conv = (parser().parse_args(s.arguments).init for s in plan.steps("googlenet-conv-30"))
+    trial = replace(paper_trial(tmp_path), pretrained="sports")
+    single, conv = (parser().parse_args(c.arguments).init for c in trial.commands("googlenet-conv-30"))
     assert single == "sports/googlenet-single/checkpoint.npz" and "fold{fold}" in conv
 
 
@@ -97,13 +99,15 @@ def test_dry_run_prints_every_command_and_runs_none(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def table3(tmp_path_factory):
-    """Table 3 in tiny, of two seeds: its folder and records."""
+    """Table 3 at a tiny scale, of two seeds: its trials and records."""
     out = tmp_path_factory.mktemp("tables")
-    return out, tables("mini", out, (3,), seeds=2, scale=TINY, mini_data=SMALL, execute=execute)
+    trials = Trial(str(out / "data"), TINY, 0, out, str(out / "cache")).seeds(2)
+    return trials, tables((3,), trials, SMALL, execute)
 
 
 def test_a_table_is_run_and_written(table3):
-    out, records = table3
+    (first, _), records = table3
+    out = first.out
     assert [r["row"] for r in records] == [row.title for row in ROWS if row.table == 3]
     assert all(len(r["ours"]["hit1"]) == 2 and 0 <= r["ours"]["hit1"][0] <= 100 for r in records)
     assert json.loads((out / "tables.json").read_text())["rows"] == records
@@ -112,12 +116,13 @@ def test_a_table_is_run_and_written(table3):
 
 
 def test_what_is_done_is_not_done_again_and_what_is_interrupted_goes_on(table3):
-    out, records = table3
+    trials, records = table3
+    out = trials[0].out
     files = sorted(out.glob("seed*/*/*.npz"))
     before = {file: file.stat().st_mtime_ns for file in files}
     victim = out / "seed1" / "googlenet-conv-120"
     (victim / "predictions.npz").unlink()  # as if it had been stopped behind its last epoch
-    assert tables("mini", out, (3,), seeds=2, scale=TINY, mini_data=SMALL, execute=execute) == records
+    assert tables((3,), trials, SMALL, execute) == records
     changed = {file for file in files if file.stat().st_mtime_ns != before[file]}
     assert changed <= {victim / "predictions.npz", victim / "checkpoint.npz"} and changed
 
@@ -130,13 +135,13 @@ def predictions(path, p, labels, side="test"):
 def test_a_row_of_two_networks_is_fused(tmp_path):
     """Each network is sure and right about one class alone; their mean, and the SVM, are right about both."""
     nets = {"one": Net("alexnet", "single", 1), "two": Net("alexnet", "single", 1)}
-    plan, labels = Plan("data", MINI, 0, tmp_path, "cache", nets), np.array([0, 0, 1, 1])
+    trial, labels = Trial("data", MINI, 0, tmp_path, "cache", nets), np.array([0, 0, 1, 1])
     for name, p in (("one", [[0.8, 0.1, 0.1], [0.2, 0.3, 0.5]]), ("two", [[0.3, 0.2, 0.5], [0.1, 0.8, 0.1]])):
         for side, file in (("test", "predictions.npz"), ("train", "train.npz")):
-            predictions(plan.folder(name) / file, np.repeat(p, 2, axis=0), labels, side)
-        assert plan.measure(Row(4, "", (name,), None, 0))["hit1"] == 0.5
-    assert plan.measure(Row(4, "", ("one", "two"), None, 0)) == {"hit1": 1.0, "hit5": 1.0}
-    assert plan.measure(Row(7, "", ("one", "two"), None, 0, svm=True))["hit1"] == 1.0
+            predictions(trial.folder(name) / file, np.repeat(p, 2, axis=0), labels, side)
+        assert trial.accuracies(Row(4, "", (name,), None, 0))["hit1"] == 0.5
+    assert trial.accuracies(Row(4, "", ("one", "two"), None, 0)) == {"hit1": 1.0, "hit5": 1.0}
+    assert trial.accuracies(Row(7, "", ("one", "two"), None, 0, svm=True))["hit1"] == 1.0
 
 
 def test_numbers_of_tables():

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from snippets.training.experiments.tables import MINI
+from snippets.training.experiments.scales import MINI
 
 TINY = replace(
     MINI,

@@ -14,7 +14,9 @@ from snippets.training.cli.options import COUNT, SEED, add_command, add_device, 
 from snippets.training.experiments.claims import claims
 from snippets.training.experiments.compare import compare
 from snippets.training.experiments.demo import demo
-from snippets.training.experiments.tables import parse_numbers, tables
+from snippets.training.experiments.scales import MINI, MINI_DATA, PAPER
+from snippets.training.experiments.tables import parse_numbers, print_commands, tables
+from snippets.training.experiments.trial import Trial
 from snippets.training.loop import Settings
 
 
@@ -65,12 +67,17 @@ def run_demo(args):
 
 def run_tables(args):
     """Run the rows of the paper's Tables 1 to 7, at reduced scale or on real data."""
-    out = args.out or ("runs/tables" if args.data == "mini" else f"runs/tables-{Path(args.data).name}")
-    with one_run(None if args.dry_run else writable(out)):
-        tables(
-            args.data, out, parse_numbers(args.table), args.seeds, args.first_seed, args.cache, args.dry_run,
-            args.pretrained, measured=args.measured, device=args.device, execute=args.execute,
-        )  # fmt: skip
+    mini, numbers = args.data == "mini", parse_numbers(args.table)
+    out = Path(args.out or ("runs/tables" if mini else f"runs/tables-{Path(args.data).name}"))
+    data, scale = (str(out / "data"), MINI) if mini else (args.data, PAPER)
+    cache = args.cache or str(out / "cache")
+    trial = Trial(data, scale, args.first_seed, out, cache, pretrained=args.pretrained, device=args.device)
+    trials = trial.seeds(args.seeds)
+    if args.dry_run:
+        print_commands(numbers, trials)
+        return
+    with one_run(writable(out)):
+        tables(numbers, trials, MINI_DATA if mini else None, None if args.measured else args.execute)
 
 
 def run_claims(args):

@@ -1,7 +1,7 @@
 """`snippets claims`: each sentence of the paper against an experiment on rendered video that could contradict it.
 
 A claim says that network A is right more often than network B on some test videos. Both are trained from every seed
-(`training.experiments.tables`, scale MINI), and the difference of their Hit@1 is bootstrapped over seeds and groups of
+(`training.experiments.trial`, scale MINI), and the difference of their Hit@1 is bootstrapped over seeds and groups of
 videos. One rule gives every verdict:
 
     supported       the 95 % interval of A - B lies above zero
@@ -19,17 +19,17 @@ import numpy as np
 from snippets.data.files import write, write_json
 from snippets.data.markdown import markdown_table
 from snippets.data.mini.camera_shake import make_shaky
-from snippets.data.mini.make import CLASSES, KINDS, make_mini
+from snippets.data.mini.make import CLASSES, KIND_NAMES, KINDS, make_mini
 from snippets.training.experiments.paper import NETS, Net
 from snippets.training.experiments.runner import run
+from snippets.training.experiments.scales import MINI, MINI_DATA
 from snippets.training.experiments.statistics import bootstrap, difference_text, hits, mean_text, percent
-from snippets.training.experiments.tables import MINI, MINI_DATA, Plan
+from snippets.training.experiments.trial import Trial
 
 RULE = (
     "The rule of every verdict: supported if the interval of A − B lies above zero, contradicted if below, undecided "
     "if it holds zero."
 )
-ALL = ("appearance", "motion", "order", "moment")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Claim:
     experiment: str
     a: tuple
     b: tuple
-    kinds: tuple = ALL  # of classes whose test videos count
+    kinds: tuple = KIND_NAMES  # of classes whose test videos count
     shaky: bool = False  # on the data set under a shaking camera (data/mini/camera_shake.py)
 
 
@@ -111,9 +111,9 @@ def verdict(low, high, seeds=2):
     return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
 
 
-def right(plan, nets, kinds):
+def hits_of_kinds(trial, nets, kinds):
     """Which test videos of the kinds are right, fused if there are several networks: (V,) float, and their names."""
-    found, r = hits([plan.folder(name) / "predictions.npz" for name in nets])
+    found, r = hits([trial.folder(name) / "predictions.npz" for name in nets])
     keep = np.array([KINDS[r.classes[label]] in kinds for label in r.labels])
     return found[keep], np.array(r.names)[keep]
 
@@ -124,40 +124,40 @@ def cluster(name):
     return f"{CLASSES[kind][3]} {group}"
 
 
-def judge(claim, plans):
+def judge(claim, trials):
     """The record of a claim whose networks have been trained."""
-    a, b = (np.stack([right(plan, nets, claim.kinds)[0] for plan in plans]) for nets in (claim.a, claim.b))
-    names = right(plans[0], claim.a, claim.kinds)[1]
+    a, b = (np.stack([hits_of_kinds(trial, nets, claim.kinds)[0] for trial in trials]) for nets in (claim.a, claim.b))
+    _, names = hits_of_kinds(trials[0], claim.a, claim.kinds)
     mean, low, high = bootstrap(a - b, [cluster(name) for name in names])
     return {
         "claim": claim.name, "sentence": claim.sentence, "experiment": claim.experiment, "videos": len(names),
         "a": percent(a), "b": percent(b),
-        "difference": [100 * mean, 100 * low, 100 * high], "verdict": verdict(low, high, len(plans)),
+        "difference": [100 * mean, 100 * low, 100 * high], "verdict": verdict(low, high, len(trials)),
     }  # fmt: skip
 
 
 def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu", execute=None):
     """Run the experiments, print and write the verdicts (claims.json, claims.md); returns the records.
 
-    execute: see `runner.run`.
+    names: claims with one of these in their name, none for all; ValueError if there is no such claim. data: settings
+    of `make_mini`. execute: see `runner.run`.
     """
     out = Path(out)
     chosen = [c for c in CLAIMS if not names or any(name in c.name for name in names)]
     if not chosen:
         raise ValueError(f"no claim is called {' or '.join(names)}; there are: {', '.join(c.name for c in CLAIMS)}")
-    plans = {}
+    trials = {}
     for shaky in sorted({c.shaky for c in chosen}):
         root, folder = make_mini(out / "data", **data), out
         if shaky:
             root, folder = make_shaky(out / "shaky" / "data", root), out / "shaky"
-        cache = str(folder / "cache")
-        plans[shaky] = [
-            Plan(str(root), scale, seed, folder, cache, NETS | EXTRA, device=device) for seed in range(seeds)
-        ]
+        trial = Trial(str(root), scale, 0, folder, str(folder / "cache"), NETS | EXTRA, device=device)
+        trials[shaky] = trial.seeds(seeds)
         wanted = [net for c in chosen if c.shaky == shaky for net in dict.fromkeys(c.a + c.b)]
-        run([s for plan in plans[shaky] for net in wanted for s in plan.steps(net)], execute, log=out / "output.txt")
-    records = [judge(claim, plans[claim.shaky]) for claim in chosen]
-    lines = verdicts(records, seeds)
+        commands = [c for trial in trials[shaky] for net in wanted for c in trial.commands(net)]
+        run(commands, execute, log=out / "output.txt")
+    records = [judge(claim, trials[claim.shaky]) for claim in chosen]
+    lines = verdict_table(records, seeds)
     print(lines)
     write_json(out / "claims.json", records)
     untested = [c.name for c in CLAIMS if c not in chosen]
@@ -171,7 +171,7 @@ def claims(out, names=(), seeds=3, scale=MINI, data=MINI_DATA, device="cpu", exe
     return records
 
 
-def verdicts(records, seeds):
+def verdict_table(records, seeds):
     """The records in Markdown."""
     note = "" if seeds > 1 else ": one seed says nothing about other seeds"
     rows = [

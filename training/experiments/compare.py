@@ -16,7 +16,7 @@ import numpy as np
 from snippets.data.files import write, write_json
 from snippets.data.markdown import markdown_table
 from snippets.nets.zoo import HEAD_OPTIONS, options_read
-from snippets.training.experiments.runner import run, step
+from snippets.training.experiments.runner import run, training_command
 from snippets.training.experiments.statistics import (
     bootstrap,
     class_and_group,
@@ -46,19 +46,19 @@ def compare(features, heads, seeds, out, options, execute):
     execute: see `runner.run`.
     """
     out = Path(out)
-    steps = {
+    commands = {
         head: [
-            step("train", features, "--head", head, *flags(options, head), "--seed", seed,
-                 "--out", out / head / f"seed{seed}", product=out / head / f"seed{seed}" / "predictions.npz",
-                 folder=out / head / f"seed{seed}")
+            training_command(
+                features, "--head", head, *flags(options, head), "--seed", seed, out=out / head / f"seed{seed}"
+            )
             for seed in range(seeds)
         ]
         for head in heads
-    }  # fmt: skip
-    run([s for some in steps.values() for s in some], execute, log=out / "output.txt")
+    }
+    run([c for some in commands.values() for c in some], execute, log=out / "output.txt")
     right, records = {}, []
-    for head, some in steps.items():
-        by_seed = [hits([s.product]) for s in some]
+    for head, some in commands.items():
+        by_seed = [hits([c.product]) for c in some]
         right[head], names = np.stack([found for found, _ in by_seed]), by_seed[0][1].names
         groups = [class_and_group(name) for name in names]
         mean, std = mean_and_std(100 * right[head].mean(axis=1))
@@ -74,17 +74,15 @@ def compare(features, heads, seeds, out, options, execute):
                 "groups": len(set(groups)),
             }
         )
-    lines = comparison(records)
+    lines = comparison_table(records)
     print(lines)
-    commands = [
-        str(some[0]).replace(f"--seed 0 --out {out / head / 'seed0'}", "--seed SEED") for head, some in steps.items()
-    ]
-    write_json(out / "compare.json", {"commands": commands, "heads": records})
+    typed = [str(c[0]).replace(f"--seed 0 --out {out / head / 'seed0'}", "--seed SEED") for head, c in commands.items()]
+    write_json(out / "compare.json", {"commands": typed, "heads": records})
     write(out / "compare.md", lines + "\n")
     return records
 
 
-def comparison(records):
+def comparison_table(records):
     """The records as a table in Markdown."""
     first, *others = records
     seeds = len(first["by_seed"])

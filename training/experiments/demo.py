@@ -1,41 +1,43 @@
 """`snippets demo`: the paper in miniature, from rendered videos to a report.
 
-The mini data set has classes that one frame tells apart, classes that only motion, only order, or only a short moment
-tells apart, so that each network shows what it can and cannot see. Three networks on an AlexNet tower:
+The mini data set has classes that differ in one frame, classes that differ only in motion, only in order, or only in a
+short moment, so that each network shows what it can and cannot see. Three networks on an AlexNet tower:
 
     single frame    trained through its tower
     Conv Pooling    trained through its tower, from the single frame's parameters
     LSTM            on the tower of Conv Pooling, as it is; the label at every frame, the gain rising over the clip
 
-One training ends here or there with the last bits of the machine's arithmetic, so none of them stands for a network.
-Each tower, once trained, computes the features of all frames; on these the layers behind it are trained again from
-several seeds, which takes seconds. The table has the median of these heads, and the lowest and the highest; the one in
-the middle is joined with the tower and kept as the stage's checkpoint.
+The result of one training depends on the last bits of the machine's arithmetic, so one training says little about a
+network. Each tower, once trained, computes the features of all frames; on these the layers behind it are trained again
+from several seeds, which takes seconds. The table has the median of these heads, and the lowest and the highest; the
+one in the middle is joined with the tower and kept as the stage's checkpoint.
 """
 
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from snippets.data.features import FeatureSet
-from snippets.data.mini.make import KINDS, QUICK, make_mini
+from snippets.data.loader import ClipSet
+from snippets.data.mini.make import KIND_NAMES, KINDS, QUICK, make_mini
 from snippets.data.open import DataSettings, DataSpec, open_data
+from snippets.layers.core.base import Layer
 from snippets.nets.expand import warm_start
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, load, save, to_numpy
 from snippets.training.device import move
-from snippets.training.evaluate import evaluate
+from snippets.training.evaluate import Result, evaluate
 from snippets.training.experiments.report import write_report
 from snippets.training.loop import Settings, train
 from snippets.training.model import frame_features
 
 SIZE = 55  # crops of 55 from 64 pixels are the paper's 220 from 256
 HEADS = 5  # heads of each kind, from as many seeds
-KIND_NAMES = ("appearance", "motion", "order", "moment")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Stage:
     heads: Settings  # of what stands behind the tower
     tower: Settings | None = None  # of the whole network; None: the tower of `start` as it is
     start: str | None = None  # stage whose parameters it starts from
-    views: int = 1  # clips a test video
+    views: int = 1  # clips per test video
 
 
 STAGES = {
@@ -63,6 +65,20 @@ QUICK_STAGES = {  # for fewer clips
 }
 
 
+class Trained(NamedTuple):
+    """What a stage leaves behind."""
+
+    net: Layer  # the tower and the middle head
+    results: list  # a `Result` per head, the middle one's first
+    history: list  # of the tower, or of the middle head where the tower was there: a record per epoch
+    test_set: ClipSet
+
+    @property
+    def result(self) -> Result:
+        """The middle head's, and so the network's."""
+        return self.results[0]
+
+
 def by_kind(result):
     """Accuracy of each kind of class, the mean over its classes, and overall: {kind: share}."""
     shares = dict(zip(result.classes, result.per_class, strict=True))
@@ -70,7 +86,7 @@ def by_kind(result):
     return {**kinds, "overall": result.hit1}
 
 
-def table(accuracies):
+def accuracy_table(accuracies):
     """{title: {kind: shares of its heads}} as text."""
     columns = (*KIND_NAMES, "overall")
     lines = [f"{'video Hit@1, %':14}" + "".join(f"{name:>17}" for name in columns)]
@@ -90,16 +106,13 @@ def train_tower(stage, net, start, train_set, **options):
 
 
 def features_of(net, videos, frames):
-    """What the net's tower makes of all frames of all videos: a data set of clips x (T, D)."""
+    """The features of all frames of all videos from the net's tower: a data set of clips x (T, D)."""
     feat = np.stack([frame_features(net.layers["tower"], videos.whole_video(i)) for i in range(len(videos))])
     return FeatureSet(feat, np.ones(1), np.arange(len(feat)), videos.labels, videos.classes, videos.names, frames)
 
 
 def run_stage(name, stage, root, out, seed, device="cpu"):
-    """Train a tower, unless it is there, and heads on its features; returns net, results of all heads, history, tests.
-
-    net: tower and middle head; the first of the results is its own.
-    """
+    """Train a tower, unless it is there, and heads on its features; returns what is `Trained`."""
     sets = open_data(DataSpec(root, SIZE, cache=out / "cache", progress=False), stage.frames)
     fc = 128 if stage.tower else 0  # the LSTM reads the maps themselves
     config = NetConfig(
@@ -127,7 +140,7 @@ def run_stage(name, stage, root, out, seed, device="cpu"):
     params = {key: to_numpy(a) for key, a in net.params.items()}
     about = dict(data=asdict(DataSettings()), classes=list(sets[0].classes), fold=1, seed=seed, videos=len(train_set))
     save(out / name / "checkpoint.npz", Checkpoint(params, {}, asdict(config), asdict(settings), **about))
-    return net, [result, *(other for other, *_ in found)], history or curve, sets[1]
+    return Trained(net, [result, *(other for other, *_ in found)], history or curve, sets[1])
 
 
 def demo(out, seed=0, quick=False, device="cpu"):
@@ -135,13 +148,14 @@ def demo(out, seed=0, quick=False, device="cpu"):
     started = time.perf_counter()
     out = Path(out)
     root = make_mini(out / "data", seed, **(QUICK if quick else {}))
-    nets, results, histories, accuracies = {}, {}, {}, {}
+    trained, accuracies = {}, {}
     with threadpool_limits(1, "blas"):  # frames run in parallel; these matrices are too small to share between cores
         for name, stage in (QUICK_STAGES if quick else STAGES).items():
-            nets[name], found, histories[name], test_set = run_stage(name, stage, root, out, seed, device)
-            kinds = [by_kind(result) for result in found]
-            results[name], accuracies[stage.title] = found[0], {k: [one[k] for one in kinds] for k in kinds[0]}
-    print(table(accuracies))
-    page = write_report(out, STAGES, nets["lstm"], test_set, results, histories, accuracies, table(accuracies))
+            trained[stage.title] = run_stage(name, stage, root, out, seed, device)
+            kinds = [by_kind(result) for result in trained[stage.title].results]
+            accuracies[stage.title] = {k: [one[k] for one in kinds] for k in kinds[0]}
+    table = accuracy_table(accuracies)
+    print(table)
+    page = write_report(out, trained, accuracies, table)
     print(f"{page}\n{time.perf_counter() - started:.0f} s")
     return accuracies

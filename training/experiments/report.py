@@ -1,7 +1,6 @@
 """The demo's report: one HTML page with its pictures beside it."""
 
 import html
-from pathlib import Path
 
 import numpy as np
 
@@ -12,10 +11,10 @@ from snippets.nets.inspect.figure import new_figure
 from snippets.training.checkpoint import to_numpy
 from snippets.training.objective import on_device
 
-ABOUT = {  # kind: what tells its classes apart
+ABOUT = {  # kind: in what its classes differ
     "appearance": "One frame is enough: the shape of the actor.",
     "motion": "Only the direction of motion: a rising ball played backwards sinks. One frame says nothing about it, "
-    "and no set of frames tells the two directions apart, so a network that ignores order cannot pass 50 %.",
+    "and the set of frames is the same in both directions, so a network that ignores order cannot pass 50 %.",
     "order": "Only the order of well separated events: the same frames forwards and backwards, with a dark pause in "
     "between. A network that ignores order cannot pass 50 % by construction, however good its frames are.",
     "moment": "A mark that is on the card for two or three frames of 24; everything else is shared. A single frame "
@@ -35,7 +34,7 @@ def thumbnails(clip):
 
 
 def sample_frames(test_set):
-    """One test clip of each class, six frames of it."""
+    """One test clip of each class, twelve frames of it."""
     order = class_order(test_set.classes)
     figure = new_figure(9, 0.62 * len(order))
     axes = figure.subplots(len(order), 2, gridspec_kw={"width_ratios": [1.1, 6], "wspace": 0.02, "hspace": 0.08})
@@ -49,31 +48,31 @@ def sample_frames(test_set):
     return figure
 
 
-def learning_curves(titles, histories):
-    """Training loss and accuracy over the epochs."""
+def learning_curves(histories):
+    """Training loss and accuracy over the epochs, of {title: history}."""
     figure = new_figure(9, 3.2)
     loss, accuracy = figure.subplots(1, 2)
-    for name, history in histories.items():
+    for title, history in histories.items():
         epochs = [record["epoch"] for record in history]
-        loss.plot(epochs, [record["loss"] for record in history], label=titles[name])
-        accuracy.plot(epochs, [100 * record["accuracy"] for record in history], label=titles[name])
+        loss.plot(epochs, [record["loss"] for record in history], label=title)
+        accuracy.plot(epochs, [100 * record["accuracy"] for record in history], label=title)
     loss.set(xlabel="epoch", ylabel="training loss (nats)", ylim=(0, None))
     accuracy.set(xlabel="epoch", ylabel="training clips right (%)", ylim=(0, 100))
     loss.legend(frameon=False)
     return figure
 
 
-def confusion_matrices(titles, results):
-    """Which class is taken for which, a panel for each network."""
+def confusion_matrices(results):
+    """Which class is taken for which, one panel per network, of {title: Result}."""
     figure = new_figure(4.2 * len(results), 4.6)
-    for axis, (name, result) in zip(figure.subplots(1, len(results), sharey=True), results.items(), strict=True):
+    for axis, (title, result) in zip(figure.subplots(1, len(results), sharey=True), results.items(), strict=True):
         order = class_order(result.classes)
         rows = result.confusion[order][:, order]
         axis.imshow(rows / rows.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
         names = [result.classes[k] for k in order]
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
         axis.set_yticks(range(len(names)), names, fontsize=7)
-        axis.set(title=titles[name], xlabel="predicted")
+        axis.set(title=title, xlabel="predicted")
         for edge in np.flatnonzero(np.diff([list(ABOUT).index(KINDS[n]) for n in names])) + 0.5:
             axis.axhline(edge, color="grey", lw=0.5)
             axis.axvline(edge, color="grey", lw=0.5)
@@ -82,7 +81,7 @@ def confusion_matrices(titles, results):
 
 
 def frame_predictions(net, test_set, result):
-    """The LSTM's class probabilities at every frame of an order clip: of those that it gets right the surest."""
+    """The LSTM's class probabilities at every frame of an order clip: of those it gets right, that of highest p."""
     order_kind = [i for i, k in enumerate(test_set.labels) if KINDS[test_set.classes[k]] == "order"]
     right = [i for i in order_kind if result.probabilities[i].argmax() == test_set.labels[i]]
     found = []
@@ -106,18 +105,18 @@ def frame_predictions(net, test_set, result):
     return figure
 
 
-def verdicts(accuracies):
-    """What the medians of this run say about each kind, in words that follow from them."""
-    accuracies = {
+def findings(accuracies):
+    """What the medians of this run say about each kind: {kind: text}."""
+    medians = {
         title: {kind: float(np.median(found)) for kind, found in row.items()} for title, row in accuracies.items()
     }
-    single, conv, lstm = (accuracies[title] for title in ("Single frame", "Conv Pooling", "LSTM"))
+    single, conv, lstm = medians.values()
     blind = max(single["order"], conv["order"])
-    solved = "tells them apart" if lstm["order"] > blind + 0.2 else "hardly tells them apart"
+    solved = "distinguishes them" if lstm["order"] > blind + 0.2 else "hardly distinguishes them"
     lead = conv["moment"] - single["moment"]
     ordered = "helps" if lstm["motion"] > conv["motion"] + 0.05 else "did not help in this run"
     return {
-        "appearance": ", ".join(f"{title} {row['appearance']:.0%}" for title, row in accuracies.items()) + ".",
+        "appearance": ", ".join(f"{title} {row['appearance']:.0%}" for title, row in medians.items()) + ".",
         "motion": f"Conv Pooling {conv['motion']:.0%}, LSTM {lstm['motion']:.0%}: reading frames in order {ordered}.",
         "order": f"The LSTM {solved} ({lstm['order']:.0%}); the better order-blind network has {blind:.0%}.",
         "moment": f"The maximum over frames {'finds' if lead > 0.2 else 'hardly finds'} the mark: "
@@ -125,30 +124,33 @@ def verdicts(accuracies):
     }
 
 
-def write_report(out, stages, lstm, test_set, results, histories, accuracies, table):
-    """Write report.html and its pictures into `out`; returns the page's path."""
-    out = Path(out)
-    titles = {name: stage.title for name, stage in stages.items()}
+def write_report(out, trained, accuracies, table):
+    """Write report.html and its pictures into the folder `out`; returns the page's path.
+
+    trained: {title: `demo.Trained`}, the LSTM last; accuracies: {title: {kind: shares}}; table: the same as text.
+    """
+    *_, lstm = trained.values()
+    test_set = lstm.test_set
     pictures = {  # file: figure, caption
         "frames.png": (sample_frames(test_set), "Twelve frames of a test clip of each class."),
         "curves.png": (
-            learning_curves(titles, histories),
-            "Learning curves. The LSTM learns on kept features, so that its epochs take little time.",
+            learning_curves({title: one.history for title, one in trained.items()}),
+            "Learning curves. The LSTM learns on stored features, so that its epochs take little time.",
         ),
         "confusion.png": (
-            confusion_matrices(titles, results),
-            "Confusion matrices of the middle heads. Classes are grouped by kind; where a network cannot tell a pair "
-            "that differs only in order or direction, it shows as a 2 x 2 block.",
+            confusion_matrices({title: one.result for title, one in trained.items()}),
+            "Confusion matrices of the middle heads. Classes are grouped by kind; where a network confuses two classes "
+            "that differ only in order or direction, it shows as a 2 x 2 block.",
         ),
         "lstm.png": (
-            frame_predictions(lstm, test_set, results["lstm"]),
-            "The LSTM's prediction at every frame of a test clip whose class is told by order alone. Of the clips that "
-            "it gets right this is the one of which it is surest at the end.",
+            frame_predictions(lstm.net, test_set, lstm.result),
+            "The LSTM's prediction at every frame of a test clip whose class depends on order alone. Of the clips that "
+            "it classifies correctly, this is the one with the highest probability at the end.",
         ),
     }
     for name, (figure, _) in pictures.items():
         write_figure(out / name, figure, dpi=110, bbox_inches="tight")
-    meaning = verdicts(accuracies)
+    meaning = findings(accuracies)
     kinds = "".join(
         f"<h3>{kind}</h3><p>{html.escape(ABOUT[kind])} <b>{html.escape(meaning[kind])}</b></p>" for kind in ABOUT
     )
@@ -166,7 +168,7 @@ figure{{margin:2rem 0}}figcaption{{color:#555}}pre{{background:#f4f4f4;padding:1
 <h1>Beyond short snippets, in miniature</h1>
 <p>Three networks with the same frame tower (AlexNet at a quarter of its width, {size} x {size}
 pixels), trained on rendered videos; {len(test_set)} test videos, of groups that training never saw. On the features
-of each tower what stands behind it was trained from several seeds; in brackets the lowest and the highest.</p>
+of each tower, heads were trained from several seeds: their median, and in brackets the lowest and the highest.</p>
 <pre>{html.escape(table)}</pre><h2>What the results mean</h2>{kinds}<h2>Pictures</h2>{figures}</html>
 """,
     )

@@ -1,6 +1,6 @@
-"""A command line as a step of something longer: done once, gone on with where it was interrupted.
+"""Commands as parts of something longer: each is done once, and goes on where it was interrupted.
 
-An experiment is a list of `Step`s, each of them a command that anybody can type, and a file that it leaves behind. So
+An experiment is a list of `Command`s, each of them one that anybody can type, and the file that it leaves behind. So
 what an experiment does can be printed, done by hand, stopped and repeated.
 """
 
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 
 @dataclass(frozen=True)
-class Step:
+class Command:
     """`snippets` with these arguments; `product` is there when it has been done."""
 
     arguments: tuple
@@ -32,38 +32,44 @@ class Step:
         return any((place / "checkpoint.npz").exists() for place in places)
 
 
-def step(*words, product, folder=None):
-    """A `Step` of words, None among them left out; a str of several options counts as several words."""
+def command(*words, product, folder=None):
+    """A `Command` of words, None among them left out; a str of several options counts as several words."""
     parts = [shlex.split(w) if isinstance(w, str) and w.startswith("-") else [str(w)] for w in words if w is not None]
-    return Step(tuple(part for some in parts for part in some), Path(product), folder and Path(folder))
+    return Command(tuple(part for some in parts for part in some), product, folder)
 
 
-def run(steps, execute, log=None, progress=print):
-    """Do what has not been done, each step once; what they print goes to the file `log` (None: to the screen).
+def training_command(data, *words, out, product="predictions.npz"):
+    """`snippets train` on `data` into the folder `out`; product: the file in it that is written last."""
+    return command("train", data, *words, "--out", out, product=out / product, folder=out)
+
+
+def run(commands, execute, log=None):
+    """Do what has not been done, each command once; what they print goes to the file `log` (None: to the screen).
 
     execute: runs one command of the command line, given its arguments; its errors are raised.
+    Raises FileNotFoundError if a command ends without its product.
     BLAS keeps to one thread: frames run in parallel, and the matrices are small where this is used most.
     """
-    for s in dict.fromkeys(steps):
-        if s.product.exists():
+    for c in dict.fromkeys(commands):
+        if c.product.exists():
             continue
-        s.product.parent.mkdir(parents=True, exist_ok=True)
+        c.product.parent.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        with threadpool_limits(1, "blas"), into(log, s):
-            execute([*s.arguments, *(["--resume"] if s.begun else [])])
-        if not s.product.exists():
-            raise FileNotFoundError(f"{s} ended without {s.product}")
-        progress(f"{time.perf_counter() - started:7.1f} s  {s.product}")
+        with threadpool_limits(1, "blas"), into(log, c):
+            execute([*c.arguments, *(["--resume"] if c.begun else [])])
+        if not c.product.exists():
+            raise FileNotFoundError(f"{c} ended without {c.product}")
+        print(f"{time.perf_counter() - started:7.1f} s  {c.product}")
 
 
 @contextlib.contextmanager
-def into(log, s):
+def into(log, command):
     """Output and progress bars of the block go to the end of the file `log`."""
     if log is None:
-        print(s, file=sys.stderr)
+        print(command, file=sys.stderr)
         yield
         return
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        print(s, flush=True)
+        print(command, flush=True)
         yield

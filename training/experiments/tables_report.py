@@ -1,4 +1,4 @@
-"""What `snippets tables` has found, as text, CSV, Markdown, JSON and a picture."""
+"""The report of `snippets tables`: its records as text, CSV, Markdown, JSON and a picture."""
 
 import csv
 import io
@@ -22,11 +22,13 @@ TITLES = {
 }
 
 
-def paper_shown(record, measure):
+def paper_text(record, measure):
+    """The paper's number."""
     return f"{record['paper'][measure]:.1f}" if measure in record["paper"] else "–"
 
 
-def ours_shown(record, measure):
+def ours_text(record, measure):
+    """Our mean ± standard deviation over seeds."""
     return mean_text(record["ours"][measure]) if measure in record["ours"] else "–"
 
 
@@ -47,7 +49,7 @@ def markdown(records, about):
     for number in dict.fromkeys(r["table"] for r in records):
         rows = []
         for r in (r for r in records if r["table"] == number):
-            cells = [cell for m in MEASURES for cell in (paper_shown(r, m), ours_shown(r, m))]
+            cells = [cell for m in MEASURES for cell in (paper_text(r, m), ours_text(r, m))]
             rows.append([r["row"], *cells, r["differs"]])
         lines += ["", f"## Table {number}. {TITLES[number]}", "", markdown_table(head, rows)]
     return "\n".join(lines) + "\n"
@@ -60,7 +62,7 @@ def text(records):
         lines += ["", f"Table {number}. {TITLES[number]}", " " * width]
         lines[-1] += "".join(f"  {name + ' paper':>16}{'ours':>13}" for name in MEASURES.values())
         for r in (r for r in records if r["table"] == number):
-            cells = "".join(f"  {paper_shown(r, m):>16}{ours_shown(r, m):>13}" for m in MEASURES)
+            cells = "".join(f"  {paper_text(r, m):>16}{ours_text(r, m):>13}" for m in MEASURES)
             lines += [f"{r['row']:{width}}{cells}  {r['differs']}"]
     return "\n".join(lines[1:])
 

@@ -1,0 +1,61 @@
+"""The two scales at which the paper's networks are run: options of `snippets train` for each kind of network.
+
+PAPER is the paper's setting as far as it is known. MINI, the reduced scale, is for two cores and minutes: thin
+networks on the rendered mini data set, 36 frames per video. Its towers learn from single frames, once, and stay as they
+are: every network that joins frames is trained on their features, all of which fit into one file.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large networks and training are. Options are those of `snippets train`."""
+
+    frames: dict  # {the paper's T: T here}
+    tower: dict  # {tower: its options}
+    head: dict  # {name: value} of options of what stands behind it; each network gets those that it reads
+    training: dict  # options of a kind of network (`Net.kind`, or "flow" for a single frame of flow), or "TOWER kind"
+    frozen: bool  # heads read features of towers that were trained on single frames
+    everywhere: str = ""  # options of all, unless `training` says otherwise
+    flow: str = ""  # options of optical flow
+    fold: str = "1"
+    rates: dict = field(default_factory=dict)  # if frozen: {(stream, fps): frames per video in a feature file}
+
+
+PAPER = Scale(
+    frames={1: 1, 15: 15, 30: 30, 120: 120},
+    tower={"alexnet": "--tower alexnet", "googlenet": "--tower googlenet"},
+    head={},
+    training={  # rates of the paper; epochs, batch and decay, of which it says nothing, are ours
+        "googlenet single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240 --auxiliary 0.3",
+        "single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240",
+        "flow": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240",
+        "slowfusion": "--epochs 10 --batch 16 --loss sum --lr 1e-5 --decay 0.8 --views 240",
+        "pooling": "--epochs 5 --batch 16 --loss sum --lr 1e-5 --decay 0.8 --views 240",
+        "recurrent": "--epochs 5 --batch 16 --loss sum --lr 3e-4 --decay 0.8 --views 240",  # N 1e-5, N = 30 frames
+    },
+    frozen=False,
+    fold="all",
+)
+MINI = Scale(
+    frames={1: 1, 15: 12, 30: 12, 120: 24},
+    tower={
+        "alexnet": "--tower alexnet --size 55 --width 0.25",
+        "googlenet": "--tower googlenet --size 55 --width 0.125 --vector 128",
+    },
+    head={"fc": 128, "dropout": 0.3, "units": 128, "depth": 1},
+    training={
+        "googlenet single": "--epochs 80 --batch 16 --lr 0.05 --decay 0.98 --views 8 --dropout 0.1 --auxiliary 0.3",
+        "single": "--epochs 60 --batch 16 --lr 0.02 --decay 0.97 --views 8",
+        "flow": "--epochs 60 --batch 16 --lr 0.01 --decay 0.975 --views 8 --dropout 0.1 --clip-norm 1",
+        "slowfusion": "--epochs 20 --batch 16 --lr 0.02 --decay 0.9 --views 4",
+        "pooling": "--epochs 20 --batch 16 --lr 0.02 --decay 0.88 --views 4",
+        "recurrent": "--epochs 40 --batch 16 --lr 0.05 --decay 0.95 --views 4",
+    },
+    frozen=True,
+    everywhere="--clip-norm 5 --workers 1 --evaluate-every 1000",
+    flow="--tvl1 scales=3,step=0.5,warps=2,iterations=40 --bound 10 --scale 25",  # or flow is grey to the network
+    rates={("rgb", None): 36, ("rgb", 6.0): 12, ("flow", None): 21},
+)
+MINI_DATA = {"seed": 0, "groups": 9, "clips": 2, "frames": 36}

@@ -1,0 +1,139 @@
+"""One seed of an experiment: the commands that make each network of `training.experiments.paper`, and its accuracies.
+
+The same commands serve every scale; a `Scale` says with which options.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from snippets.nets.zoo import options_read
+from snippets.training.evaluate import hit_at_k
+from snippets.training.experiments.paper import NETS
+from snippets.training.experiments.runner import command, training_command
+from snippets.training.experiments.scales import Scale
+from snippets.training.fusion import fuse_mean, fuse_svm
+from snippets.training.predictions import aligned, load_predictions
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Networks that are trained from one seed: on which data, at which scale, and where they are kept."""
+
+    data: str
+    scale: Scale
+    seed: int
+    out: Path  # each network has a folder of its own in it
+    cache: str  # folder for decoded frames
+    nets: dict = field(default_factory=lambda: NETS)
+    pretrained: str | None = None  # folder of networks to start from where no other start is given
+    device: str = "cpu"
+
+    def seeds(self, count):
+        """This trial, and the same of the seeds that follow, `count` in all."""
+        return [replace(self, seed=self.seed + n) for n in range(count)]
+
+    @property
+    def on(self):
+        """Options that say where to compute."""
+        return None if self.device == "cpu" else f"--device {self.device}"
+
+    def folder(self, name):
+        """Where a network is kept."""
+        return self.out / f"seed{self.seed}" / name
+
+    def checkpoint(self, name):
+        """A start for another network, of the same fold."""
+        return self.folder(name) / ("fold{fold}/" if self.scale.fold == "all" else "") / "checkpoint.npz"
+
+    def commands(self, name):
+        """All that has to be run for one network, in order: first the towers, features and networks that it needs."""
+        net, scale, start, before, features = self.nets[name], self.scale, self.nets[name].start, [], None
+        if scale.frozen and not net.pixels and net.kind not in ("single", "slowfusion"):
+            tower = f"{net.tower}-single" + ("-flow" if net.stream == "flow" else "")
+            features = self.features(tower, net)
+            before = [*self.commands(tower), features]
+            if start and net.kind != "pooling" and self.nets[start].kind != net.kind:
+                start = None
+        if start:
+            before += self.commands(start)
+        return [*before, self.training(name, features, start)]
+
+    def training(self, name, features, start):
+        """The command that trains a network: on what the command `features` makes or, for None, through its tower."""
+        net, scale = self.nets[name], self.scale
+        kind = "flow" if net.kind == "single" and net.stream == "flow" else net.kind
+        init = self.checkpoint(start) if start else self.pretrained and f"{self.pretrained}/{name}/checkpoint.npz"
+        through = [  # options of a network with a tower
+            scale.tower[net.tower],
+            f"--stream flow {scale.flow}" if net.stream == "flow" else None,
+            f"--fps {net.fps:g}" if net.fps else None,
+            "--freeze tower/" if net.frozen else None,
+            f"--fold {scale.fold}",
+        ]
+        read = options_read(net.head, net.tower if features is None else "features")
+        unit = net.kind == "recurrent"  # raw, for what starts from a tower's fully connected layers
+        return training_command(
+            self.data if features is None else features.product,
+            "--head", net.head, "--frames", scale.frames[net.frames],
+            *(f"--{option} {scale.head[option]}" for option in scale.head if option in read), scale.everywhere or None,
+            scale.training.get(f"{net.tower} {kind}", scale.training[kind]),
+            *(through if features is None else [f"--features {'unit' if unit else 'raw'}"]),
+            *(["--init", init] if init else []), net.options or None,
+            "--cache", self.cache, "--seed", self.seed, self.on,
+            out=self.folder(name), product="fold3/predictions.npz" if scale.fold == "all" else "predictions.npz",
+        )  # fmt: skip
+
+    def features(self, tower, net):
+        """The command that computes what heads read: frames of every video, all or evenly spaced."""
+        count = self.scale.rates[net.stream, net.fps]
+        out = self.folder(tower) / f"features{count}.npz"
+        model = self.folder(tower) / "checkpoint.npz"
+        return command(
+            "features", self.data, "--model", model, "--count", count, "--cache", self.cache, self.on, "--out", out,
+            product=out,
+        )  # fmt: skip
+
+    def row_commands(self, row):
+        """All that a row of a table needs."""
+        commands = [c for name in row.nets for c in self.commands(name)]
+        if row.svm:
+            commands += [self.train_side(name, fold) for name in row.nets for fold in self.folds()]
+        return commands
+
+    def folds(self):
+        """Parts of the path of each fold's files."""
+        return ("fold1/", "fold2/", "fold3/") if self.scale.fold == "all" else ("",)
+
+    def train_side(self, name, fold):
+        """The command that predicts the training videos, for a fusion's SVM."""
+        folder = self.folder(name) / fold
+        return command(
+            "evaluate", folder / "checkpoint.npz", self.data, "--side", "train", "--cache", self.cache,
+            self.on, "--save", folder / "train.npz", product=folder / "train.npz",
+        )  # fmt: skip
+
+    def done(self, row):
+        """Whether all that a row needs is there."""
+        return bool(row.nets) and all(c.product.exists() for c in self.row_commands(row))
+
+    def accuracies(self, row):
+        """{measure: share} of a row that has been run, the mean over folds; measures as in `paper.MEASURES`."""
+        found = [self.fold_accuracies(row, fold) for fold in self.folds()]
+        return {m: float(np.mean([f[m] for f in found])) for m in found[0]}
+
+    def fold_accuracies(self, row, fold):
+        """The same of one fold."""
+        files = [self.folder(name) / fold / "predictions.npz" for name in row.nets]
+        if len(files) == 1:
+            r = load_predictions(files[0]).result
+            return {"clip": r.clip_hit1, "hit1": r.hit1, "hit5": r.hit5}
+        first, p = aligned(files)
+        if row.svm:
+            known, train = aligned([file.with_name("train.npz") for file in files], "train")
+            scores = fuse_svm(train, known.result.labels, p)
+        else:
+            scores = fuse_mean(p)
+        ks = {"hit1": 1, "hit5": first.result.top}
+        return {m: float(hit_at_k(scores, first.result.labels, k).mean()) for m, k in ks.items()}

@@ -1,4 +1,4 @@
-"""Features instead of pixels: per-frame vectors computed before, for training the part above the CNN alone.
+"""Features instead of pixels: vectors of frames computed before, to train only the part above the CNN.
 
 A file is an .npz with
 
@@ -11,11 +11,12 @@ A file is an .npz with
     classes  optional (K,): the class names of multi-hot labels
     fold     optional: number of the official split that is_test is of
 
-Features stay in memory as they are in the file (uint8 is a quarter of float32) and are converted clip by clip.
+Features stay in memory as they are in the file (uint8 is a quarter of float32) and are converted per clip.
 """
 
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,28 +27,45 @@ from snippets.data.listing import shown
 NEEDED, OPTIONAL = ("feat", "label", "is_test"), ("scale", "name", "classes", "fold")
 
 
-class FeatureSet:
-    """Clips x (T, D) float32 from features of V videos; the interface of a data set, see data/loader.py.
+class StoredFeatures(NamedTuple):
+    """Features as a file holds them: feat (V, T, D) of any number type, and scale, a number or (D,).
 
-    rows: which of feat (all videos, frames, D) belong to this set. frames: T of a clip, None for all there are.
     unit: scale the vector of each frame to a mean square of one, which suits any network's first layer.
     """
 
-    def __init__(
-        self, feat, scale, rows, labels, classes: list[str], names: list[str], frames: int | None = None, unit=False
-    ):
+    feat: np.ndarray
+    scale: np.ndarray
+    unit: bool = False
+
+    def values(self, *index) -> np.ndarray:
+        """float32 values of feat[index]."""
+        x = np.multiply(self.feat[index], self.scale, dtype=np.float32)
+        if self.unit:
+            x /= np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + 1e-12)  # a frame of zeros stays one
+        return x
+
+
+class FeatureSet:
+    """Clips x (T, D) float32 from features of videos; the interface of a data set, see data/loader.py.
+
+    rows: which of the V stored videos belong to this set; labels and names: one per row. frames: T of a clip, None for
+    all there are.
+    """
+
+    def __init__(self, stored: StoredFeatures, rows, labels, classes: list[str], names: list[str], frames=None):
         if frames is not None and frames < 1:
-            raise ValueError(f"frames is {frames}, expected at least 1 a clip, or None for all")
-        self.feat, self.scale, self.rows = feat, scale, rows
-        self.labels, self.classes, self.names, self.unit = labels, classes, names, unit
-        self.frames = feat.shape[1] if frames is None else frames
+            raise ValueError(f"frames is {frames}, expected at least 1 per clip, or None for all")
+        self.stored, self.feat, self.rows = stored, stored.feat, rows
+        self.labels, self.classes, self.names = labels, classes, names
+        self.frames = self.feat.shape[1] if frames is None else frames
 
     def __len__(self):
         return len(self.rows)
 
     def checksum(self, i: int) -> int:
         """CRC-32 of the features of video i as they are stored, and of their scale."""
-        return zlib.crc32(np.ascontiguousarray(self.feat[self.rows[i]]), zlib.crc32(np.ascontiguousarray(self.scale)))
+        scale = zlib.crc32(np.ascontiguousarray(self.stored.scale))
+        return zlib.crc32(np.ascontiguousarray(self.feat[self.rows[i]]), scale)
 
     def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
         """x (T, D) of video i from a random first frame."""
@@ -60,24 +78,18 @@ class FeatureSet:
 
     def whole_video(self, i: int) -> np.ndarray:
         """x (frames, D): all features of video i."""
-        return self._values(self.feat[self.rows[i]])
+        return self.stored.values(self.rows[i])
 
     def blocks(self, i: int) -> Iterator[np.ndarray]:
-        """The frames of whole_video, all at a time."""
+        """The frames of whole_video, all at once."""
         yield self.whole_video(i)
 
     def _clip(self, i, first):
-        return self._values(self.feat[self.rows[i], window(self.feat.shape[1], self.frames, first)])
-
-    def _values(self, stored):
-        x = np.multiply(stored, self.scale, dtype=np.float32)
-        if self.unit:
-            x /= np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + 1e-12)  # a frame of zeros stays one
-        return x
+        return self.stored.values(self.rows[i], window(self.feat.shape[1], self.frames, first))
 
 
 def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureSet, FeatureSet]:
-    """Training and test set of a feature file; both know all classes. frames, unit: see `FeatureSet`.
+    """Training and test set of a feature file; both know all classes. frames, unit: see the classes above.
 
     Raises FileNotFoundError, or ValueError for a file that is not as described above or holds NaN or infinite values.
     """
@@ -90,11 +102,9 @@ def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureS
     else:
         ids, labels = np.unique(label, return_inverse=True)
         labels, classes = labels.astype(np.int64), _class_names(path, ids, label, names)
-    scale = arrays.get("scale", np.ones(1)).astype(np.float32)
-    sets = []
+    stored, sets = StoredFeatures(feat, arrays.get("scale", np.ones(1)).astype(np.float32), unit), []
     for rows in (np.flatnonzero(~is_test), np.flatnonzero(is_test)):
-        chosen = [names[row] for row in rows]
-        sets.append(FeatureSet(feat, scale, rows, labels[rows], classes, chosen, frames, unit))
+        sets.append(FeatureSet(stored, rows, labels[rows], classes, [names[row] for row in rows], frames))
     return sets[0], sets[1]
 
 
@@ -104,17 +114,14 @@ def fold_in(path) -> int | None:
     return None if fold is None else int(fold)
 
 
-def save_features(path, feat, label, is_test, name=None, scale=None, classes=None, fold=None) -> None:
-    """Write a feature file as described above, in one step: an error leaves what stood there before."""
-    arrays = {"feat": np.asarray(feat), "label": np.asarray(label), "is_test": np.asarray(is_test)}
-    if name is not None:
-        arrays["name"] = np.asarray(name, dtype=str)
-    if classes is not None:
-        arrays["classes"] = np.asarray(classes, dtype=str)
-    if fold is not None:
-        arrays["fold"] = np.asarray(fold)
-    if scale is not None:
-        arrays["scale"] = np.asarray(scale, np.float32)
+def save_features(path, feat, label, is_test, **optional) -> None:
+    """Write a feature file as described above, whole or not at all.
+
+    optional: name, scale, classes, fold; None is as good as not given. Raises ValueError as `load_features` does.
+    """
+    arrays = {"feat": feat, "label": label, "is_test": is_test} | optional
+    kinds = {"name": str, "classes": str, "scale": np.float32}
+    arrays = {key: np.asarray(value, kinds.get(key)) for key, value in arrays.items() if value is not None}
     _check(path, arrays)
     write_npz(path, arrays, compress=True)
 
@@ -131,7 +138,7 @@ def _check(path, arrays):
     multi_hot = label.ndim == 2 and len(label) == len(feat)
     for key in ("label", "is_test", "name"):
         if key in arrays and arrays[key].shape != feat.shape[:1] and not (key == "label" and multi_hot):
-            raise ValueError(f"{path}: {key} has shape {arrays[key].shape}, expected {feat.shape[:1]}, one a video")
+            raise ValueError(f"{path}: {key} has shape {arrays[key].shape}, expected {feat.shape[:1]}, one per video")
     if multi_hot:
         _check_multi_hot(path, label, arrays.get("classes"))
     if not multi_hot and label.dtype.kind not in "iu":

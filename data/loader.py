@@ -128,16 +128,23 @@ def label_array(labels, K: int) -> np.ndarray:
     return hot
 
 
-def batches(
-    dataset, batch: int, seed: int, epoch: int, start: int = 0, workers: int = 0, epochs: int = 1, part=(0, 1)
-) -> Iterator[Batch]:
-    """Training examples from `epoch` on, for so many epochs, in batches of that size; an epoch's last may be smaller.
+class Position(NamedTuple):
+    """Where in the training examples: the seed of their order and crops, the epoch, and the step in the epoch."""
 
-    start: batches of the first epoch to leave out, to go on where a run stopped. workers: threads that prepare examples
-    ahead, at most one batch and one example a thread; 0 prepares them in the caller. An error in a thread is raised in
-    the caller. part: (r, R) gives rows r, r + R, r + 2R ... of each batch only; x is None where that leaves none.
+    seed: int
+    epoch: int = 0
+    step: int = 0
+
+
+def batches(dataset, batch: int, start: Position, epochs: int = 1, workers: int = 0, part=(0, 1)) -> Iterator[Batch]:
+    """The training examples of a number of epochs, in batches of that size; the last of an epoch may be smaller.
+
+    start: the first batch, to continue where a run stopped. workers: threads that prepare examples ahead, at most one
+    batch and one example per thread; 0 prepares them in the caller. An error in a thread is raised in the caller.
+    part: (r, R) gives only rows r, r + R, r + 2R ... of each batch; x is None where that leaves none.
     """
-    for name, value, least in (("batch", batch, 1), ("start", start, 0), ("workers", workers, 0)):
+    seed, epoch, step = start
+    for name, value, least in (("batch", batch, 1), ("step", step, 0), ("workers", workers, 0)):
         if value < least:
             raise ValueError(f"{name} is {value}, expected at least {least}")
     V = len(dataset)
@@ -147,7 +154,7 @@ def batches(
     def orders():
         for e in range(epoch, epoch + epochs):
             order = np.random.default_rng([seed, e]).permutation(V).astype(np.int64)
-            yield e, order[start * batch if e == epoch else 0 :]
+            yield e, order[step * batch if e == epoch else 0 :]
 
     def example(item):
         e, i = item

@@ -159,9 +159,8 @@ def features(folder):
     path, rng = folder / "features.npz", np.random.default_rng(0)
     label = np.arange(8) % 2 + 1
     names = [f"{'ab'[n - 1]}/v{i}" for i, n in enumerate(label)]
-    save_features(
-        path, rng.random((8, 3, 4)).astype(np.float16), label, np.arange(8) > 5, names, np.full(4, 0.5), fold=2
-    )
+    feat, more = rng.random((8, 3, 4)).astype(np.float16), {"name": names, "scale": np.full(4, 0.5), "fold": 2}
+    save_features(path, feat, label, np.arange(8) > 5, **more)
 
     def read():
         sets = load_features(path, 2)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from snippets.data.loader import batches
+from snippets.data.loader import Position, batches
 from snippets.data.lock import one_run
 from snippets.data.options import Options, Range, check, option
 from snippets.layers.device.xp import xp_of
@@ -94,7 +94,7 @@ def train(
     backward = ranks.backward(opt.params)
 
     part, left = (ranks.rank, ranks.size), s.epochs - state.epoch
-    source = batches(dataset, s.batch, s.seed, state.epoch, state.step, workers, epochs=left, part=part)
+    source = batches(dataset, s.batch, Position(s.seed, state.epoch, state.step), left, workers, part)
     file = path and path.with_name("log.jsonl")
     with one_run(path and path.parent), Log(file, keep=state.steps) as log, closing(source):  # ends its threads
         try:

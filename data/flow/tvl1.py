@@ -138,7 +138,7 @@ def _solve(I0, I1, u, p, settings):
     pairs, pixels = np.arange(u.shape[1]), u[0, 0].size
     for n in range(1, settings.iterations + 1):
         look = n % CHECK == 0 or n == settings.iterations
-        change = iterate(*state, settings.tau, settings.lam * settings.theta, look)
+        change = iterate(state[0], state[1], state[2:], settings.tau, settings.lam * settings.theta, look)
         if not look:
             continue
         moving = (change > (s * settings.epsilon) ** 2 * pixels) & (n < settings.iterations)
@@ -153,12 +153,13 @@ def _solve(I0, I1, u, p, settings):
             pairs, state = pairs[moving], [xp.take(z, left, axis=-3) for z in state]
 
 
-def iterate(w, p, J, c, r, tau, limit, look=False):
+def iterate(w, p, data, tau, limit, look=False):
     """One iteration, in place: w (2, N, H, W) and p (2, 2, N, H, W), p[0] to the right and p[1] down, contiguous.
 
-    J (2, N, H, W), c (N, H, W), r = 1 / |J|^2, limit = lam theta: see the module's docstring. With look: the sum over
-    each pair's pixels of the squared change of w, (N,); else None.
+    data: J (2, N, H, W), c (N, H, W) and r = 1 / |J|^2; limit = lam theta: see the module's docstring. With look: the
+    sum over each pair's pixels of the squared change of w, (N,); else None.
     """
+    J, c, r = data
     if not all(z.flags.c_contiguous for z in (w, p)):
         raise ValueError("iterate: w and p must be C-contiguous; a copy would be changed in their place")
     xp, (_, N, H, W) = xp_of(w), w.shape

@@ -25,7 +25,7 @@ def features(tmp_path_factory):
     x[:4, :, 0] += 3
     path = tmp_path_factory.mktemp("features") / "f.npz"
     names = np.array([f"{c}/v_{c}_g{g:02d}_c01.avi" for c in "ab" for g in range(4)])
-    save_features(path, x, np.repeat([1, 2], 4), np.arange(8) % 2 == 0, names)
+    save_features(path, x, np.repeat([1, 2], 4), np.arange(8) % 2 == 0, name=names)
     return path
 
 

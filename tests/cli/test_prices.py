@@ -43,7 +43,7 @@ def features(path, V=12, K=3, T=4, D=5):
     """A feature file of K classes, a third of its videos for tests."""
     rng = np.random.default_rng(0)
     names = np.array([f"{i % K}/v_{i % K}_g{i:02d}_c01.avi" for i in range(V)])
-    save_features(path, rng.random((V, T, D), np.float32), np.arange(V) % K + 1, np.arange(V) >= 2 * V // 3, names)
+    save_features(path, rng.random((V, T, D), np.float32), np.arange(V) % K + 1, np.arange(V) >= 2 * V // 3, name=names)
     return path
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snippets.data.features import fold_in, load_features, save_features
-from snippets.data.loader import batches
+from snippets.data.loader import Position, batches
 
 
 def example(**changed):
@@ -49,7 +49,7 @@ def test_windows(tmp_path, rng):
     assert [x[0, 0] for x in test.test_clips(0)] == [63]
     long, _ = load_features(tmp_path / "f.npz", frames=8)
     assert long.train_clip(0, rng)[:, 0].tolist() == [0, 3, 6, 9, 12, 15, 0, 3]
-    (batch,) = batches(train, 5, seed=0, epoch=0, workers=2)
+    (batch,) = batches(train, 5, Position(0), workers=2)
     assert batch.x.shape == (3, 4, 3)
     np.testing.assert_array_equal(batch.x[:, 0, 0] // 30, np.array([0, 1, 3])[batch.index])
 
@@ -85,7 +85,7 @@ def test_save_and_load(tmp_path):
         ({"feat": np.zeros((4, 0, 3), np.float32)}, r"feat is float32 \(4, 0, 3\)"),
         ({"feat": np.full((4, 6, 3), "x")}, "feat is <U1"),
         ({"label": np.array([1.0, 2, 1, 2])}, "label has dtype float64, expected integers"),
-        ({"is_test": np.array([0, 1])}, r"is_test has shape \(2,\), expected \(4,\), one a video"),
+        ({"is_test": np.array([0, 1])}, r"is_test has shape \(2,\), expected \(4,\), one per video"),
         ({"is_test": np.array([0, 1, 2, 0])}, "is_test holds other values than 0 and 1"),
         ({"scale": np.ones(2)}, r"scale is float64 \(2,\), expected one finite number or 3"),
         ({"scale": np.array(np.nan)}, "expected one finite number or 3"),

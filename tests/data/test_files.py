@@ -40,7 +40,7 @@ def make_checkpoint(path, rng):
 
 def make_features(path, rng):
     feat = rng.integers(0, 256, (2, 3, 2)).astype(np.uint8)
-    save_features(path, feat, [1, 2], [0, 1], ["A/a.avi", "B/b.avi"], scale=0.01, fold=2)
+    save_features(path, feat, [1, 2], [0, 1], name=["A/a.avi", "B/b.avi"], scale=0.01, fold=2)
 
 
 def make_predictions(path, rng):

@@ -11,7 +11,7 @@ from waiting import until
 from snippets.data.augment import cache_side
 from snippets.data.cache import Decoder, FrameCache
 from snippets.data.layouts.splits import Video
-from snippets.data.loader import ClipSet, Preprocessing, batches, label_array, prepare
+from snippets.data.loader import ClipSet, Position, Preprocessing, batches, label_array, prepare
 from snippets.data.video import VideoError, write_video
 
 V = 11
@@ -56,7 +56,7 @@ def alive():
 
 
 def test_an_epoch_is_a_permutation():
-    epochs = [list(batches(Drawn(), 4, seed=3, epoch=e)) for e in (0, 1)]
+    epochs = [list(batches(Drawn(), 4, Position(3, e))) for e in (0, 1)]
     for epoch in epochs:
         assert [len(b.x) for b in epoch] == [4, 4, 3]
         assert sorted(np.concatenate([b.index for b in epoch])) == list(range(V))
@@ -66,7 +66,7 @@ def test_an_epoch_is_a_permutation():
             np.testing.assert_array_equal(b.labels, b.index % 2)
     order = [np.concatenate([b.index for b in epoch]) for epoch in epochs]
     assert (order[0] != order[1]).any()
-    other = np.concatenate([b.index for b in batches(Drawn(), 4, seed=4, epoch=0)])
+    other = np.concatenate([b.index for b in batches(Drawn(), 4, Position(4))])
     assert (other != order[0]).any()
     x = np.concatenate([b.x for epoch in epochs for b in epoch])[:, 0]
     assert len(np.unique(x)) == 2 * V  # no two examples share their random numbers
@@ -75,8 +75,8 @@ def test_an_epoch_is_a_permutation():
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("start", [0, 2, 3])
 def test_threads_and_resuming_change_no_bit(workers, start):
-    expected = list(batches(Drawn(), 4, seed=3, epoch=2))[start:]
-    found = list(batches(Drawn(), 4, seed=3, epoch=2, start=start, workers=workers))
+    expected = list(batches(Drawn(), 4, Position(3, 2)))[start:]
+    found = list(batches(Drawn(), 4, Position(3, 2, start), workers=workers))
     assert len(found) == len(expected) and not alive()
     for a, b in zip(found, expected, strict=True):
         for p, q in zip(a, b, strict=True):
@@ -86,13 +86,13 @@ def test_threads_and_resuming_change_no_bit(workers, start):
 @pytest.mark.parametrize("workers", [0, 3])
 def test_epochs_follow_each_other(workers):
     """Three epochs in one go are the epochs one by one, an interrupted first one included."""
-    one_by_one = [b for e in (2, 3, 4) for b in batches(Drawn(), 4, seed=3, epoch=e, start=1 if e == 2 else 0)]
-    found = list(batches(Drawn(), 4, seed=3, epoch=2, start=1, workers=workers, epochs=3))
+    one_by_one = [b for e in (2, 3, 4) for b in batches(Drawn(), 4, Position(3, e, 1 if e == 2 else 0))]
+    found = list(batches(Drawn(), 4, Position(3, 2, 1), workers=workers, epochs=3))
     assert len(found) == len(one_by_one) == 8 and not alive()
     for a, b in zip(found, one_by_one, strict=True):
         for p, q in zip(a, b, strict=True):
             np.testing.assert_array_equal(p, q)
-    assert list(batches(Drawn(), 4, seed=3, epoch=2, workers=workers, epochs=0)) == []
+    assert list(batches(Drawn(), 4, Position(3, 2), workers=workers, epochs=0)) == []
 
 
 def test_the_next_batch_is_there_before_it_is_asked_for_even_between_epochs():
@@ -106,7 +106,7 @@ def test_the_next_batch_is_there_before_it_is_asked_for_even_between_epochs():
             return clip
 
     sizes, taken = [4, 4, 3] * 4, 0
-    with closing(batches(Counted(), 4, seed=0, epoch=0, workers=2, epochs=4)) as source:
+    with closing(batches(Counted(), 4, Position(0), workers=2, epochs=4)) as source:
         for n, batch in enumerate(source):
             taken += len(batch.index)
             until(lambda: len(ready) >= taken + sum(sizes[n + 1 : n + 2]), f"batch {n + 1}")  # noqa: B023
@@ -119,16 +119,16 @@ def test_errors_reach_the_caller(tmp_path, workers):
     (tmp_path / "bad.avi").write_text("text")
     videos = [Video(tmp_path / "bad.avi", 0, "bad.avi", "")] * 5
     with pytest.raises(VideoError, match="bad.avi: not a video"):
-        list(batches(ClipSet(["a"], videos, Decoder(20), 5, Preprocessing(16)), 2, seed=0, epoch=0, workers=workers))
+        list(batches(ClipSet(["a"], videos, Decoder(20), 5, Preprocessing(16)), 2, Position(0), workers=workers))
     assert not alive()
 
 
 def test_an_early_end_leaves_no_thread():
-    with closing(batches(Drawn(), 2, seed=0, epoch=0, workers=3)) as source:
+    with closing(batches(Drawn(), 2, Position(0), workers=3)) as source:
         next(source)
         assert alive()
     assert not alive()
-    source = batches(Drawn(), 2, seed=0, epoch=0, workers=3)
+    source = batches(Drawn(), 2, Position(0), workers=3)
     next(source)
     del source
     assert not alive()
@@ -148,7 +148,7 @@ def test_work_ahead_is_bounded():
             return super().train_clip(i, rng)
 
     started.clear()
-    with closing(batches(Counted(), 2, seed=0, epoch=0, workers=1)) as source:
+    with closing(batches(Counted(), 2, Position(0), workers=1)) as source:
         next(source)
         until(lambda: len(started) == 2 + 3)
         time.sleep(0.05)
@@ -156,11 +156,11 @@ def test_work_ahead_is_bounded():
 
 
 def test_bad_arguments():
-    for wrong in ({"batch": 0}, {"start": -1}, {"workers": -1}):
-        with pytest.raises(ValueError, match=f"{next(iter(wrong))} is "):
-            batches(Drawn(), **{"batch": 4, "seed": 0, "epoch": 0, **wrong})
+    for name, wrong in (("batch", {"batch": 0}), ("step", {"start": Position(0, 0, -1)}), ("workers", {"workers": -1})):
+        with pytest.raises(ValueError, match=f"{name} is "):
+            batches(Drawn(), **{"batch": 4, "start": Position(0), **wrong})
     with pytest.raises(ValueError, match="no training examples"):
-        batches(ClipSet([], [], Pixels(), 1, Preprocessing(16)), 4, 0, 0)
+        batches(ClipSet([], [], Pixels(), 1, Preprocessing(16)), 4, Position(0))
     with pytest.raises(ValueError, match="does not fit into frames of 20x20"):
         ClipSet([], [], Pixels(), 1, Preprocessing(21))
     with pytest.raises(ValueError, match="frames is 0"):
@@ -218,7 +218,7 @@ def test_labels_of_several_classes():
     videos = [Video(k, label, str(k), "") for k, label in enumerate([(1,), (0, 2), (2,)])]
     clips = ClipSet(list("abc"), videos, Pixels(), 2, Preprocessing(16))
     assert clips.labels.dtype == bool and clips.labels.tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 1]]
-    for batch in batches(clips, 2, seed=0, epoch=0):
+    for batch in batches(clips, 2, Position(0)):
         np.testing.assert_array_equal(batch.labels, clips.labels[batch.index])
     assert label_array([2, 0], 3).dtype == np.int64 and label_array([2, 0], 3).tolist() == [2, 0]
 
@@ -233,7 +233,7 @@ def test_from_files_through_the_cache(tmp_path):
     side = cache_side(28)
     sources = Decoder(side), FrameCache(tmp_path / "cache", side)
     sets = [ClipSet(list("abc"), videos, source, 4, Preprocessing(28)) for source in sources]
-    plain, cached = (list(batches(s, 2, seed=1, epoch=0, workers=w)) for s, w in zip(sets, (0, 2), strict=True))
+    plain, cached = (list(batches(s, 2, Position(1), workers=w)) for s, w in zip(sets, (0, 2), strict=True))
     for a, b in zip(plain, cached, strict=True):
         np.testing.assert_array_equal(a.x, b.x)
         assert a.x.shape[1:] == (4, 28, 28, 3) and -1 <= a.x.min() < -0.5 and 0.5 < a.x.max() <= 1

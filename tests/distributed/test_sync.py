@@ -15,7 +15,7 @@ import pytest
 from waiting import HANG, until
 
 from snippets.data.features import load_features, save_features
-from snippets.data.loader import batches
+from snippets.data.loader import Position, batches
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
 from snippets.training.distributed.ranks import ALONE, NCCL
@@ -85,12 +85,12 @@ def test_synchronous_data_parallel_is_the_large_batch(R):
 def test_ranks_read_disjoint_parts_of_every_batch(features):
     train_set, _ = load_features(features)
     for R in (1, 2, 5):
-        parts = [list(batches(train_set, 16, 7, 1, start=1, part=(r, R), workers=r)) for r in range(R)]
-        for whole, *mine in zip(batches(train_set, 16, 7, 1, start=1), *parts, strict=True):
+        parts = [list(batches(train_set, 16, Position(7, 1, 1), part=(r, R), workers=r)) for r in range(R)]
+        for whole, *mine in zip(batches(train_set, 16, Position(7, 1, 1)), *parts, strict=True):
             for r, part in enumerate(mine):
                 np.testing.assert_array_equal(part.index, whole.index[r::R])
                 np.testing.assert_array_equal(part.x, whole.x[r::R])  # the same crops and noise, too
-    nothing = list(batches(train_set, 45, 7, 0, part=(1, 2)))[-1]  # one clip is left for two ranks
+    nothing = list(batches(train_set, 45, Position(7), part=(1, 2)))[-1]  # one clip is left for two ranks
     assert nothing.x is None and len(nothing.labels) == 0
 
 

@@ -110,7 +110,7 @@ def test_compare_trains_heads_over_seeds(tmp_path, rng, capsys):
     label = np.tile([1, 2], 10)
     feat = rng.standard_normal((20, 6, 4)).astype(np.float32) + 3 * label[:, None, None]
     names = [f"{'ab'[n - 1]}/v_{'ab'[n - 1]}_g{i // 4:02d}_c{i % 4:02d}.avi" for i, n in enumerate(label)]
-    save_features(tmp_path / "f.npz", feat, label, np.arange(20) >= 12, names)
+    save_features(tmp_path / "f.npz", feat, label, np.arange(20) >= 12, name=names)
     options = "--fc 8 --units 8 --depth 1 --epochs 2 --batch 6 --seeds 2 --heads average lstm".split()
     for _ in range(2):  # a second time from what is there
         assert main(["compare", str(tmp_path / "f.npz"), *options, "--out", str(tmp_path / "out")]) == 0

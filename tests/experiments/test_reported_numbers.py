@@ -241,7 +241,7 @@ def knows_itself(tmp_path):
     feat[0, 0, 0] = 3.0  # frame (3 a) beats frame (b) in their mean
     feat[2, :, :K] += [0, 0.5, 0.5, 0.5, 0.5, 0]
     label, names = [1, 2, 6, *range(1, K + 1)], ["a/v0", "b/v1", "f/v2", *(f"{c}/t" for c in "abcdef")]
-    save_features(tmp_path / "f.npz", feat, label, [1, 1, 1] + [0] * K, names)
+    save_features(tmp_path / "f.npz", feat, label, [1, 1, 1] + [0] * K, name=names)
     about = dict(config={**vars(config)}, data={"features": "raw"}, classes=list("abcdef"), fold=1, steps=7)
     save(tmp_path / "model.npz", Checkpoint(net.params, settings={"inference": "sum"}, **about))
     return str(tmp_path / "model.npz"), str(tmp_path / "f.npz")

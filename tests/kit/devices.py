@@ -148,7 +148,7 @@ def iterations(dtype, iterate=tvl1.iterate):
     p[0, ..., -1] = p[1, ..., -1, :] = 0
     J, c = rng.standard_normal((2, N, H, W)).astype(dtype), rng.standard_normal((N, H, W)).astype(dtype)
     for _ in range(3):
-        change = iterate(w, p, J, c, 1 / (J * J).sum(axis=0), 0.2, 0.06, True)
+        change = iterate(w, p, (J, c, 1 / (J * J).sum(axis=0)), 0.2, 0.06, True)
     return {"w": w, "p": p, "change": change}
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from snippets.data.features import FeatureSet
+from snippets.data.features import FeatureSet, StoredFeatures
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.distributed.downpour import Ask, Job, Push, Take, replica
 from snippets.training.distributed.shard import Shard
@@ -19,7 +19,9 @@ SETTINGS = Settings(epochs=3, batch=8, lr=0.05, decay=0.8, clip_norm=1.0, groups
 def clips(V=44):
     rng, labels = np.random.default_rng(0), np.arange(V) % 3
     feat = (2 * rng.standard_normal((3, 6, 8))[labels] + rng.standard_normal((V, 6, 8))).astype(np.float32)
-    return FeatureSet(feat, np.ones(1), np.arange(V), labels, ["a", "b", "c"], [f"v{i}" for i in range(V)])
+    return FeatureSet(
+        StoredFeatures(feat, np.ones(1)), np.arange(V), labels, ["a", "b", "c"], [f"v{i}" for i in range(V)]
+    )
 
 
 def job(d, settings=SETTINGS, seed=1, config=CONFIG):

@@ -93,7 +93,7 @@ def iterate(module):
     w, q, J = s * u, p.copy(), s * g
     for _ in range(3):
         before = w.copy()
-        change = module.iterate(w, q, J, s**2 * rho0, 1 / (J * J).sum(axis=0), TAU, LAM * THETA, look=True)
+        change = module.iterate(w, q, (J, s**2 * rho0, 1 / (J * J).sum(axis=0)), TAU, LAM * THETA, look=True)
         assert_close(change, ((w - before) ** 2).sum(axis=(0, 2, 3)), "change")
     for n in range(N):
         want_u, want_p = u[:, n], p[:, :, n].swapaxes(0, 1)
@@ -101,9 +101,9 @@ def iterate(module):
             want_u, want_p = oracles_flow.iteration(want_u, want_p, rho0[n], g[:, n], TAU, LAM, THETA)
         assert_close(w[:, n] / s, want_u, "u")
         assert_close(q[:, :, n].swapaxes(0, 1), want_p, "p")
-    assert module.iterate(w, q, J, rho0, rho0, TAU, LAM) is None
+    assert module.iterate(w, q, (J, rho0, rho0), TAU, LAM) is None
     with pytest.raises(ValueError, match="must be C-contiguous"):
-        module.iterate(w.swapaxes(2, 3), q, J, rho0, rho0, TAU, LAM)
+        module.iterate(w.swapaxes(2, 3), q, (J, rho0, rho0), TAU, LAM)
 
 
 def energy(module):

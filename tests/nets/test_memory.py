@@ -207,7 +207,7 @@ def test_where_the_system_tells_no_free_memory_it_is_all_there_is(monkeypatch):
 def test_train_says_what_it_plans_and_refuses_what_cannot_fit(tmp_path, capsys):
     rng = np.random.default_rng(0)
     path, names = tmp_path / "f.npz", np.array([f"{c}/v_{c}_g{g:02d}_c01.avi" for c in "ab" for g in range(4)])
-    save_features(path, rng.random((8, 6, 5), np.float32), np.repeat([1, 2], 4), np.arange(8) % 4 == 0, names)
+    save_features(path, rng.random((8, 6, 5), np.float32), np.repeat([1, 2], 4), np.arange(8) % 4 == 0, name=names)
     command = ["train", str(path), "--head", "lstm", "--units", "4", "--depth", "1", "--epochs", "1"]
     assert main([*command, "--out", str(tmp_path / "a"), "--memory", "1"]) == 0
     assert "a training step takes 0.00 GiB; 1.00 GiB are allowed" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import snippets.training.cli.scale
 import snippets.training.distributed.costs
 import snippets.training.distributed.simulation_report
 from snippets.data.features import save_features
-from snippets.data.loader import batches
+from snippets.data.loader import Position, batches
 from snippets.layers.core.base import Sequential
 from snippets.layers.linear import Linear
 from snippets.layers.temporal import TemporalAvgPool
@@ -110,7 +110,7 @@ def test_the_log_and_the_history_of_a_training(tmp_path, per_frame, loss, gain):
 
 def batches_of(settings):
     """Videos of the batches of the first epoch."""
-    return [index for _, _, index in batches(Fixed(), settings.batch, settings.seed, 0, 0)]
+    return [index for _, _, index in batches(Fixed(), settings.batch, Position(settings.seed))]
 
 
 def load_history(folder):

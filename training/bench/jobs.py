@@ -14,7 +14,7 @@ from snippets.data.augment import cache_side
 from snippets.data.cache import Decoder
 from snippets.data.flow.tvl1 import energy, tvl1
 from snippets.data.layouts.splits import Video
-from snippets.data.loader import ClipSet, Preprocessing, batches
+from snippets.data.loader import ClipSet, Position, Preprocessing, batches
 from snippets.layers.core.base import Layer
 from snippets.layers.device.xp import on_gpu, usable_cores, xp_of
 from snippets.layers.loss import softmax_loss
@@ -162,7 +162,7 @@ def decode(paths, length, size):
     dataset = ClipSet(["any"], videos, source, length, Preprocessing(size))
 
     def run():
-        clips = [batch.x for batch in batches(dataset, 1, seed=0, epoch=0, workers=usable_cores())]
+        clips = [batch.x for batch in batches(dataset, 1, Position(0), workers=usable_cores())]
         return {"x": np.concatenate(clips)}
 
     return Workload(run, run, count=sum(source.count(video) for video in videos))

@@ -89,7 +89,7 @@ def run_features(args):
         if not done:
             raise ValueError("none of the videos could be read; nothing was written")
         names, label, is_test = ([getattr(item, name) for item in done] for name in ("name", "label", "is_test"))
-        save_features(args.out, np.stack(feat), np.stack(label), is_test, names, **about)
+        save_features(args.out, np.stack(feat), np.stack(label), is_test, name=names, **about)
         partial.remove()
     print(shown(args.out))
     if len(done) == len(items):

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snippets.data.loader import batches
+from snippets.data.loader import Position, batches
 from snippets.data.options import Options, option
 from snippets.training.distributed.shard import RULES, optimiser
 from snippets.training.flat import flatten, rehome, views
@@ -83,7 +83,7 @@ class Job:
     def batch(self, number):
         """The same batch that training in one process would see as its update `number`."""
         s = self.settings
-        return next(batches(self.dataset, s.batch, s.seed, number // self.per_epoch, number % self.per_epoch))
+        return next(batches(self.dataset, s.batch, Position(s.seed, *divmod(number, self.per_epoch))))
 
 
 class Ask(NamedTuple):

@@ -22,7 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from snippets.data.features import FeatureSet
+from snippets.data.features import FeatureSet, StoredFeatures
 from snippets.data.loader import ClipSet
 from snippets.data.mini.make import KIND_NAMES, KINDS, QUICK, make_mini
 from snippets.data.open import DataSettings, DataSpec, open_data
@@ -108,7 +108,8 @@ def train_tower(stage, net, start, train_set, **options):
 def features_of(net, videos, frames):
     """The features of all frames of all videos from the net's tower: a data set of clips x (T, D)."""
     feat = np.stack([frame_features(net.layers["tower"], videos.whole_video(i)) for i in range(len(videos))])
-    return FeatureSet(feat, np.ones(1), np.arange(len(feat)), videos.labels, videos.classes, videos.names, frames)
+    stored, rows = StoredFeatures(feat, np.ones(1)), np.arange(len(feat))
+    return FeatureSet(stored, rows, videos.labels, videos.classes, videos.names, frames)
 
 
 def run_stage(name, stage, root, out, seed, device="cpu"):

@@ -18,7 +18,7 @@ from snippets.nets.inspect.memory import GIB, plan_memory
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.main import main
 
-SMALL = "--size 32 --width 0.1 --fc 8 --units 8 --depth 1 --frames 4 --epochs 1 --cache none".split()
+SMALL = "--size 32 --width 0.1 --fc 8 --frames 4 --epochs 1 --cache none".split()
 
 
 @pytest.fixture

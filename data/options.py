@@ -38,9 +38,18 @@ def check(name, value, within, whole=False):
         raise ValueError(f"{name} is {value}, expected {'' if right else what}{within}")
 
 
-def option(default, help, choices=None, nargs=None, **within):
-    """A dataclass field that is also a command-line option; choices and nargs are argparse's, within: see `Range`."""
-    about = {"help": help, "choices": choices, "nargs": nargs, "within": Range(**within) if within else None}
+def option(default, help, choices=None, nargs=None, old=None, **within):
+    """A dataclass field that is also a command-line option; choices and nargs are argparse's, within: see `Range`.
+
+    old: a former name, which the command line and `renamed` still accept.
+    """
+    about = {
+        "help": help,
+        "choices": choices,
+        "nargs": nargs,
+        "old": old,
+        "within": Range(**within) if within else None,
+    }
     return dataclasses.field(default=default, metadata=about)
 
 
@@ -86,6 +95,12 @@ class InRange(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+def renamed(cls, values):
+    """A dict of a dataclass's fields, written perhaps by an older version, under the names that they have now."""
+    new = {field.metadata["old"]: field.name for field in dataclasses.fields(cls) if field.metadata.get("old")}
+    return {new.get(name, name): value for name, value in values.items()}
+
+
 def add_options(parser, cls, title, only=None, **defaults):
     """A group with an option for each `option` of the dataclass `cls` (only: for these); `defaults` replace its own."""
     group = parser.add_argument_group(title)
@@ -93,8 +108,12 @@ def add_options(parser, cls, title, only=None, **defaults):
         if "help" in field.metadata and (only is None or field.name in only):
             kind = field.type if isinstance(field.type, type) else float  # float | None
             default = defaults.get(field.name, field.default)
-            flag = f"--{field.name.replace('_', '-')}"
-            group.add_argument(flag, action=InRange, type=kind, default=default, **field.metadata)
+            how = {**field.metadata, "action": InRange, "type": kind}
+            old = how.pop("old")
+            group.add_argument(f"--{field.name.replace('_', '-')}", default=default, **how)
+            if old:
+                how |= {"dest": field.name, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+                group.add_argument(f"--{old}", **how)
     return group
 
 

@@ -89,7 +89,9 @@ class NetConfig(Options):
         1.0, "multiplier on the tower's channels, and on the filters of convolutions over time", above=0, most=1e3
     )
     norm: str = option("lrn", "AlexNet's normalisation", tuple(NORMS))
-    end: str = option("auto", "where GoogLeNet ends; auto: maps for heads that read maps, else vector", ("auto", *ENDS))
+    tap: str = option(
+        "auto", "where GoogLeNet ends; auto: maps for heads that read maps, else vector", ("auto", *ENDS), old="end"
+    )
     vector: int = option(1000, "length of GoogLeNet's output vector", least=1, most=1e6)
     variant: str = option("paper", "GoogLeNet's details: the paper's, or those of imported weights", tuple(VARIANTS))
     fc: int = option(4096, "units of each fully connected layer; 0: none", least=0, most=1e6)
@@ -120,7 +122,7 @@ class NetConfig(Options):
     @property
     def ends_at(self):
         """Where GoogLeNet ends."""
-        return self.end if self.end != "auto" else "maps" if self.reads == "maps" else "vector"
+        return self.tap if self.tap != "auto" else "maps" if self.reads == "maps" else "vector"
 
     def __post_init__(self):
         super().__post_init__()
@@ -142,9 +144,9 @@ class NetConfig(Options):
         if self.reads == "clips" and self.tower != "alexnet":
             raise ValueError(f"head {self.head!r} extends alexnet's convolutions, but tower is {self.tower!r}")
         refused = {"maps": ("average", "vector"), "vectors": ("maps",)}.get(self.reads, ())
-        if self.end != "auto" and (self.tower != "googlenet" or self.end in refused):
+        if self.tap != "auto" and (self.tower != "googlenet" or self.tap in refused):
             raise ValueError(
-                f"end is {self.end!r}: only tower googlenet ends at a choice of places, and head {self.head!r} reads "
+                f"tap is {self.tap!r}: only tower googlenet ends at a choice of places, and head {self.head!r} reads "
                 f"{self.reads if refused else 'any of them'}"
             )
         if self.auxiliary and (self.tower != "googlenet" or self.ends_at == "maps"):

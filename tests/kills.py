@@ -40,7 +40,7 @@ PATIENCE = 120  # seconds until a run has ended, or the processes of a killed on
 TOWER = "--tower alexnet --size 36 --width 0.04"
 NET = f"{TOWER} --fc 6 --batch 2 --cache OUT/cache"
 HEAD = "--fc 6 --frames 4 --batch 4"
-SHARDS = "--downpour --replicas 2 --shards 2 --keep 5"
+SHARDS = "--downpour --replicas 2 --shards 2 --checkpoint-every 5"
 JOBS = {  # name: (command; DATA and FEATURES are made here, OUT is the run's folder), what a second start adds
     "features": (f"features DATA --count 3 {TOWER} --cache OUT/cache --out OUT/f.npz", ""),
     "video": (f"train DATA --head conv --frames 3 --epochs 3 --out OUT/run {NET}", "--resume"),

@@ -31,7 +31,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("layers", "nets", "data", "training")
 ELSEWHERE = (  # run on a GPU, or beside PyTorch, only
-    "sgd_gpu.py", "gpu_loop.py", "on_host.py", "launch.py", "peers.py", "torch_twins.py",
+    "gpu_loop.py", "on_host.py", "launch.py", "peers.py", "torch_twins.py",
 )  # fmt: skip
 LISTINGS = ("test_planted_bugs.py", "test_mutate.py")
 SWAPS = {  # an operator or a comparison, and what is written instead

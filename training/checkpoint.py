@@ -8,14 +8,16 @@ epoch, step), so these three numbers are the whole state of its generators.
 """
 
 import json
+import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from snippets.data.files import parse_json, read_npz, write_npz
-from snippets.data.options import plain
+from snippets.data.options import plain, renamed
 from snippets.layers.device.xp import xp_of
+from snippets.nets.zoo import NetConfig
 
 FORMAT = "snippets checkpoint 1"
 
@@ -38,7 +40,7 @@ class Checkpoint:
     steps: int = 0  # updates done in all
     partial: dict = field(default_factory=dict)  # sums of the epoch under way
     history: list = field(default_factory=list)  # one record per finished epoch
-    content: list | None = None  # the training videos, see `training.content`; None: of an older version, or imported
+    content: list | None = None  # the training videos, see `videos_of`; None: of an older version, or imported
 
     def __post_init__(self):
         for name in {f.name for f in fields(self)} - {"params", "velocity"}:
@@ -87,6 +89,7 @@ def load(path):
     wrong = [name for name, kind in expected.items() if not isinstance(about[name], kind)]
     if wrong:
         raise CheckpointError(f"{path}: {wrong[0]} is {about[wrong[0]]!r}, expected {expected[wrong[0]]}")
+    about["config"] = renamed(NetConfig, about["config"])
     return Checkpoint(params, velocity, **{name: about[name] for name in expected})
 
 
@@ -128,3 +131,45 @@ def _differing(have, want):
         keys = [key for key in dict.fromkeys([*have, *want]) if have.get(key) != want.get(key)]
         have, want = ({key: d.get(key) for key in keys} for d in (have, want))
     return f"{have!r}, this run has {want!r}"
+
+
+def videos_of(dataset):
+    """The list of a data set; checksums are those of `dataset.checksum(i)`, 0 where it has none."""
+    checksum = getattr(dataset, "checksum", lambda i: 0)
+    labels = [np.flatnonzero(row).tolist() if np.ndim(row) else int(row) for row in dataset.labels]
+    return [[name, labels[i], checksum(i)] for i, name in enumerate(dataset.names)]
+
+
+def check_same_videos(checkpoint, content, path):
+    """CheckpointError unless the run at `path` learned from the videos of the list `content`, which this one has."""
+    if checkpoint.content is None:
+        check_fits(checkpoint, str(path), videos=len(content))
+        print(f"{path} is of an older version: that its {len(content)} videos were these is not known", file=sys.stderr)
+    elif checkpoint.content != content:
+        found = difference(checkpoint.content, content)
+        raise CheckpointError(f"{path} was trained on other videos: {found}; resume it with its own, or start anew")
+
+
+def check_unseen_videos(content, tests, path):
+    """CheckpointError if the run at `path` has learned from videos that are to test this one."""
+    seen = {(name, checksum) for name, _, checksum in content or ()}
+    both = [name for name, _, checksum in videos_of(tests) if (name, checksum) in seen]
+    if both:
+        raise CheckpointError(
+            f"{path} was trained on {len(both)} of this run's {len(tests)} test videos, the first {both[0]}: what it "
+            "knows of them is no result; start from another network, or split the data as it was"
+        )
+
+
+def difference(old, new):
+    """In what two lists differ, in words."""
+    old_by, new_by = ({name: rest for name, *rest in some} for some in (old, new))
+    both = [name for name in new_by if name in old_by]
+    changes = {
+        "new": [name for name in new_by if name not in old_by],
+        "missing": [name for name in old_by if name not in new_by],
+        "of another class": [name for name in both if old_by[name][0] != new_by[name][0]],
+        "changed": [name for name in both if old_by[name][1] != new_by[name][1]],
+    }
+    changed = [f"{len(names)} {how} (the first: {names[0]})" for how, names in changes.items() if names]
+    return f"{', '.join(changed)} of {len(old)}" if changed else f"another order of {len(old)}"

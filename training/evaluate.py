@@ -13,42 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from snippets.layers.loss import softmax
+from snippets.nets.frame_predictions import clip_probabilities
 from snippets.nets.frames import one_blas_thread
 from snippets.nets.streaming.stream import stream, streams
+from snippets.training.alone import ALONE
 from snippets.training.checkpoint import to_numpy
-from snippets.training.distributed.ranks import ALONE
-from snippets.training.objective import gain, on_device
-
-MODES = ("weighted", "last", "max", "sum")
-
-
-def clip_probabilities(scores, mode="weighted"):
-    """Class probabilities of clips, (N, K) on the host, rows sum to one.
-
-    scores   (N, K): softmax, `mode` plays no part; (N, T, K), one prediction a frame: softmax each, then by `mode`
-    mode     "last" frame; "max" over time; "sum" over time; "weighted": sum weighted by g_t = t/T, the paper's best
-    """
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-    if scores.ndim not in (2, 3):
-        raise ValueError(f"scores must have shape (N, K) or (N, T, K), got {scores.shape}")
-    p = to_numpy(softmax(scores))
-    if p.ndim == 2:
-        return p
-    if mode == "last":
-        return p[:, -1].copy()
-    if mode == "max":
-        p = p.max(axis=1)  # (N, K)
-    elif mode == "sum":
-        p = p.sum(axis=1)  # (N, K)
-    else:
-        p = np.einsum("t,ntk->nk", gain(p.shape[1]).astype(p.dtype), p)
-    return p / p.sum(axis=-1, keepdims=True)
+from snippets.training.objective import on_device
 
 
 def hit_at_k(probabilities, labels, k):
-    """Which samples hit: bool (N,). probabilities (N, K); labels int (N,), or multi-hot (N, K); ties as told above."""
+    """Which samples hit: bool (N,). probabilities (N, K); labels int (N,), or multi-hot (N, K); ties as above."""
     N, K = probabilities.shape
     if not 1 <= k <= K:
         raise ValueError(f"k must lie between 1 and the number of classes {K}, got {k}")
@@ -119,7 +93,7 @@ class Result:
 
 
 @one_blas_thread
-def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=False, ranks=ALONE):
+def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, ranks=ALONE):
     """Runs `net` over `views` clips of every video of `dataset` and returns a `Result`.
 
     Clip by clip, so that 240 views need no more memory than `batch` of them. Random views of video i come from the
@@ -137,14 +111,14 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, progress=
 
     def clips():
         mine = range(ranks.rank, V, ranks.size)
-        for i in tqdm(mine, desc="evaluate", unit="video", disable=ranks.rank > 0 or not progress):
+        for i in tqdm(mine, desc="evaluate", unit="video", disable=True if ranks.rank > 0 else None):
             for x in dataset.test_clips(i, views, np.random.default_rng([seed, i])):
                 yield i, x
 
     for index, x in _batches(clips(), batch):
         p = clip_probabilities(net.predict(on_device(net, x)), mode)  # (N, K)
         if p.shape[1] != K:
-            raise ValueError(f"the net tells {p.shape[1]} classes apart, the data set has {K}")
+            raise ValueError(f"the net has {p.shape[1]} outputs, the data set has {K} classes")
         np.add.at(total, index, p)
         np.add.at(hits, index, np.stack([hit_at_k(p, labels[index], k) for k in (1, top)], axis=1))
         np.add.at(count, index, 1)
@@ -170,7 +144,7 @@ def evaluate_whole(net, dataset, mode="weighted", progress=False):
         else:
             p = clip_probabilities(net.predict(on_device(net, np.concatenate(list(dataset.blocks(i)))[None])), mode)[0]
         if len(p) != len(dataset.classes):
-            raise ValueError(f"the net tells {len(p)} classes apart, the data set has {len(dataset.classes)}")
+            raise ValueError(f"the net has {len(p)} outputs, the data set has {len(dataset.classes)} classes")
         probabilities.append(p)
     return result_of(dataset.classes, dataset.names, np.asarray(dataset.labels), np.stack(probabilities))
 

@@ -10,16 +10,11 @@ import math
 import time
 from itertools import islice
 
-import numpy as np
-from tqdm import tqdm
-
 from snippets.layers.device.xp import xp_of
 from snippets.layers.loss import check_labels
-from snippets.training import loop
 from snippets.training.checkpoint import to_numpy
-from snippets.training.evaluate import clip_probabilities, hit_at_k
-from snippets.training.objective import loss_and_gradient
-from snippets.training.sgd import gradient_norm
+from snippets.training.interrupts import defer_interrupt
+from snippets.training.step import Gradient, gradient, means, sums_of
 
 EVERY = 20  # steps between looks at the loss
 
@@ -69,41 +64,35 @@ def fed(source, cupy):
         number += 1
 
 
-def train_epoch(net, frozen, dataset, source, opt, s, state, log, progress=True):
-    """`training.loop.train_epoch` without waiting for the GPU."""
-    per_epoch, K = math.ceil(len(dataset) / s.batch), len(dataset.classes)
-    bar = tqdm(total=per_epoch, initial=state.step, desc=f"epoch {state.epoch + 1}/{s.epochs}", disable=not progress)
+def on_gpu(run, source, progress):
+    """`training.loop.on_host` without waiting for the GPU."""
+    state = run.state
     queued, kept, waited = [], None, [time.perf_counter(), 0.0]  # to read; since when, seconds of that for data
-    with bar:
+    with run.bar(progress) as bar:
         try:
             started = time.perf_counter()
-            for x, labels, seen in fed(islice(source, per_epoch - state.step), xp_of(opt.vector)):
+            for x, labels, seen in fed(islice(source, run.per_epoch - state.step), xp_of(run.opt.vector)):
                 waited[1] += time.perf_counter() - started
-                check_labels(seen, (len(seen), K))
-                rng = np.random.default_rng([s.seed, state.epoch, state.step, loop.DROPOUT])
-                x = x if frozen is None else frozen.predict(x)
-                loss, scores, weight, grads = loss_and_gradient(net, x, labels, rng, s.loss, s.gain)
-                if scores.shape[-1] != K:
-                    raise ValueError(f"the net tells {scores.shape[-1]} classes apart, the data set has {K}")
-                grads = opt.trained(grads)
-                with loop.undisturbed():
-                    lr, norm = opt.lr, gradient_norm(grads)
-                    opt.step(grads, norm)
-                    state.step, state.steps = state.step + 1, opt.steps
+                check_labels(seen, (len(seen), run.classes))
+                found = gradient(run, x, labels, run.generator())
+                scores = found.scores
+                with defer_interrupt():
+                    lr = run.opt.lr
+                    run.update(found)
                     if kept is None:  # of the first batch, which is as large as any
                         kept = xp_of(scores).empty((EVERY, 2 + scores.size), scores.dtype)
                     row = kept[len(queued)]
-                    row[0], row[1], row[2 : 2 + scores.size] = loss, norm, scores.ravel()
-                    queued.append((loop.where(state), lr, scores.shape, float(weight.sum()), seen))
+                    row[0], row[1], row[2 : 2 + scores.size] = found.loss, found.norm, scores.ravel()
+                    queued.append((run.where, lr, scores.shape, found.weight, seen))
                 if len(queued) == EVERY:
-                    read(queued, kept, waited, s, state, log, bar)
+                    read(run, queued, kept, waited, bar)
                 started = time.perf_counter()
         finally:
-            with loop.undisturbed():
-                read(queued, kept, waited, s, state, log, bar)
+            with defer_interrupt():
+                read(run, queued, kept, waited, bar)
 
 
-def read(queued, kept, waited, s, state, log, bar):
+def read(run, queued, kept, waited, bar):
     """Wait for the steps that are queued, and log them; empties `queued` and starts the clock anew.
 
     kept: on the GPU, a row for each of them: loss, gradient norm, scores.
@@ -119,11 +108,8 @@ def read(queued, kept, waited, s, state, log, bar):
     for (where, lr, shape, weight, labels), row in zip(steps, rows, strict=True):
         loss, norm, scores = float(row[0]), float(row[1]), row[2 : 2 + math.prod(shape)].reshape(shape)
         if not math.isfinite(loss + norm):
-            raise loop.diverged(f"in step {where['step']}, loss {loss}, gradient norm {norm}", state, lr)
-        hits = hit_at_k(clip_probabilities(scores, s.inference), labels, 1)
-        done = {"loss": loss, "weight": weight, "hits": int(hits.sum()), "clips": len(hits), **times}
-        for key, value in done.items():
-            state.partial[key] = state.partial.get(key, 0) + value
-        log.write({"event": "step", **where, "lr": lr, "grad_norm": norm, **loop.measures(done)})
+            raise run.diverged(f"in step {where['step']}, loss {loss}, gradient norm {norm}", lr)
+        done = sums_of(Gradient(loss, scores, weight, {}, norm), labels, run.settings.inference)
+        run.record(done | times, norm, lr, where)
         bar.update()
-    bar.set_postfix(loop.measures(state.partial, digits=3), refresh=False)
+    bar.set_postfix(means(run.state.partial, digits=3), refresh=False)

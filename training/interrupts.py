@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def undisturbed():
+def defer_interrupt():
     """Holds Ctrl-C back until the end of the block: parameters and position change together or not at all.
 
     Yields the list of those that came.

@@ -6,13 +6,20 @@ import numpy as np
 
 from snippets.data.open import DataSettings, is_features
 from snippets.nets.expand import warm_start
+from snippets.nets.frame_predictions import clip_probabilities
 from snippets.nets.frames import one_blas_thread
 from snippets.nets.zoo import NetConfig, build
-from snippets.training.checkpoint import Checkpoint, CheckpointError, check_fits, load, load_into, to_numpy
-from snippets.training.content import check_unseen
-from snippets.training.device import move
-from snippets.training.evaluate import clip_probabilities
+from snippets.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    check_fits,
+    check_unseen_videos,
+    load,
+    load_into,
+    to_numpy,
+)  # fmt: skip
 from snippets.training.objective import on_device
+from snippets.training.parameters import move_to_device
 
 
 @dataclass
@@ -35,7 +42,7 @@ class Model:
 
 
 def load_model(path, threads=None, device="cpu"):
-    """Rebuild the network that a checkpoint holds, on a device (`training.device`).
+    """Rebuild the network that a checkpoint holds, on a device (`training.parameters`).
 
     FileNotFoundError, or CheckpointError for a file that is none.
     """
@@ -46,7 +53,7 @@ def load_model(path, threads=None, device="cpu"):
         raise CheckpointError(f"{path} describes a network that this version cannot build: {error}") from error
     net = build(config, threads=threads)
     load_into(net.params, checkpoint.params, str(path))
-    return Model(move(net, device), config, data, checkpoint)
+    return Model(move_to_device(net, device), config, data, checkpoint)
 
 
 def check_kind(model, path, data):
@@ -75,11 +82,11 @@ def check_start(source, path, config, data, fold):
 def start_from(path, net, config, data, fold, train_set, test_set):
     """Copies into `net` what fits of the checkpoint at `path`, and says what that is; classes go by their names.
 
-    Errors: those of `check_start`, `check_unseen` and `warm_start`.
+    Errors: those of `check_start`, `check_unseen_videos` and `warm_start`.
     """
     source, classes = load(path), list(train_set.classes)
     check_start(source, path, config, data, fold)
-    check_unseen(source.content, test_set, path)
+    check_unseen_videos(source.content, test_set, path)
     last = {key: a for key, a in source.params.items() if "/scores/" in f"/{key}"}
     if sorted(source.classes) == sorted(classes):
         last = {key: a[..., [source.classes.index(name) for name in classes]] for key, a in last.items()}

@@ -16,6 +16,7 @@ clip's, times the weight of the heads.
 
 import functools
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,8 +24,6 @@ from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import on_gpu, xp_of
 from snippets.layers.loss import softmax_loss
 from snippets.training.sgd import multiplier
-
-GAINS = ("linear", "ones", "last")
 
 
 def gain(T, mode="linear"):
@@ -50,45 +49,59 @@ def loss_weight(shape, loss="mean", gain_mode="linear"):
     return weight / weight.size if loss == "mean" else weight
 
 
-def loss_and_gradient(net, x, labels, rng=None, loss="mean", gain_mode="linear", share=1.0, backward=None):
+@dataclass(frozen=True)
+class Weighting:
+    """How much each prediction counts: `loss` and `gain` of the settings, and a factor on all weights.
+
+    share: below 1 where the clips are a part of a batch.
+    """
+
+    loss: str = "mean"
+    gain: str = "linear"
+    share: float = 1.0
+
+    def of(self, shape):
+        """Weights for scores of `shape`, on the host: `loss_weight` times `share`."""
+        return self.share * loss_weight(shape, self.loss, self.gain)
+
+    def like(self, scores):
+        """The same where the scores are: a GPU keeps them, so that no step needs to wait for a copy."""
+        if not on_gpu(scores):
+            return self.of(scores.shape)
+        return _weights_on(scores.device.id, scores.dtype.char, scores.shape, self)
+
+
+@functools.lru_cache(maxsize=32)
+def _weights_on(device, dtype, shape, weighting):
+    cupy = sys.modules["cupy"]
+    with cupy.cuda.Device(device):
+        return cupy.asarray(weighting.of(shape), dtype)
+
+
+def loss_and_gradient(net, x, labels, rng=None, weighting=Weighting(), backward=None):
     """One forward and one backward pass: the loss, scores, all weights and gradients (a dict like net.params).
 
-    The loss is a float, on a GPU an array, for to look at it would hold everything up.
+    The loss is a float, on a GPU an array of no axes: to read it would hold everything up.
     x (N, T, ...); labels as `softmax_loss` takes them; rng a Generator while training, None without dropout.
-    share: factor on all weights, for clips that are a part of a batch. backward: (net, dscores, cache) -> gradients,
-    in place of the net's own.
+    backward: (net, dscores, cache) -> gradients, in place of the net's own.
     """
     scores, cache = net.forward(on_device(net, x), rng)
-    scores, sides = scores if isinstance(scores, tuple) else (scores, None)  # of auxiliary heads: (N, T, sides, K)
-    weight = share * loss_weight(scores.shape, loss, gain_mode)
-    value, dscores = softmax_loss(scores, labels, weight_like(scores, loss, gain_mode, share))
-    if sides is not None:
-        T = sides.shape[1]
+    scores, auxiliary = scores if isinstance(scores, tuple) else (scores, None)  # of auxiliary heads: (N, T, heads, K)
+    weight = weighting.of(scores.shape)
+    value, dscores = softmax_loss(scores, labels, weighting.like(scores))
+    if auxiliary is not None:
+        T = auxiliary.shape[1]
         of_frames = weight if weight.ndim == 2 else np.repeat(weight[:, None] / T, T, axis=1)
-        side_weight = np.broadcast_to(net.weight * of_frames[..., None], sides.shape[:3])
-        side_value, dsides = softmax_loss(sides, labels, on_device(net, side_weight))
-        value, dscores = value + side_value, (dscores, dsides)
-        weight = np.concatenate([weight.ravel(), side_weight.ravel()])
+        auxiliary_weight = np.broadcast_to(net.weight * of_frames[..., None], auxiliary.shape[:3])
+        auxiliary_value, dauxiliary = softmax_loss(auxiliary, labels, on_device(net, auxiliary_weight))
+        value, dscores = value + auxiliary_value, (dscores, dauxiliary)
+        weight = np.concatenate([weight.ravel(), auxiliary_weight.ravel()])
     grads = net.backward(dscores, cache)[1] if backward is None else backward(net, dscores, cache)
     return value if on_gpu(value) else float(value), scores, weight, grads
 
 
-def weight_like(scores, loss, gain_mode, share=1.0):
-    """`loss_weight` for scores, where they are: a GPU keeps it, so that no step needs to wait for a copy."""
-    if not on_gpu(scores):
-        return share * loss_weight(scores.shape, loss, gain_mode)
-    return _weight_on(scores.device.id, scores.dtype.char, scores.shape, loss, gain_mode, share)
-
-
-@functools.lru_cache(maxsize=32)
-def _weight_on(device, dtype, shape, loss, gain_mode, share):
-    cupy = sys.modules["cupy"]
-    with cupy.cuda.Device(device):
-        return cupy.asarray(share * loss_weight(shape, loss, gain_mode), dtype)
-
-
 def split_frozen(net, groups):
-    """The net as (frozen part or None, trained part), so that nothing is sent back through frozen layers.
+    """The net as (frozen part or None, trained part), so that no gradient goes through frozen layers.
 
     Cuts a Sequential after its first children if all their parameters are frozen (multiplier 0); other nets come back
     whole, and their frozen parameters are merely not updated. The frozen part runs as at inference, without dropout.

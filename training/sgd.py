@@ -24,8 +24,17 @@ import math
 
 import numpy as np
 
-from snippets.layers.device.xp import on_gpu
-from snippets.training import sgd_gpu
+from snippets.layers.device.launch import BLOCK_THREADS, launch, pointer
+from snippets.layers.device.xp import on_gpu, xp_of
+
+ARRAYS, GROUPS, TILES = 160, 16, 512
+TABLE = np.dtype(
+    [
+        ("g", np.uintp, ARRAYS), ("start", np.int32, ARRAYS + 1), ("at", np.int32, ARRAYS),
+        ("group", np.uint8, ARRAYS), ("rate", np.float64, GROUPS), ("pull", np.float64, GROUPS), ("count", np.int32),
+    ],
+    align=True,
+)  # fmt: skip
 
 
 def exponential(lr, decay, every):
@@ -38,7 +47,7 @@ def exponential(lr, decay, every):
 def gradient_norm(grads):
     """Euclidean norm of all arrays of a dict taken as one long vector; a float, or on a GPU an array of no axes."""
     if on_gpu(next(iter(grads.values()))):
-        return sgd_gpu.norm(grads)
+        return gpu_norm(grads)
     return math.sqrt(sum(np.vdot(g, g).astype("float64") for g in grads.values()))
 
 
@@ -81,7 +90,7 @@ class SGD:
         self.params = {key: params[key] for key in self.factors}  # only what is trained
         self.vector = None  # of velocities, on a GPU
         if on_gpu(next(iter(self.params.values()), None)):
-            self.vector, self.velocity = sgd_gpu.velocities(self.params)
+            self.vector, self.velocity = gpu_velocities(self.params)
         else:
             self.velocity = {key: np.zeros_like(w) for key, w in self.params.items()}
         self.steps = 0
@@ -104,7 +113,7 @@ class SGD:
         grads = self.trained(grads)
         norm = gradient_norm(grads) if norm is None else norm
         if self.vector is not None:
-            sgd_gpu.update(self, grads, norm)
+            gpu_update(self, grads, norm)
             self.steps += 1
             return norm
         shrink = 1.0 if self.clip_norm is None or norm <= self.clip_norm else self.clip_norm / norm
@@ -134,3 +143,79 @@ def pieces(*arrays, size=1 << 15):
 def _heads(params):
     """First parts of the keys, in order, for error messages."""
     return dict.fromkeys(key.split("/")[0] + "/" if "/" in key else key for key in params)
+
+
+# On a GPU one launch of training/sgd.cu updates every parameter, two give the norm of all gradients. For that the
+# parameters are views of one vector (`training.parameters`), and velocities get a vector of the same layout. The norm
+# stays on the GPU: to look at it would hold up everything that follows.
+
+
+def vector_of(params):
+    """The one vector that all arrays of a dict are views of."""
+    vectors = {id(v): v for v in (a if a.base is None else a.base for a in params.values())}
+    (vector, *others) = vectors.values()
+    if others or vector.ndim != 1 or not vector.flags.c_contiguous:
+        raise ValueError(
+            f"the parameters are {len(vectors)} separate arrays, expected views of one vector on a GPU: call "
+            "training.parameters.move_to_device (or pack_parameters) on the net before the optimiser is built"
+        )
+    return vector
+
+
+def places(params, vector):
+    """Where each array stands in the vector: dict key -> slice."""
+    starts = {key: (pointer(a) - pointer(vector)) // vector.itemsize for key, a in params.items()}
+    return {key: slice(start, start + params[key].size) for key, start in starts.items()}
+
+
+def gpu_velocities(params):
+    """Zeros in a vector of the layout of the parameters', and the dict of its views."""
+    vector = vector_of(params)
+    velocity = xp_of(vector).zeros_like(vector)
+    return velocity, {key: velocity[at].reshape(params[key].shape) for key, at in places(params, vector).items()}
+
+
+def tables(grads, at=None, rates=None):
+    """The structs of sgd.cu for a dict of contiguous gradients, and how many numbers each is about.
+
+    at: dict key -> slice in the parameters' vector; rates: dict key -> (lr, lr wd).
+    """
+    items = list(grads.items())
+    kinds = sorted(set(rates.values())) if rates else []
+    if len(kinds) > GROUPS:
+        raise ValueError(f"{len(kinds)} different learning rates and decays, expected at most {GROUPS} on a GPU")
+    for some in (items[i : i + ARRAYS] for i in range(0, len(items), ARRAYS)):
+        t, count = np.zeros((), TABLE), len(some)
+        t["g"][:count], t["count"] = [pointer(g) for _, g in some], count
+        t["start"][1 : count + 1] = np.cumsum([g.size for _, g in some])
+        if rates:
+            t["at"][:count] = [at[key].start for key, _ in some]
+            t["group"][:count] = [kinds.index(rates[key]) for key, _ in some]
+            t["rate"][: len(kinds)], t["pull"][: len(kinds)] = np.transpose(kinds)
+        yield t[()], int(t["start"][count])
+
+
+def contiguous(grads):
+    """The same gradients, copied where they are not contiguous."""
+    return {key: xp_of(g).ascontiguousarray(g) for key, g in grads.items()}
+
+
+def gpu_norm(grads):
+    """Euclidean norm of all gradients together, an array of no axes on their device."""
+    grads, (first, *_) = contiguous(grads), grads.values()
+    sums = []
+    for table, n in tables(grads):
+        sums.append(xp_of(first).empty(TILES, first.dtype))
+        launch("training/sgd.cu", "squares", TILES * BLOCK_THREADS, sums[-1], table, TILES, n)
+    total = sums[0].sum() if len(sums) == 1 else sum(part.sum() for part in sums)
+    return xp_of(first).sqrt(total)
+
+
+def gpu_update(opt, grads, norm):
+    """`SGD.step` on its vectors."""
+    grads, w = contiguous(grads), vector_of(opt.params)
+    lr = {key: opt.lr * factor for key, factor in opt.factors.items()}
+    rates = {key: (lr[key], lr[key] * opt.decays[key]) for key in grads}
+    norm = xp_of(w).asarray(norm, dtype=w.dtype).reshape(1)
+    for table, n in tables(grads, places(opt.params, w), rates):
+        launch("training/sgd.cu", "sgd", n, w, opt.vector, table, norm, opt.momentum, opt.clip_norm or 0, n)

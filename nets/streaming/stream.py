@@ -5,8 +5,7 @@ Frames meet in time in few kinds of layers, and each has a state that does not g
     maximum, mean over all frames     the maximum so far, or the sum so far and how many they were
     windows of frames, TimeConv       the frames that later windows read: fewer than a window has
     recurrent layers                  the state of every layer, carried into the next block
-    predictions of p_t, one a frame   the last; the maximum so far; sum_t p_t; or sum_t t p_t, which is the sum weighted
-                                      by g_t = t/T, for T drops out when the probabilities are made to sum to one
+    predictions p_t, one per frame    the last, the maximum or a sum so far: nets/frame_predictions.py
 
 Each layer becomes a generator from blocks (1, t, ...) to blocks, and the network is a chain of them. Frames are
 gathered into blocks of whole chunks of the tower, however they arrive, so that the tower computes just what
@@ -28,9 +27,9 @@ from snippets.layers.loss import softmax
 from snippets.layers.relu import ReLU
 from snippets.layers.temporal import TemporalAvgPool, TemporalMaxPool
 from snippets.layers.time_conv import TimeConv
+from snippets.nets.frame_predictions import Running
 from snippets.nets.frames import OverFrames, one_blas_thread
 
-MODES = ("weighted", "last", "max", "sum")
 FRAME_BY_FRAME = (OverFrames, Linear, ReLU, Dropout, AsMap)
 BLOCK = 64  # frames at a time, about: whole chunks of the tower, and the same number on any machine
 
@@ -39,8 +38,8 @@ BLOCK = 64  # frames at a time, about: whole chunks of the tower, and the same n
 def stream(net, blocks, mode="weighted"):
     """Class probabilities (K,) of one video that comes as blocks x (t, ...) of any lengths, from any iterable.
 
-    mode: how predictions of frames become one, as `training.evaluate.clip_probabilities` has it; without meaning for a
-    net that pools. Raises TypeError for a layer that must see all frames at once, ValueError for a video without any.
+    mode: how predictions of frames become one (`nets.frame_predictions`); without meaning for a net that pools.
+    Raises TypeError for a layer that must see all frames at once, ValueError for a video without any.
     """
     before, pool, after = parts_in_time(net)
     device, predictions, empty = xp_of(next(iter(net.params.values()))), Running(mode), True
@@ -162,27 +161,3 @@ def regroup(blocks, length):
     frames = (frame for block in blocks for frame in block)
     while group := list(islice(frames, length)):
         yield np.stack(group)[None]
-
-
-class Running:
-    """Predictions of frames becoming one, without keeping them: `add` blocks p (t, K), then `result` is (K,)."""
-
-    def __init__(self, mode="weighted"):
-        if mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-        self.mode, self.T, self.state = mode, 0, None
-
-    def add(self, p):
-        xp, first = xp_of(p), self.state is None
-        if self.mode == "last":
-            self.state = p[-1].copy()
-        elif self.mode == "max":
-            self.state = p.max(axis=0) if first else xp.maximum(self.state, p.max(axis=0))
-        else:  # float64: thousands of frames
-            t = xp.arange(self.T + 1, self.T + len(p) + 1, dtype=np.float64)
-            weighted = (t if self.mode == "weighted" else xp.ones_like(t)) @ p.astype(np.float64)
-            self.state = weighted if first else self.state + weighted
-        self.T += len(p)
-
-    def result(self):
-        return self.state / self.state.sum()

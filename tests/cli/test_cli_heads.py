@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from snippets.data.features import save_features
+from snippets.nets.frame_predictions import MODES
 from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, build, options_read
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
-from snippets.training.evaluate import MODES
-from snippets.training.objective import GAINS
+from snippets.training.settings import GAINS
 
 SMALL = "--batch 3 --epochs 1".split()
 SIZES = {"fc": 6, "units": 4, "depth": 2}

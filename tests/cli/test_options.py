@@ -25,8 +25,9 @@ from snippets.data.video import write_video
 from snippets.training.cli.main import main, parser
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.evaluate import result_of
-from snippets.training.loop import Settings, train
+from snippets.training.loop import train
 from snippets.training.predictions import Predictions, save_predictions
+from snippets.training.settings import Settings
 
 HERE = Path(__file__).resolve().parent
 SMALL = "--size 36 --width 0.05 --fc 12 --dropout 0 --epochs 1 --batch 2 --cache CACHE"
@@ -74,7 +75,7 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
     "simulate": "simulate FEATURES --head conv --fc 6 --frames 4 --batch 3 --epochs 2 --counts 2 --fetch 2 --lr 0.05",
     "simulate deaths": (
         "simulate FEATURES --head conv --fc 6 --frames 4 --batch 2 --epochs 4 --counts 2 --fetch 1 --push 1 --mtbf 1 "
-        "--restart 0.3 --shards 1 --keep 10"
+        "--restart 0.3 --shards 1 --checkpoint-every 10"
     ),
     "simulate timed": f"simulate DATA --tower alexnet --head single --frames 1 --fps 12.5 --counts 1 {SMALL}",
     "simulate lstm": "simulate FEATURES --head lstm --units 4 --depth 2 --frames 4 --batch 5 --epochs 1 --counts 1",
@@ -92,7 +93,7 @@ TRAINING = (
 )
 FLOW = "--flow-fps 25|--bound 1|--tvl1 iterations=4,warps=2"
 PIXELS = "--fps 5|--mean 90|--scale 60"
-GOOGLENET = "--end average|--vector 5|--variant caffe|--auxiliary 0.5"
+GOOGLENET = "--tap average|--vector 5|--variant caffe|--auxiliary 0.5"
 # base: options with another value, each a case of its own; several words together where one option needs another
 CASES = {
     "pooling": f"{TRAINING}|--head late|--dropout 0.1|--frames 3|--fc 5|--features raw|--views 3|--evaluate-every 2"
@@ -104,8 +105,8 @@ CASES = {
     "timed": "--seconds 0.16",
     "flow": FLOW,
     "googlenet": GOOGLENET,
-    "shards": "--replicas 3|--shards 2|--fetch 2|--push 2|--rule adagrad|--staleness 1|--ahead 1|--warm 2|--keep 7"
-    "|--address here:1",
+    "shards": "--replicas 3|--shards 2|--fetch 2|--push 2|--rule adagrad|--staleness 1|--ahead 1"
+    "|--warm-start-steps 2|--checkpoint-every 7|--address here:1",
     "missing": "--available",
     "evaluate": "--views 3|--whole|--side train|--skip SKIP|--save OUT/p.npz",
     "evaluate lstm": "--mode max",
@@ -135,10 +136,10 @@ CASES = {
     "scaling lstm": "--units 5|--depth 1",
     "scaling rnn": "--activation tanh",
     "simulate": f"{TRAINING}|--counts 3|--momenta 0.1|--head late|--frames 3|--fc 5|--dropout 0.1|--features raw"
-    "|--compute 0.2|--spread 0.5|--cores 1|--latency 0.05|--bandwidth 1e4|--apply 1e-4|--grow 1000|--chance 1"
-    "|--shards 2|--fetch 3|--push 2|--rule adagrad|--warm 3"
+    "|--compute 0.2|--std 0.5|--cores 1|--latency 0.05|--bandwidth 1e4|--apply 1e-4|--grow 1000|--cluster-seed 1"
+    "|--shards 2|--fetch 3|--push 2|--rule adagrad|--warm-start-steps 3"
     "|--staleness 0|--ahead 1|--init POOLED",
-    "simulate deaths": "--mtbf 2|--restart 0.1|--keep 1",
+    "simulate deaths": "--mtbf 2|--restart 0.1|--checkpoint-every 1",
     "simulate timed": "--seconds 0.16",
     "simulate lstm": "--gain ones|--inference max|--units 5|--depth 1",
     "simulate rnn": "--activation tanh",
@@ -249,9 +250,10 @@ def result(command, known, folder, monkeypatch):
             )
         if name == "simulate" and "--counts 1" in command:  # what networks and data are made of is computed by `train`
 
-            def recorded(net, data, test, settings, *more):
-                found.update(costs(net, data.whole_video(0)[None], data.labels, None, test.names))
-                return found.update(settings=str(settings))
+            def recorded(job, test, *more):
+                data = job.dataset
+                found.update(costs(job.net, data.whole_video(0)[None], data.labels, None, test.names))
+                return found.update(settings=str(job.settings))
 
             patch.setattr(snippets.training.cli.scale, "simulate_all", recorded)
         if name == "scaling":
@@ -386,4 +388,4 @@ def test_every_option_has_a_case():
     missing, gone = sorted(there - covered), sorted(covered - there)
     assert not missing, f"no test changes a result by {missing}: add a case to CASES or name its test in ELSEWHERE"
     assert not gone, f"there is no option {gone} any more: take it out of the tables"
-    assert {f.name for f in dataclasses.fields(Downpour)} <= {option[2:] for _, option in covered}
+    assert {f.name.replace("_", "-") for f in dataclasses.fields(Downpour)} <= {option[2:] for _, option in covered}

@@ -13,7 +13,7 @@ from snippets.nets.zoo import NetConfig
 from snippets.training.cli.main import main, parser
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.simulate import Cluster
-from snippets.training.loop import Settings
+from snippets.training.settings import Settings
 
 DATACLASSES = (Settings, NetConfig, DataSettings, Downpour, Cluster)
 NEEDED = {NetConfig: {"classes": 5, "tower": "googlenet", "frames": 10}}

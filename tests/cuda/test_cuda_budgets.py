@@ -10,9 +10,10 @@ from flow_checks import moved
 
 from snippets.data.flow.tvl1 import CHECK, TVL1, tvl1
 from snippets.nets.zoo import NetConfig, build
-from snippets.training import gpu_loop as steady
-from snippets.training.device import move
-from snippets.training.loop import Settings, train
+from snippets.training import step
+from snippets.training.loop import train
+from snippets.training.parameters import move_to_device
+from snippets.training.settings import Settings
 
 pytestmark = pytest.mark.cuda
 
@@ -64,7 +65,7 @@ def test_a_step_launches_hardly_more_than_it_must(cp, simulator, config):
 def test_a_steady_step_waits_for_nothing(cp, simulator, head, monkeypatch):
     """Between two looks at the loss: one copy each of clips and labels, no wait, nothing back, no new memory."""
     cudasim, pool = simulator
-    seen, real = [], steady.loss_and_gradient
+    seen, real = [], step.loss_and_gradient
 
     def watched(*args):
         copies = p.copies
@@ -76,9 +77,9 @@ def test_a_steady_step_waits_for_nothing(cp, simulator, head, monkeypatch):
         )  # fmt: skip
         return real(*args)
 
-    monkeypatch.setattr(steady, "loss_and_gradient", watched)
+    monkeypatch.setattr(step, "loss_and_gradient", watched)
     data = clips_for(NETS[head])
-    net = move(build(NETS[head]), "cuda")
+    net = move_to_device(build(NETS[head]), "cuda")
     with cudasim.profile() as p:
         train(net, data, Settings(1, 1), progress=False)
     assert len(seen) == 8

@@ -15,7 +15,7 @@ from snippets.training.bench import gpu as bench_gpu
 from snippets.training.bench.rows import ROWS, Setup, choose
 from snippets.training.cli.main import main
 from snippets.training.experiments import demo
-from snippets.training.loop import Settings
+from snippets.training.settings import Settings
 
 pytestmark = pytest.mark.cuda
 

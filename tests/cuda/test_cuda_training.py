@@ -10,11 +10,12 @@ from devices import to_host, updates_like_numpys
 
 from snippets.data.mini.make import make_mini
 from snippets.nets.zoo import build
-from snippets.training import gpu_loop as steady
+from snippets.training import gpu_loop
 from snippets.training.cli.main import main
-from snippets.training.device import move, use
-from snippets.training.loop import Settings, train
+from snippets.training.loop import train
 from snippets.training.model import load_model
+from snippets.training.parameters import move_to_device, use_device
+from snippets.training.settings import Settings
 from snippets.training.sgd import SGD
 
 pytestmark = pytest.mark.cuda
@@ -25,17 +26,17 @@ def test_sgd_on_one_vector(cp):
 
 
 def test_sgd_wants_one_vector(cp):
-    with pytest.raises(ValueError, match="2 separate arrays.*training.device.move"):
+    with pytest.raises(ValueError, match="2 separate arrays.*training.parameters.move_to_device"):
         SGD({"W": cp.ones(3), "b": cp.ones(2)}, 0.1)
 
 
 @pytest.mark.parametrize("head", NETS)
 def test_training_takes_the_same_steps_as_on_numpy(cp, head, tmp_path, monkeypatch):
     """Two epochs of five steps, dropout and all: log, history and parameters agree; the loss is read every 2 steps."""
-    monkeypatch.setattr(steady, "EVERY", 2)
+    monkeypatch.setattr(gpu_loop, "EVERY", 2)
     config, histories, nets, logs = NETS[head], [], [], []
     for device in ("cpu", "cuda"):
-        net = move(build(config, 1), device)
+        net = move_to_device(build(config, 1), device)
         settings = Settings(2, 2, 0.05, clip_norm=1.0)
         data = clips_for(config)
         histories.append(train(net, data, settings, test=data, folder=tmp_path / device, progress=False))
@@ -58,7 +59,7 @@ def test_a_run_resumes_on_another_device(cp, tmp_path):
     config, ends = NETS["lstm"], []
     for number, devices in enumerate([("cpu", "cpu"), ("cuda", "cpu"), ("cpu", "cuda")]):
         for epochs, device in enumerate(devices, 1):
-            net = move(build(config, 1), device)
+            net = move_to_device(build(config, 1), device)
             folder, resume = tmp_path / str(number), epochs > 1
             train(net, clips_for(config), Settings(epochs, 4, 0.05), folder=folder, resume=resume, progress=False)
         ends.append(to_host(dict(net.params)))
@@ -71,7 +72,9 @@ def test_a_diverged_run_says_so_when_the_loss_is_read(cp, tmp_path):
     data = clips_for(NETS["lstm"])
     data.x[:] = np.nan
     with pytest.raises(FloatingPointError, match="diverged.*in step 1, loss nan"):
-        train(move(build(NETS["lstm"]), "cuda"), data, Settings(1, 4), folder=tmp_path / "run", progress=False)
+        train(
+            move_to_device(build(NETS["lstm"]), "cuda"), data, Settings(1, 4), folder=tmp_path / "run", progress=False
+        )
     assert not (tmp_path / "run" / "checkpoint.npz").exists()
 
 
@@ -102,4 +105,4 @@ def test_the_command_line_on_a_gpu(cp, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("wrong", ["gpu", "cuda:x", "cuda:99"])
 def test_devices_that_are_not_there_are_refused(cp, wrong):
     with pytest.raises(ValueError, match=wrong if wrong == "gpu" else "cuda"):
-        use(wrong)
+        use_device(wrong)

@@ -10,11 +10,13 @@ from outcomes import Outcome, hold
 
 from snippets.nets.zoo import build
 from snippets.training.checkpoint import CheckpointError
-from snippets.training.distributed.downpour import Ask, Downpour, History, Push, Take, Wait, replica
+from snippets.training.distributed.downpour import Ask, Downpour, History, Part, Push, Take, Wait, replica
 from snippets.training.distributed.shard import Adagrad, Shard
-from snippets.training.flat import flatten
-from snippets.training.loop import DROPOUT, Settings, train
-from snippets.training.objective import loss_and_gradient
+from snippets.training.loop import train
+from snippets.training.objective import Weighting, loss_and_gradient
+from snippets.training.parameters import flatten
+from snippets.training.settings import Settings
+from snippets.training.step import DROPOUT
 
 
 @pytest.mark.parametrize("groups", [{"scores/": 0.5}, {"fc1/": 0.0}], ids=["rates", "frozen"])
@@ -44,16 +46,16 @@ def test_gradients_of_replicas_add_up():
     for n in range(6):
         x, labels, _ = job(d, settings).batch(n)
         rng = np.random.default_rng([3, 0, n, DROPOUT])  # batch n is dropped out as in update n
-        grads = loss_and_gradient(plain, x, labels, rng, "sum")[3]
+        grads = loss_and_gradient(plain, x, labels, rng, Weighting("sum"))[3]
         total = {key: a + grads[key] for key, a in total.items()}
     np.testing.assert_allclose(pushes[0].gradient + pushes[1].gradient, flatten(total), rtol=1e-4, atol=1e-5)
 
 
 def test_every_batch_is_read_once():
-    for d in (Downpour(3, 1), Downpour(3, 1, warm=5), Downpour(1, 1, warm=4), Downpour(30, 1)):
+    for d in (Downpour(3, 1), Downpour(3, 1, warm_start_steps=5), Downpour(1, 1, warm_start_steps=4), Downpour(30, 1)):
         numbers = [n for me in range(d.replicas) for n in job(d).numbers(me)]
         assert sorted(numbers) == list(range(18))
-    assert job(Downpour(3, 1, warm=5)).numbers(0)[:6] == [0, 1, 2, 3, 4, 5]
+    assert job(Downpour(3, 1, warm_start_steps=5)).numbers(0)[:6] == [0, 1, 2, 3, 4, 5]
     whole = [job(Downpour()).batch(n).index for n in range(6)]
     assert sorted(np.concatenate(whole)) == list(range(44))  # an epoch
 
@@ -107,12 +109,12 @@ def test_what_is_lost_is_told_and_what_comes_twice_is_dropped():
         assert shard.report()["events"] == [{"event": "lost", "shard": i, "replica": 1, "first": 2, "end": 4}]
         before = shard.vector.tobytes()
         gradient = np.ones_like(shard.vector)
-        shard.push(0, 0, 2, gradient, 1.0, 0)  # came late: it has been applied already
+        shard.push(0, Part(0, 2, gradient, 1.0, 0))  # came late: it has been applied already
         assert shard.vector.tobytes() == before and shard.report()["events"] == []
 
 
 def test_a_shard_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
-    d, saved = Downpour(2, 2, 2, 1, keep=1), []
+    d, saved = Downpour(2, 2, 2, 1, checkpoint_every=1), []
     shards, _ = run(d)
     rng = np.random.default_rng(0)
     one = shards[1]
@@ -124,12 +126,12 @@ def test_a_shard_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
     gradient = rng.standard_normal(one.vector.size).astype(np.float32)
     version = one.opt.steps - 1
     for shard in (one, two):
-        shard.push(0, 9, 10, gradient, 3.0, version)
+        shard.push(0, Part(9, 10, gradient, 3.0, version))
     assert one.vector.tobytes() == two.vector.tobytes() and one.staleness == two.staleness
     with pytest.raises(CheckpointError, match="'shard': 1"):
         Shard(job(d), 0).restore(tmp_path / "1.npz")
     with pytest.raises(CheckpointError, match="'replicas': 2"):
-        Shard(job(Downpour(3, 2, 2, 1, keep=1)), 1).restore(tmp_path / "1.npz")
+        Shard(job(Downpour(3, 2, 2, 1, checkpoint_every=1)), 1).restore(tmp_path / "1.npz")
 
 
 def test_a_replica_starts_again_where_the_shards_have_it():
@@ -148,9 +150,7 @@ def test_a_replica_starts_again_where_the_shards_have_it():
             answer = [shard.fetch(0, 0) for shard in shards] if isinstance(request, Take) else None
             if isinstance(request, Push):
                 for i, shard in enumerate(shards):
-                    a, b = shard.job.range(i)
-                    part = request.gradient[a:b]
-                    shard.push(0, request.first, request.end, part, request.norm, request.versions[i])
+                    shard.push(0, request.part(i, shard.job.range(i)))
 
     work(0, 8)
     assert [shard.progress(0) for shard in shards] == [8, 8]

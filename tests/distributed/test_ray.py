@@ -24,10 +24,11 @@ from snippets.training.distributed.downpour import Downpour, Job
 from snippets.training.distributed.ray_engine import downpour
 from snippets.training.distributed.ray_session import check_address, connect, import_ray, on_this_machine, sweep
 from snippets.training.distributed.simulation_report import compare
-from snippets.training.flat import flatten
 from snippets.training.log import read_log
-from snippets.training.loop import Settings, train
+from snippets.training.loop import train
 from snippets.training.objective import loss_and_gradient
+from snippets.training.parameters import flatten
+from snippets.training.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("ray", reason="needs Ray (pip install ray)")
@@ -132,7 +133,7 @@ def test_a_killed_process_comes_back_and_training_converges(kind, tmp_path):
     net, log = build(LEARNER, 1), tmp_path / "run" / "log.jsonl"
     start = loss_of(net)
     killed = []
-    d = Downpour(2, 2, fetch=2, push=2, keep=10)
+    d = Downpour(2, 2, fetch=2, push=2, checkpoint_every=10)
     with meanwhile(lambda: steps_in(log) >= 60 and killed.append(kill(log, kind, 1)) is None):
         result = quiet(net, LONG, d, tmp_path / "run")
     assert killed
@@ -151,7 +152,7 @@ def test_a_killed_process_comes_back_and_training_converges(kind, tmp_path):
         for r in lost:
             assert r["shard"] == 1 and r["first"] >= back["done"][r["replica"]]
         count = sum(r["end"] - r["first"] for r in lost)
-        assert 0 < count <= 2 * (d.keep + 8)  # since the checkpoint, and while the shard was away
+        assert 0 < count <= 2 * (d.checkpoint_every + 8)  # since the checkpoint, and while the shard was away
         updates = sum(result["staleness"].values())  # in both shards, of two steps each
         assert updates == (360 + 360 - count) / 2
 
@@ -161,7 +162,7 @@ def test_a_stopped_run_goes_on(tmp_path):
     net, folder = build(CONFIG, 1), tmp_path / "run"
     log = folder / "log.jsonl"
 
-    d = Downpour(2, 2, fetch=2, push=2, keep=10)
+    d = Downpour(2, 2, fetch=2, push=2, checkpoint_every=10)
     interrupt = partial(os.kill, os.getpid(), signal.SIGINT)
     with (
         pytest.raises(KeyboardInterrupt, match="run again with resume"),
@@ -171,7 +172,7 @@ def test_a_stopped_run_goes_on(tmp_path):
     with pytest.raises(FileExistsError, match="resume that run"):
         quiet(net, LONG, d, folder)
     with pytest.raises(CheckpointError, match="'replicas': 2"):
-        quiet(net, LONG, Downpour(3, 2, fetch=2, push=2, keep=10), folder, resume=True)
+        quiet(net, LONG, Downpour(3, 2, fetch=2, push=2, checkpoint_every=10), folder, resume=True)
     (folder / "shards" / "1.npz").rename(folder / "moved")
     with pytest.raises(FileNotFoundError, match=r"shards/1.npz is gone"):
         quiet(net, LONG, d, folder, resume=True)
@@ -227,7 +228,8 @@ def test_whatever_ends_a_run_nothing_is_left_of_it(number, after, tmp_path):
     """Once Ray's folder is its own or steps are made: Ctrl-C, which a terminal sends to all, a signal to the driver."""
     data = clips(60)
     save_features(tmp_path / "f.npz", data.feat, data.labels + 1, np.arange(60) >= 44)
-    args = "train f.npz --out run --head conv --fc 12 --epochs 9999 --downpour --replicas 2 --shards 2 --keep 5".split()
+    args = "train f.npz --out run --head conv --fc 12 --epochs 9999 --downpour --replicas 2 --shards 2".split()
+    args += ["--checkpoint-every", "5"]
     with tempfile.TemporaryDirectory(dir="/tmp") as root:  # a short name
         environment = {**os.environ, "RAY_TMPDIR": root}
         command = [sys.executable, "-c", "from snippets.training.cli.main import main; raise SystemExit(main())", *args]

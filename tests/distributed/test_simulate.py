@@ -13,15 +13,16 @@ from snippets.training.cli.main import main
 from snippets.training.distributed.downpour import Downpour, Job
 from snippets.training.distributed.simulate import Cluster, Simulation
 from snippets.training.distributed.simulate_synchronous import synchronous
-from snippets.training.flat import flatten
-from snippets.training.loop import Settings, train
+from snippets.training.loop import train
+from snippets.training.parameters import flatten
+from snippets.training.settings import Settings
 
 
 def job(d, **settings):
     return Job(build(CONFIG, 1), clips(), Settings(**{**vars(SETTINGS), **settings}), d)
 
 
-STEADY = Cluster(compute=0.1, spread=0.0, latency=0.001, bandwidth=1e5, apply=1e-6)
+STEADY = Cluster(compute=0.1, std=0.0, latency=0.001, bandwidth=1e5, apply=1e-6)
 
 
 def trained(job):
@@ -53,20 +54,20 @@ def test_one_synchronous_rank_is_sgd_bit_for_bit():
 
 
 def test_one_seed_one_run_and_every_batch_arrives():
-    d, cluster = Downpour(5, 3, 2, 2), Cluster(spread=0.5, chance=1)
+    d, cluster = Downpour(5, 3, 2, 2), Cluster(std=0.5, cluster_seed=1)
     runs = [job(d) for _ in range(2)]
     traces = [Simulation(run, cluster).run() for run in runs]
     assert trained(runs[0]).tobytes() == trained(runs[1]).tobytes() and traces[0].time == traces[1].time
     assert traces[0].samples[-1] == 3 * 44 and not traces[0].events
     assert sorted(traces[0].time) == traces[0].time
-    other = Simulation(job(d), Cluster(spread=0.5, chance=2)).run()
+    other = Simulation(job(d), Cluster(std=0.5, cluster_seed=2)).run()
     assert other.time != traces[0].time
 
 
 def test_staleness_grows_with_the_replicas():
     """With R equal replicas that fetch and push every step, R - 1 updates come between a fetch and its push."""
     for R in (2, 6):
-        trace = Simulation(job(Downpour(R, 2, 1, 1), epochs=20), Cluster(spread=0.1)).run()
+        trace = Simulation(job(Downpour(R, 2, 1, 1), epochs=20), Cluster(std=0.1)).run()
         mean = sum(k * n for k, n in trace.staleness.items()) / sum(trace.staleness.values())
         assert mean == pytest.approx(R - 1, rel=0.1)
 
@@ -75,11 +76,11 @@ def test_staleness_grows_with_the_replicas():
 def test_a_run_that_dies_faster_than_it_works_is_ended(mtbf, keep):
     slow = Cluster(compute=0.1 if keep == 1 else 30.0, restart=0.1, mtbf=mtbf)
     with pytest.raises(ValueError, match="processes die faster than they work; raise --mtbf"):
-        Simulation(job(Downpour(2, 2, keep=keep), epochs=1), slow).run()
+        Simulation(job(Downpour(2, 2, checkpoint_every=keep), epochs=1), slow).run()
 
 
 def test_cores_and_slow_shards_limit_the_throughput():
-    base = Cluster(compute=0.1, spread=0.0, latency=0.0, bandwidth=1e12, apply=0.0)
+    base = Cluster(compute=0.1, std=0.0, latency=0.0, bandwidth=1e12, apply=0.0)
     rate = {}
     for name, cluster in {
         "free": base,
@@ -96,8 +97,8 @@ def test_cores_and_slow_shards_limit_the_throughput():
 def deaths(seed):
     """Four replicas and two shards that die every now and then, beside the same that never die."""
     settings = Settings(**{**vars(SETTINGS), "epochs": 40, "decay": 0.95, "lr": 0.02, "momentum": 0.5, "seed": seed})
-    runs = [Job(build(LEARNER, seed), clips(), settings, Downpour(4, 2, 2, 2, keep=5)) for _ in range(2)]
-    cluster = Cluster(mtbf=3.0, restart=1.0, chance=seed)
+    runs = [Job(build(LEARNER, seed), clips(), settings, Downpour(4, 2, 2, 2, checkpoint_every=5)) for _ in range(2)]
+    cluster = Cluster(mtbf=3.0, restart=1.0, cluster_seed=seed)
     steady, trace = (Simulation(*one).run() for one in zip(runs, (Cluster(), cluster), strict=True))
     assert {event["event"] for event in trace.events} == {"died", "restored", "lost"}
     assert trace.time[-1] > steady.time[-1] and np.isfinite(trained(runs[1])).all()
@@ -110,21 +111,23 @@ def deaths(seed):
 
 def test_deaths_cost_time_and_are_told():
     hold(deaths(0))
-    d = Downpour(4, 2, 2, 2, keep=5)
-    often = Simulation(job(d, epochs=2), Cluster(mtbf=0.5, restart=1.0, chance=4)).run()  # the dead die again, too
+    d = Downpour(4, 2, 2, 2, checkpoint_every=5)
+    often = Simulation(
+        job(d, epochs=2), Cluster(mtbf=0.5, restart=1.0, cluster_seed=4)
+    ).run()  # the dead die again, too
     assert often.samples and sum(event["event"] == "died" for event in often.events) > 4
-    stopped = synchronous(job(d, epochs=20, decay=0.97, lr=0.02), Cluster(mtbf=5.0, restart=1.0, chance=3))
+    stopped = synchronous(job(d, epochs=20, decay=0.97, lr=0.02), Cluster(mtbf=5.0, restart=1.0, cluster_seed=3))
     assert stopped.events and stopped.time[-1] > synchronous(job(d, epochs=20, decay=0.97, lr=0.02), Cluster()).time[-1]
 
 
 def test_a_warm_start_delays_the_others():
-    trace = Simulation(job(Downpour(3, 2, 1, 1, warm=6)), STEADY).run()
+    trace = Simulation(job(Downpour(3, 2, 1, 1, warm_start_steps=6)), STEADY).run()
     assert trace.staleness[0] >= 2 * 6 and trace.samples[-1] == 3 * 44
 
 
 def test_the_synchronous_step_waits_for_the_slowest():
     d = Downpour(9, 1)
-    slow = synchronous(job(d), Cluster(spread=0.5, latency=0.0, bandwidth=1e12, apply=0.0))
+    slow = synchronous(job(d), Cluster(std=0.5, latency=0.0, bandwidth=1e12, apply=0.0))
     rate = slow.throughput / (9 * 8 / 0.1)
     assert 0.3 < rate < 0.65  # the largest of nine draws at sigma 0.5 is about exp(0.74) times the median
 

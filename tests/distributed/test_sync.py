@@ -16,10 +16,11 @@ from waiting import HANG, until
 
 from snippets.data.features import load_features, save_features
 from snippets.data.loader import Position, batches
+from snippets.training.alone import ALONE
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
-from snippets.training.distributed.ranks import ALONE, NCCL
-from snippets.training.flat import flatten
+from snippets.training.distributed.ranks import NCCL
+from snippets.training.parameters import flatten
 
 HERE = Path(__file__).resolve().parent
 MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")

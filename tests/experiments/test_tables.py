@@ -17,8 +17,8 @@ from snippets.training.experiments.paper import NETS, ROWS, Net, Row
 from snippets.training.experiments.scales import MINI, PAPER
 from snippets.training.experiments.tables import parse_numbers, tables
 from snippets.training.experiments.trial import Trial
-from snippets.training.loop import Settings
 from snippets.training.predictions import Predictions, save_predictions
+from snippets.training.settings import Settings
 
 # The tables once more, typed from the paper: clip Hit@1 / Hit@1 / Hit@5, or what there is of them
 PRINTED = {

@@ -30,7 +30,7 @@ from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.pool import MaxPool2D
 from snippets.layers.relu import ReLU
 from snippets.layers.temporal import TemporalMaxPool
-from snippets.training.flat import flatten, views
+from snippets.training.parameters import flatten, views
 from snippets.training.sgd import SGD
 
 WITH_KERNELS = [
@@ -181,7 +181,7 @@ def updates_like_numpys(there=np.asarray):
         wanted = updates(params, clip)
         with (
             mock.patch("snippets.training.sgd.on_gpu", lambda a: True),
-            mock.patch("snippets.training.sgd_gpu.TILES", 5),
+            mock.patch("snippets.training.sgd.TILES", 5),
         ):
             got = updates(views(vector, params), clip, there)
         for key, value in wanted.items():

@@ -9,7 +9,7 @@ from snippets.data.features import FeatureSet, StoredFeatures
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.distributed.downpour import Ask, Job, Push, Take, replica
 from snippets.training.distributed.shard import Shard
-from snippets.training.loop import Settings
+from snippets.training.settings import Settings
 
 CONFIG = NetConfig(3, "features", "conv", 6, fc=12, dropout=0.3, features=8)
 LEARNER = replace(CONFIG, fc=32, dropout=0.0)  # units enough to learn from any seed
@@ -59,9 +59,7 @@ def run(d, settings=SETTINGS, seed=0, power=1, hook=lambda me, request: None, co
             work[me][1] = asked.popleft()
         elif isinstance(request, Push) and not hook(me, request):
             for i, shard in enumerate(shards):
-                a, b = shard.job.range(i)
-                push = (request.first, request.end, request.gradient[a:b], request.norm, request.versions[i])
-                shard.push(me, *push, request.records)
+                shard.push(me, request.part(i, shard.job.range(i)))
     return shards, seen
 
 

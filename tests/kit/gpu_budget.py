@@ -23,8 +23,8 @@ from snippets.layers.pool import GlobalAvgPool, MaxPool2D
 from snippets.layers.relu import ReLU
 from snippets.layers.temporal import TemporalMaxPool
 from snippets.nets.zoo import NetConfig, build, input_shape
-from snippets.training.device import move
 from snippets.training.objective import loss_and_gradient
+from snippets.training.parameters import move_to_device
 from snippets.training.sgd import SGD, gradient_norm
 
 BANDWIDTH, SGEMM, LAUNCH = 3.35e12, 60e12, 3e-6  # bytes and operations a second, seconds: the simulator's defaults
@@ -40,7 +40,7 @@ DEEP_LSTM = dict(classes=101, tower="features", head="lstm", frames=30, features
 
 def step_of(config, cp, N=1):
     """A function that runs one training step on clips that are on the GPU, as `training.gpu_loop` does."""
-    net = move(build(config, chunk=64), "cuda")
+    net = move_to_device(build(config, chunk=64), "cuda")
     opt, xp = SGD(net.params, 0.01), np.random.default_rng(0)
     x, labels = cp.asarray(xp.normal(size=input_shape(config, N)), np.float32), cp.zeros(N, np.int64)
 

@@ -10,7 +10,7 @@ from snippets.layers.lstm import PeepholeLSTM
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.distributed.column_parallel import ColumnLinear
 from snippets.training.distributed.ranks import MPIRanks, Reducer
-from snippets.training.objective import loss_and_gradient
+from snippets.training.objective import Weighting, loss_and_gradient
 
 
 def double(net, seed):
@@ -37,14 +37,14 @@ def check_gradients(ranks):
             for N in (8, 7, 2, 1):  # uneven, and fewer clips than ranks
                 rng = np.random.default_rng(N)
                 x, labels = rng.standard_normal((N, *shape)), rng.integers(0, 3, N)
-                want = loss_and_gradient(net, x, labels, loss=loss)[3]
+                want = loss_and_gradient(net, x, labels, weighting=Weighting(loss))[3]
                 for chunk in (1 << 20, 1 << 12):
                     backward = Reducer(ranks, net.params, chunk)
                     mine = slice(ranks.rank, None, ranks.size)
                     n = len(labels[mine])
                     if n:
-                        share = n / N if loss == "mean" else 1.0
-                        got = loss_and_gradient(net, x[mine], labels[mine], None, loss, "linear", share, backward)[3]
+                        weighting = Weighting(loss, share=n / N if loss == "mean" else 1.0)
+                        got = loss_and_gradient(net, x[mine], labels[mine], None, weighting, backward)[3]
                     else:
                         got = backward(net, None, None)
                     for key, g in want.items():

@@ -14,9 +14,10 @@ from snippets.nets.inspect.summary import layer_rows
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.main import main
 from snippets.training.evaluate import evaluate
-from snippets.training.loop import Settings, train
+from snippets.training.loop import train
 from snippets.training.model import load_model
-from snippets.training.objective import loss_and_gradient
+from snippets.training.objective import Weighting, loss_and_gradient
+from snippets.training.settings import Settings
 
 CONFIG = NetConfig(**{**SMALL, "tower": "googlenet", "frames": 3, "auxiliary": 0.3})
 LABELS = np.array([3, 0])
@@ -60,7 +61,7 @@ def test_losses_of_single_frames_are_added_with_their_weight(head, loss):
     for side in (0, 1):
         for t in range(3):
             wanted += 0.3 * float(softmax_loss(sides[:, t, side], LABELS, frames[:, t])[0])
-    value, main_scores, weights, _ = loss_and_gradient(net, x, LABELS, np.random.default_rng(4), loss)
+    value, main_scores, weights, _ = loss_and_gradient(net, x, LABELS, np.random.default_rng(4), Weighting(loss))
     assert value == pytest.approx(wanted, rel=1e-12)
     assert weights.sum() == pytest.approx(weight.sum() + 2 * 0.3 * frames.sum())
     assert_same_bits(main_scores, scores, "scores")
@@ -124,7 +125,7 @@ def test_a_net_trained_with_them_is_saved_used_and_expanded(tmp_path, capsys):
     assert expanded.config.auxiliary == 0 and not [key for key in expanded.net.params if "/aux" in key]
 
 
-@pytest.mark.parametrize("wrong", [dict(tower="alexnet"), dict(head="conv", end="maps"), dict(auxiliary=-1)], ids=str)
+@pytest.mark.parametrize("wrong", [dict(tower="alexnet"), dict(head="conv", tap="maps"), dict(auxiliary=-1)], ids=str)
 def test_they_belong_to_googlenet_that_ends_in_a_vector(wrong):
     with pytest.raises(ValueError, match="auxiliary is"):
         replace(CONFIG, **wrong)

@@ -18,7 +18,7 @@ RECURRENT = [{**base, "head": head} for base in (ALEXNET, FEATURES) for head in 
 def of_heads(*heads):
     """AlexNet and precomputed features under each of these heads; GoogLeNet pooled at each of its three places."""
     configs = [{**base, "head": head} for base in (ALEXNET, FEATURES) for head in heads]
-    return configs + [dict(tower="googlenet", head=heads[0], end=end) for end in ("maps", "average", "vector")]
+    return configs + [dict(tower="googlenet", head=heads[0], tap=tap) for tap in ("maps", "average", "vector")]
 
 
 CONFIGS = [{**base, "head": head} for base in POOLED for head in HEADS if head not in ("single", "slowfusion")]

@@ -16,8 +16,9 @@ from snippets.nets.inspect.fake import pass_memory
 from snippets.nets.inspect.memory import GIB, StepMemory, available_memory, plan_memory, prediction_memory
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.cli.main import main
-from snippets.training.loop import Settings, train
+from snippets.training.loop import train
 from snippets.training.objective import loss_and_gradient
+from snippets.training.settings import Settings
 from snippets.training.sgd import SGD
 
 GOOGLENET = dict(tower="googlenet", frames=16, size=112, width=0.25, vector=100, fc=64, units=64, depth=2)

@@ -22,9 +22,9 @@ CONFIGS = [
         if HEADS[head].reads != "clips" or tower == "alexnet"
     ],
     dict(tower="alexnet", norm="lcn"),
-    *[dict(tower="googlenet", head="conv", end=end) for end in ("maps", "average")],
-    dict(tower="googlenet", head="lstm", end="average"),
-    *[dict(tower="googlenet", variant="caffe", end=end) for end in ("maps", "vector")],
+    *[dict(tower="googlenet", head="conv", tap=tap) for tap in ("maps", "average")],
+    dict(tower="googlenet", head="lstm", tap="average"),
+    *[dict(tower="googlenet", variant="caffe", tap=tap) for tap in ("maps", "vector")],
     dict(tower="features", head="rnn", activation="tanh", features=8),
     *[dict(tower="features", head=head, fc=0, features=8) for head in ("late", "local", "average", "fcpool")],
     dict(tower="alexnet", head="lstm", fc=0),
@@ -108,9 +108,9 @@ def test_nets_are_seeded_and_rebuilt_from_their_config():
         (dict(head="timeconv", frames=9), "'timeconv' needs clips of at least 10 frames, but frames is 9"),
         (dict(head="slowfusion", frames=9), "'slowfusion' needs clips of at least 10 frames"),
         (dict(head="slowfusion", tower="googlenet"), "alexnet's convolutions.*'googlenet'"),
-        (dict(end="maps"), "end is 'maps': only tower googlenet"),
-        (dict(tower="googlenet", head="lstm", end="maps"), "'lstm' reads vectors"),
-        (dict(tower="googlenet", head="timeconv", end="vector"), "'timeconv' reads maps"),
+        (dict(tap="maps"), "tap is 'maps': only tower googlenet"),
+        (dict(tower="googlenet", head="lstm", tap="maps"), "'lstm' reads vectors"),
+        (dict(tower="googlenet", head="timeconv", tap="vector"), "'timeconv' reads maps"),
         (dict(head="slow", fc=0), "fc is 0"),
         (dict(tower="googlenet", norm="lcn"), "norm is 'lcn'"),
     ],
@@ -142,7 +142,7 @@ def test_windows_and_softmax_rows_of_local_pooling():
 @pytest.mark.parametrize(("end", "D"), [("maps", 7 * 7 * 1024), ("average", 1024), ("vector", 1000)])
 def test_the_three_places_where_googlenet_is_pooled(end, D):
     assert np.prod(output_shape(220, 1.0, 1000, end)) == D
-    config = NetConfig(5, "googlenet", "conv", 2, 70, 1 / 16, end=end, vector=9, fc=4)
+    config = NetConfig(5, "googlenet", "conv", 2, 70, 1 / 16, tap=end, vector=9, fc=4)
     frame_net, shape = build_tower(config, np.random.default_rng(0))
     assert frame_net.predict(np.zeros((2, 70, 70, 3), np.float32)).shape == (2, *shape)
 
@@ -150,7 +150,7 @@ def test_the_three_places_where_googlenet_is_pooled(end, D):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_maps_have_the_size_foretold(variant):
     for size in (220, 224, 97):
-        config = NetConfig(5, "googlenet", "conv", 2, size, 1 / 32, end="maps", variant=variant)
+        config = NetConfig(5, "googlenet", "conv", 2, size, 1 / 32, tap="maps", variant=variant)
         frame_net, shape = build_tower(config, np.random.default_rng(0))
         x = np.zeros((1, size, size, 3), np.float32)
         assert frame_net.predict(x).shape == (1, *shape), size

@@ -13,13 +13,12 @@ from snippets.layers.core.base import Sequential
 from snippets.layers.linear import Flatten, Linear
 from snippets.layers.temporal import FixedFrames
 from snippets.layers.time_conv import TimeConv
-from snippets.nets.streaming import stream as streams
-from snippets.nets.streaming.stream import BLOCK, Running, stream
+from snippets.nets.frame_predictions import MODES, Running, clip_probabilities
+from snippets.nets.streaming.stream import BLOCK, stream
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, save
 from snippets.training.cli.main import main
 from snippets.training.cli.predict import video_set, whole_video
-from snippets.training.evaluate import MODES, clip_probabilities
 from snippets.training.model import load_model, predict_clips
 
 pytestmark = pytest.mark.usefixtures("short_blocks")
@@ -50,8 +49,7 @@ def test_the_lstm_carries_its_state_through_every_mode(config, mode):
     assert min(np.abs(got - p).max() for p in others) > 1e-6  # the modes differ on this video
 
 
-def test_modes_are_those_of_evaluation():
-    assert streams.MODES == MODES
+def test_a_mode_must_be_one_of_them():
     with pytest.raises(ValueError, match="mode must be one of weighted, last, max, sum, got 'mean'"):
         Running("mean")
 
@@ -59,7 +57,7 @@ def test_modes_are_those_of_evaluation():
 OTHERS = [
     *[dict(tower="features", features=6, head=head) for head in ("late", "slow", "average", "rnn", "timeconv")],
     *[dict(tower="alexnet", head=head) for head in ("late", "slow", "timeconv", "slowfusion")],
-    dict(tower="googlenet", head="slow", end="maps"),
+    dict(tower="googlenet", head="slow", tap="maps"),
     *[dict(tower="alexnet", head="convlstm"), dict(tower="features", features=6, head="convlstm")],
 ]
 

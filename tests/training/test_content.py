@@ -13,9 +13,8 @@ from snippets.data.video import write_video
 from snippets.layers.core.base import Sequential
 from snippets.layers.linear import Linear
 from snippets.nets.zoo import NetConfig, build
-from snippets.training.checkpoint import Checkpoint, CheckpointError, load, save
+from snippets.training.checkpoint import Checkpoint, CheckpointError, load, save, videos_of
 from snippets.training.cli.main import main
-from snippets.training.content import content_of
 from snippets.training.distributed.downpour import Downpour, Job
 from snippets.training.distributed.ray_engine import downpour
 from snippets.training.distributed.shard import Shard
@@ -85,12 +84,12 @@ def test_a_run_goes_on_with_its_own_videos_only(what, told, tmp_path, capsys):
 
 def test_another_class_under_the_same_name_is_told(tmp_path):
     data = clips()
-    old = content_of(data)
+    old = videos_of(data)
     data.labels = data.labels.copy()
     data.labels[3] = 2
     hot = clips()
     hot.labels = np.eye(3, dtype=bool)[hot.labels]
-    assert content_of(hot)[4][1] == [1] and old[4][1] == 1
+    assert videos_of(hot)[4][1] == [1] and old[4][1] == 1
     folder = tmp_path / "run"
     job = Job(build(CONFIG, 1), clips(), SETTINGS, Downpour(1, 2))
     job.content = old
@@ -124,7 +123,7 @@ def test_a_checkpoint_of_an_older_version_goes_on_and_says_what_it_cannot_tell(t
 def test_videos_are_known_by_what_is_in_their_files(cached, tmp_path):
     def content():
         source = FrameCache(tmp_path / "cache", 8) if cached else Decoder(8)
-        return content_of(ClipSet(["x"], videos, source, 2, Preprocessing(8)))
+        return videos_of(ClipSet(["x"], videos, source, 2, Preprocessing(8)))
 
     videos = [Video(tmp_path / f"{i}.avi", 0, f"x/{i}.avi", "g") for i in range(2)]
     for i, video in enumerate(videos):

@@ -9,8 +9,9 @@ from snippets.layers.core.base import Layer, Sequential
 from snippets.layers.linear import Linear
 from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.temporal import TemporalAvgPool, TemporalMaxPool
+from snippets.nets.frame_predictions import MODES, clip_probabilities
 from snippets.nets.streaming.stream import streams
-from snippets.training.evaluate import MODES, Result, clip_probabilities, evaluate, evaluate_whole, hit_at_k
+from snippets.training.evaluate import Result, evaluate, evaluate_whole, hit_at_k
 
 
 class Videos:
@@ -200,7 +201,7 @@ def test_whole_videos_in_one_pass(rng, head, mode):
     assert result.hit1 == hit_at_k(np.stack(want), np.arange(4), 1).mean()
     assert result.clips == 0 and np.isnan(result.clip_hit1) and "clip" not in str(result)
     assert "each whole in one pass" in str(result)
-    with pytest.raises(ValueError, match="tells 4 classes apart, the data set has 2"):
+    with pytest.raises(ValueError, match="has 4 outputs, the data set has 2 classes"):
         evaluate_whole(net, Whole(videos.clips, [0] * 4, 2))
     with pytest.raises(ValueError, match="without videos"):
         evaluate_whole(net, Whole([], [], 4))
@@ -221,7 +222,7 @@ def test_views_are_drawn_from_the_seed_and_the_video_alone(rng):
 
 
 def test_a_wrong_number_of_classes_and_empty_sets_are_refused():
-    with pytest.raises(ValueError, match="the net tells 3 classes apart, the data set has 2"):
+    with pytest.raises(ValueError, match="the net has 3 outputs, the data set has 2 classes"):
         evaluate(Identity(), Videos([[log_p([0.2, 0.3, 0.5])]], [0], 2))
     with pytest.raises(ValueError, match="without videos"):
         evaluate(Identity(), Videos([], [], 2))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from snippets.nets.zoo import NetConfig, build
-from snippets.training.flat import empty_like, flatten, rehome, slices, views
 from snippets.training.objective import loss_and_gradient
+from snippets.training.parameters import empty_like, flatten, pack_parameters, slices, views
 from snippets.training.sgd import SGD
 
 CONFIG = NetConfig(4, frames=3, size=36, width=1 / 12, fc=6, dropout=0.0)
@@ -26,7 +26,7 @@ def test_slices_follow_the_keys_and_views_share_memory(rng):
 def test_a_net_in_one_vector_trains_to_the_same_bits(rng):
     x, labels = rng.standard_normal((2, 3, 36, 36, 3), dtype=np.float32), np.array([1, 3])
     plain, flat = build(CONFIG, seed=1), build(CONFIG, seed=1)
-    vector = rehome(flat)
+    vector = pack_parameters(flat)
     assert list(flat.params) == list(plain.params)
     for net in (plain, flat):
         opt = SGD(net.params, 0.1)

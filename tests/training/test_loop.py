@@ -11,12 +11,13 @@ from outcomes import Outcome, hold
 from toy_clips import Clips, pooled, recurrent
 
 from snippets.layers.loss import softmax_loss
-from snippets.training import loop
+from snippets.training import step
 from snippets.training.checkpoint import CheckpointError, load
 from snippets.training.interrupts import stoppable
 from snippets.training.log import Log, read_log
-from snippets.training.loop import Settings, train
-from snippets.training.objective import gain, loss_and_gradient, loss_weight, split_frozen
+from snippets.training.loop import train
+from snippets.training.objective import Weighting, gain, loss_and_gradient, loss_weight, split_frozen
+from snippets.training.settings import Settings
 from snippets.training.sgd import SGD
 
 
@@ -49,7 +50,7 @@ def test_gain_and_weights():
 def test_sum_of_gain_weighted_frame_gradients_is_the_gradient_of_the_weighted_loss(rng):
     net = recurrent().convert(lambda a: a.astype(np.float64))
     x, labels = rng.standard_normal((2, 4, 3)), np.array([0, 2])
-    _, _, _, grads = loss_and_gradient(net, x, labels, loss="sum")
+    _, _, _, grads = loss_and_gradient(net, x, labels, weighting=Weighting("sum"))
     total = {key: 0 for key in grads}
     for t in range(4):  # the loss of frame t alone, sent back by itself, scaled by g_t afterwards
         scores, cache = net.forward(x)
@@ -70,7 +71,7 @@ def test_a_rate_times_n_with_the_mean_is_the_rate_with_the_sum(make, count, rng)
         net = make().convert(lambda a: a.astype(np.float64))
         opt = SGD(net.params, lr, momentum=0, weight_decay=0)
         for _ in range(3):
-            opt.step(loss_and_gradient(net, x, labels, np.random.default_rng(1), loss)[3])
+            opt.step(loss_and_gradient(net, x, labels, np.random.default_rng(1), Weighting(loss))[3])
         after.append(net.params)
     for key in after[0]:
         np.testing.assert_allclose(after[0][key], after[1][key], rtol=1e-9, atol=1e-12)
@@ -223,8 +224,8 @@ def test_the_seed_decides_the_run_and_another_seed_another(tmp_path):
 
 def test_dropout_differs_from_step_to_step_and_from_the_loaders_draws(monkeypatch):
     draws = []
-    real = loop.loss_and_gradient
-    monkeypatch.setattr(loop, "loss_and_gradient", lambda net, x, y, rng, *rest: (
+    real = step.loss_and_gradient
+    monkeypatch.setattr(step, "loss_and_gradient", lambda net, x, y, rng, *rest: (
         draws.append(np.random.default_rng(rng.bit_generator.seed_seq).random()), real(net, x, y, rng, *rest)
     )[1])  # fmt: skip
     quiet(pooled(), Clips(), SETTINGS)
@@ -314,7 +315,7 @@ def test_a_rate_far_too_high_is_told():
 
 
 def test_wrong_class_counts_and_empty_sets_are_refused():
-    with pytest.raises(ValueError, match="the net tells 4 classes apart, the data set has 3"):
+    with pytest.raises(ValueError, match="the net has 4 outputs, the data set has 3 classes"):
         quiet(pooled(K=4), Clips(), SETTINGS)
     with pytest.raises(ValueError, match="without videos"):
         quiet(pooled(), Clips(V=0), SETTINGS)

@@ -20,17 +20,19 @@ from snippets.layers.linear import Linear
 from snippets.layers.temporal import TemporalAvgPool
 from snippets.nets.inspect.summary import layer_rows, summary
 from snippets.nets.zoo import NetConfig, build, input_shape
+from snippets.training.alone import ALONE
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
 from snippets.training.distributed.downpour import Downpour, Job
-from snippets.training.distributed.ranks import ALONE
 from snippets.training.distributed.simulate import Cluster, Simulation, Trace
 from snippets.training.distributed.simulate_synchronous import synchronous
-from snippets.training.flat import flatten, slices
 from snippets.training.log import read_log
-from snippets.training.loop import DROPOUT, Settings, train
+from snippets.training.loop import train
 from snippets.training.objective import loss_and_gradient
+from snippets.training.parameters import flatten, slices
+from snippets.training.settings import Settings
 from snippets.training.sgd import multiplier
+from snippets.training.step import DROPOUT
 
 T, D, K = 4, 2, 3
 
@@ -297,7 +299,7 @@ def test_rows_of_a_comparison_with_real_runs(monkeypatch):
     real = {"staleness": Counter({0: 1, 2: 1}), "seconds": 8.0}
     monkeypatch.setattr(snippets.training.distributed.simulation_report, "run_on_ray", lambda *args, **options: real)
     text = snippets.training.distributed.simulation_report.compare(
-        linear(False), clips(), SETTINGS, Downpour(), Cluster(), [3]
+        Job(linear(False), clips(), SETTINGS, Downpour()), Cluster(), [3]
     )
     found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     assert found[0] == ["run", "replicas", "seconds", "clips/s", "staleness", "largest"]
@@ -356,7 +358,7 @@ def test_times_measured_for_the_simulator(monkeypatch):
     cluster = snippets.training.distributed.costs.measured(job, mtbf=3.0)
     n = sum(a.size for a in job.trained().values())
     # logarithms 0, 0, 1, 2, 3: median 1, absolute deviations 1, 1, 0, 1, 2, whose median is 1
-    assert cluster.compute == pytest.approx(math.e) and cluster.spread == pytest.approx(1.4826)
+    assert cluster.compute == pytest.approx(math.e) and cluster.std == pytest.approx(1.4826)
     assert (cluster.apply, cluster.latency, cluster.bandwidth) == (pytest.approx(4.0 / n), 0.5, 7.0)
     assert (cluster.restart, cluster.mtbf) == (9.0, 3.0)
 

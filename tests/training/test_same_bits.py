@@ -16,7 +16,8 @@ from snippets.nets.inspect.memory import StepMemory, plan_memory
 from snippets.nets.streaming.stream import stream
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.checkpoint import load
-from snippets.training.loop import Settings, train
+from snippets.training.loop import train
+from snippets.training.settings import Settings
 
 TOWER = NetConfig(3, "alexnet", "lstm", 6, 36, width=0.1, fc=16, units=8, depth=2)
 HEAD = NetConfig(3, "features", "conv", 4, features=1000, fc=512)  # products that BLAS cuts up for two threads

@@ -10,20 +10,20 @@ import pytest
 
 from snippets.data.features import save_features
 from snippets.training.checkpoint import load
-from snippets.training.interrupts import stoppable, undisturbed
+from snippets.training.interrupts import defer_interrupt, stoppable
 
 
 def test_undisturbed_holds_an_interrupt_back_and_works_in_threads():
     done = []
     with pytest.raises(KeyboardInterrupt):
-        with undisturbed():
+        with defer_interrupt():
             signal.raise_signal(signal.SIGINT)
             done.append("block")
         done.append("after")
     assert done == ["block"]
 
     def work():
-        with undisturbed(), stoppable() as came:
+        with defer_interrupt(), stoppable() as came:
             done.append(came)
 
     thread = threading.Thread(target=work)
@@ -44,7 +44,7 @@ def test_sigterm_is_ctrl_c_also_where_a_shell_has_made_the_process_deaf_to_that(
         finally:
             signal.signal(signal.SIGINT, before[0])
     done = []
-    with pytest.raises(KeyboardInterrupt), stoppable(), undisturbed():
+    with pytest.raises(KeyboardInterrupt), stoppable(), defer_interrupt():
         signal.raise_signal(signal.SIGTERM)
         done.append("block")
     assert done == ["block"]

@@ -10,17 +10,16 @@ import numpy as np
 
 from snippets.layers.core.base import Layer
 from snippets.layers.device.xp import xp_of
-from snippets.training.device import move, use
-from snippets.training.flat import flatten, views
+from snippets.training.parameters import flatten, move_to_device, use_device, views
 
 
 def to_device(a, device):
     """An argument of a job on a device: layers with all their parameters, dicts of arrays in one vector, arrays."""
     if isinstance(a, Layer):
-        return move(a, device)
+        return move_to_device(a, device)
     if isinstance(a, dict):
-        return views(use(device).asarray(flatten(a)), a)
-    return use(device).asarray(a) if isinstance(a, np.ndarray) else a
+        return views(use_device(device).asarray(flatten(a)), a)
+    return use_device(device).asarray(a) if isinstance(a, np.ndarray) else a
 
 
 def sample(run, calls):
@@ -63,7 +62,7 @@ def best(run):
 
 def gpu_info(device, quick=False):
     """What a benchmark on a GPU depends on; sgemm_gflops and copy_gbs are measured now (quick: badly)."""
-    xp = use(device)
+    xp = use_device(device)
     about, n, size = xp.cuda.runtime.getDeviceProperties(xp.cuda.runtime.getDevice()), 64 if quick else 8192, 2**28
     a, b = xp.ones((2, n, n), np.float32)
     source = xp.zeros(2**20 if quick else size, np.uint8)

@@ -21,7 +21,8 @@ from snippets.layers.loss import softmax_loss
 from snippets.nets.frames import CHUNK, OverFrames
 from snippets.nets.inspect import summary
 from snippets.nets.streaming.stream import stream
-from snippets.training.objective import loss_and_gradient
+from snippets.training import step as training_step
+from snippets.training.settings import Settings
 from snippets.training.sgd import SGD
 
 LR = 1e-4  # learning rate of the rows that train: small, for nothing is learnt and nothing must overflow
@@ -139,10 +140,10 @@ def sgd(params, grads):
 def step(net, x, labels):
     """A whole training step: forward, loss, backward, update."""
     opt = SGD(net.params, lr=LR)
+    training = training_step.Run(net, Settings(), opt)
 
     def run():
-        value, _, _, grads = loss_and_gradient(net, x, labels)
-        opt.step(grads)
+        value = training_step.step(training, x, labels).loss
         return {"loss": value, **{f"velocity/{key}": v for key, v in opt.velocity.items()}}
 
     return Workload(run, run, multiply_adds(net, x.shape, True))

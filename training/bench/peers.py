@@ -23,7 +23,7 @@ from snippets.training.bench.jobs import Workload, flow
 
 
 class Peer(NamedTuple):
-    """A library to measure against, on a device as `training.device` names it."""
+    """A library to measure against, on a device as `training.parameters.use_device` takes it."""
 
     package: str  # that has to be installed
     counterparts: Callable  # (device) -> {our job: the peer's}; empty if the peer cannot compute there

@@ -160,7 +160,7 @@ def bench(names=(), against=(), repeat=9, json_file=None, clips=None, quick=Fals
     """Measure the rows that `names` choose, print each as it comes, write all as JSON; returns what is written.
 
     against: names in PEERS; those that are not installed are named and left out. clips: a folder of real videos.
-    quick: a smoke test, everything small and once. device: as `training.device` has it.
+    quick: a smoke test, everything small and once. device: as `training.parameters.use_device` takes it.
     Raises ValueError if there is no such row, or repeat is below 1.
     """
     if repeat < 1:

@@ -12,7 +12,7 @@ from snippets.data.open import DataSettings, DataSpec, fold_for, is_features, op
 from snippets.data.options import add_options, chosen
 from snippets.training.cli.files import Film, Input, SkipList
 from snippets.training.cli.options import COUNT, SEED, WORKERS, add_command, add_device
-from snippets.training.device import use
+from snippets.training.parameters import use_device
 from snippets.training.render.flow import render_flow
 
 
@@ -76,11 +76,11 @@ def run_flow(args):
     if Path(args.data).is_dir():
         if args.render:
             raise ValueError(f"{args.data} is a folder, but --render shows the flow of one video")
-        xp, fold = use(args.device), fold_for(args.data)
+        xp, fold = use_device(args.device), fold_for(args.data)
         spec = DataSpec(args.data, args.size, data, fold, args.cache, args.skip, xp=xp)
         print(open_data(spec, 1)[0].source.folder)
     elif args.render:
-        source = DataSpec(args.data, args.size, data, cache=None, xp=use(args.device)).source()
+        source = DataSpec(args.data, args.size, data, cache=None, xp=use_device(args.device)).source()
         print(render_flow(args.data, source, args.render))
     else:
         raise ValueError(f"{args.data}: expected a folder of videos, or --render and one video")

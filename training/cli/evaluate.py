@@ -4,12 +4,13 @@ import numpy as np
 
 from snippets.data.listing import shown
 from snippets.data.open import DataSpec, fold_for, open_data
+from snippets.nets.frame_predictions import MODES
 from snippets.nets.inspect.memory import check_memory, prediction_memory
 from snippets.nets.zoo import input_shape
 from snippets.training.checkpoint import check_fits
 from snippets.training.cli.files import Archive, Input
 from snippets.training.cli.options import BATCH, COUNT, add_command, add_data, add_device, number
-from snippets.training.evaluate import MODES, evaluate, evaluate_whole
+from snippets.training.evaluate import evaluate, evaluate_whole
 from snippets.training.fusion import fuse
 from snippets.training.model import check_kind, load_model
 from snippets.training.predictions import SIDES, Predictions, save_predictions
@@ -58,7 +59,7 @@ def run_evaluate(args):
     if args.whole:
         result = evaluate_whole(model.net, videos, mode, progress=True)
     else:
-        result = evaluate(model.net, videos, args.views, args.batch, mode, progress=True)
+        result = evaluate(model.net, videos, args.views, args.batch, mode)
     for name, accuracy in zip(result.classes, result.per_class, strict=True):
         print(
             f"     – %  {shown(name)}: no videos" if np.isnan(accuracy) else f"{100 * accuracy:6.1f} %  {shown(name)}"

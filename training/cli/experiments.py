@@ -17,7 +17,7 @@ from snippets.training.experiments.demo import demo
 from snippets.training.experiments.scales import MINI, MINI_DATA, PAPER
 from snippets.training.experiments.tables import parse_numbers, print_commands, tables
 from snippets.training.experiments.trial import Trial
-from snippets.training.loop import Settings
+from snippets.training.settings import Settings
 
 
 def add_parsers(subparsers):

@@ -29,9 +29,9 @@ from snippets.training.checkpoint import check_fits
 from snippets.training.cli.files import Archive, Input
 from snippets.training.cli.options import COUNT, SEED, add_command, add_data, add_device
 from snippets.training.cli.predict import video_set
-from snippets.training.device import move
 from snippets.training.distributed.ranks import in_words
 from snippets.training.model import Model, frame_features, load_model
+from snippets.training.parameters import move_to_device
 
 
 def add_parsers(subparsers):
@@ -104,7 +104,7 @@ def untrained_model(args):
     check_memory("the tower", prediction_memory(build(config, seed=None), input_shape(config, 1, CHUNK)))
     data = settings_for(args.inputs[0], DataSettings(**chosen(args, DataSettings)))
     tower = OverFrames(build_tower(config, np.random.default_rng(args.seed))[0])
-    return Model(move(Sequential(tower=tower), args.device), config, data, None)
+    return Model(move_to_device(Sequential(tower=tower), args.device), config, data, None)
 
 
 def folder_items(args, model):

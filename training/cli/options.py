@@ -4,8 +4,8 @@ import argparse
 
 from snippets.data.options import InRange, Range, chosen
 from snippets.nets.zoo import HEAD_OPTIONS, NetConfig, options_read
-from snippets.training import device
 from snippets.training.cli.files import Input
+from snippets.training.parameters import DEVICE_HELP
 
 
 def number(kind, **within):
@@ -72,4 +72,4 @@ def check_read(args, heads, tower):
 
 def add_device(parser):
     """The option that says where to compute."""
-    parser.add_argument("--device", default="cpu", help=device.HELP)
+    parser.add_argument("--device", default="cpu", help=DEVICE_HELP)

@@ -17,8 +17,8 @@ from snippets.training.distributed.downpour import Downpour, Job
 from snippets.training.distributed.ranks import ranks
 from snippets.training.distributed.simulate import Cluster
 from snippets.training.distributed.simulation_report import compare, simulate_all
-from snippets.training.loop import Settings
 from snippets.training.model import start_from
+from snippets.training.settings import Settings
 
 
 def add_parsers(subparsers):
@@ -80,12 +80,13 @@ def run_simulate(args):
     net, config = new_net(args, train_set)
     if args.init:
         print(start_from(args.init, net, config, data, fold, train_set, test_set))
+    job = Job(net, train_set, settings, d)
     if args.measure or args.real:
-        cluster = measured(Job(net, train_set, settings, d), mtbf=args.mtbf, grow=args.grow, chance=args.chance)
+        cluster = measured(job, mtbf=args.mtbf, grow=args.grow, cluster_seed=args.cluster_seed)
         cluster = cluster if args.real else replace(cluster, cores=args.cores)  # there each replica has its own machine
         print(", ".join(f"{key} {value:.3g}" for key, value in asdict(cluster).items()))
     if args.real:
-        print(compare(net, train_set, settings, d, cluster, args.counts))
+        print(compare(job, cluster, args.counts))
     else:
-        print(simulate_all(net, train_set, test_set, settings, d, cluster, args.counts, args.out, args.momenta))
+        print(simulate_all(job, test_set, cluster, args.counts, args.out, args.momenta))
         print(f"{Path(args.out) / 'simulate.png'}")

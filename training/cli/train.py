@@ -12,18 +12,20 @@ from snippets.data.options import add_options, chosen
 from snippets.nets.expand import expand
 from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan_memory
 from snippets.nets.zoo import NetConfig, build, input_shape
+from snippets.training.alone import ALONE
 from snippets.training.checkpoint import save
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
 from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, network_config, number
-from snippets.training.device import CHUNK, move
 from snippets.training.distributed.downpour import Downpour
-from snippets.training.distributed.ranks import ALONE, ranks
+from snippets.training.distributed.ranks import ranks
 from snippets.training.distributed.ray_engine import downpour
 from snippets.training.distributed.ray_session import check_address
 from snippets.training.evaluate import evaluate
-from snippets.training.loop import Settings, train
+from snippets.training.loop import train
 from snippets.training.model import load_model, start_from
+from snippets.training.parameters import GPU_CHUNK, move_to_device
 from snippets.training.predictions import Predictions, load_predictions, save_predictions
+from snippets.training.settings import Settings
 from snippets.training.sgd import multiplier
 
 
@@ -170,7 +172,7 @@ def train_fold(args, fold, out, resume, team=ALONE):
                 processes = args.replicas
             found = fit_memory(config, shape, settings, args.workers, args.memory, processes)
         else:
-            print(f"on a GPU: {CHUNK} frames at a time; how much memory that takes is not predicted, see docs/gpu.md")
+            print(f"on a GPU: {GPU_CHUNK} frames at a time; the memory that takes is not predicted, see docs/gpu.md")
 
     for turn in range(min(2, team.size)):  # the first rank fills the cache, then the others find it full
         if turn == (team.rank > 0):
@@ -181,7 +183,7 @@ def train_fold(args, fold, out, resume, team=ALONE):
     if found:
         found.apply(net)
     device = f"cuda:{team.host.rank}" if team.size > 1 and args.device == "cuda" else args.device  # one a rank
-    net = move(net, device)
+    net = move_to_device(net, device)
     if args.init:
         print(start_from(args.init.replace("{fold}", str(fold)), net, config, data, fold, train_set, test_set))
     how = dict(folder=out, resume=resume, config=asdict(config), fold=fold, data=asdict(data))
@@ -202,9 +204,7 @@ def train_fold(args, fold, out, resume, team=ALONE):
         old = load_predictions(file)
         if {name: getattr(old, name) for name in about} == about and old.result.names == test_set.names:
             return old.result
-    result = evaluate(
-        net, test_set, views=args.views, batch=args.batch, mode=settings.inference, progress=True, ranks=team
-    )
+    result = evaluate(net, test_set, views=args.views, batch=args.batch, mode=settings.inference, ranks=team)
     if team.rank == 0:
         save_predictions(file, Predictions(result, fold, **about))
     return result

@@ -9,15 +9,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from snippets.layers.device.xp import usable_cores
-from snippets.training.distributed.downpour import backward
 from snippets.training.distributed.ranks import Reducer
 from snippets.training.distributed.ray_engine import PATIENCE
 from snippets.training.distributed.ray_session import ray_session
 from snippets.training.distributed.shard import Shard
 from snippets.training.distributed.simulate import Cluster
-from snippets.training.loop import gradient
-from snippets.training.objective import loss_and_gradient, split_frozen
+from snippets.training.settings import Settings
 from snippets.training.sgd import SGD
+from snippets.training.step import Run, step
 
 
 def seconds(work, repeat=15):
@@ -32,14 +31,11 @@ def seconds(work, repeat=15):
 
 def gradient_times(job, repeat=15):
     """Seconds that gradients take on one core, their data included."""
-    s, net, cores = job.settings, deepcopy(job.net), None
-    frozen, trained = split_frozen(net, s.groups)
-    numbers = iter(range(repeat + 1))
+    net, cores, numbers = deepcopy(job.net), None, iter(range(repeat + 1))
+    run = Run(net, job.settings, job.optimiser(net.params), len(job.dataset.classes))
 
     def work():
-        x, labels, _ = job.batch(next(numbers) % job.total)
-        rng = np.random.default_rng(0)
-        gradient(trained, frozen, x, labels, rng, s, len(x), backward, len(job.dataset.classes))
+        job.gradient(run, next(numbers) % job.total)
 
     if hasattr(os, "sched_setaffinity"):
         cores = os.sched_getaffinity(0)
@@ -88,8 +84,8 @@ def measured(job, **changes):
     with ray_session() as (ray, _):
         latency, bandwidth, restart = ray_costs(ray, max(shard.vector.size, 1 << 18))
     logs = np.log(times)
-    spread = float(1.4826 * np.median(np.abs(logs - np.median(logs))))  # sigma, unmoved by a few outliers
-    found = dict(compute=statistics.median(times), spread=spread, cores=usable_cores(), latency=latency)
+    std = float(1.4826 * np.median(np.abs(logs - np.median(logs))))  # unmoved by a few outliers
+    found = dict(compute=statistics.median(times), std=std, cores=usable_cores(), latency=latency)
     found |= dict(bandwidth=bandwidth, apply=update / shard.vector.size, restart=restart)
     return Cluster(**(found | changes))
 
@@ -101,19 +97,15 @@ def scaling(net, x, labels, ranks, repeat=9):
     memcpy: copying its bytes once.
     """
     mine = slice(ranks.rank, None, ranks.size)
-    share, x, labels = len(x[mine]) / len(x), x[mine], labels[mine]
+    clips, x, labels = len(x), x[mine], labels[mine]
     opt = SGD(net.params, 1e-6)
-    sums = ranks.backward(opt.params)
-
-    def step(how):
-        opt.step(loss_and_gradient(net, x, labels, None, "mean", "linear", share, how)[3])
-
+    together, alone = Run(net, Settings(), opt, ranks=ranks), Run(net, Settings(), opt)
     flat = np.concatenate([a.reshape(-1) for a in opt.params.values()])
     copy = np.empty_like(flat)
     jobs = {
-        "step": lambda: step(sums),
-        "alone": lambda: step(backward),
-        "reduce": lambda: sums(net, None, None) if isinstance(sums, Reducer) else None,
+        "step": lambda: step(together, x, labels, clips=clips),
+        "alone": lambda: step(alone, x, labels, clips=clips),
+        "reduce": lambda: together.backward(net, None, None) if isinstance(together.backward, Reducer) else None,
         "memcpy": lambda: np.copyto(copy, flat),
     }
     times = {name: [] for name in jobs}

@@ -1,7 +1,7 @@
 r"""Downpour SGD (Dean et al., 2012; section 3.3 of the paper): replicas and parameter shards that wait for nobody.
 
-The trained parameters are one vector w (training/flat.py), cut into S shards; each shard owns a range of it and its
-optimiser. R replicas each hold a copy of w and take turns at the batches, replica r every R-th:
+The trained parameters are one vector w (training/parameters.py), cut into S shards; each shard owns a range of it and
+its optimiser. R replicas each hold a copy of w and take turns at the batches, replica r every R-th:
 
     replica, step n                                     shard
         n mod n_fetch = 0:  w <- the shards' w          fetch: answer with w and how many updates made it
@@ -21,20 +21,23 @@ the shards know, it stays where it is.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from snippets.data.loader import Position, batches
 from snippets.data.options import Options, option
-from snippets.training.distributed.shard import RULES, optimiser
-from snippets.training.flat import flatten, rehome, views
-from snippets.training.loop import DROPOUT, gradient
 from snippets.training.objective import split_frozen
-from snippets.training.sgd import gradient_norm, multiplier
+from snippets.training.parameters import flatten, pack_parameters, views
+from snippets.training.sgd import SGD, gradient_norm, multiplier
+from snippets.training.step import Run, dropout_generator, gradient, means, optimiser, sums_of
 
-IN_FLIGHT = 2  # pushes of a replica that may be on their way; with a third it waits, lest they pile up at slow shards
+IN_FLIGHT = 2  # pushes of a replica that may be on their way; with a third it waits: they must not pile up at a shard
+SUMS = ("loss", "weight", "hits", "clips")  # of a step, as a record has them
+
+
+RULES = ("momentum", "adagrad")
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,10 @@ class Downpour(Options):
         None, "steps that a replica may be ahead of the slowest (default: any)", least=0, most=1e9
     )
     ahead: int = option(0, "1: ask for parameters a step early, to compute while they travel", (0, 1))
-    warm: int = option(0, "steps that one replica makes before the others begin", least=0, most=1e9)
-    keep: int = option(100, "updates between the checkpoints of a shard", least=1, most=1e9)
+    warm_start_steps: int = option(
+        0, "steps that one replica makes before the others begin", old="warm", least=0, most=1e9
+    )
+    checkpoint_every: int = option(100, "updates between the checkpoints of a shard", old="keep", least=1, most=1e9)
 
 
 class Job:
@@ -61,7 +66,7 @@ class Job:
         self.net, self.dataset, self.settings, self.downpour = net, dataset, settings, downpour
         self.per_epoch = math.ceil(len(dataset) / settings.batch)
         self.total = settings.epochs * self.per_epoch  # batches
-        self.content = None  # of the data set, where the run is kept: see `training.content`
+        self.content = None  # of the data set, where the run is kept: see `checkpoint.videos_of`
         split_frozen(net, settings.groups)  # refuses a net with nothing to train
 
     def trained(self):
@@ -75,9 +80,21 @@ class Job:
             raise ValueError(f"{S} shards for {n} trained parameters; expected at most one shard a parameter")
         return n * shard // S, n * (shard + 1) // S
 
+    def optimiser(self, params, kind=SGD, **changes):
+        """For some of the trained parameters, or parts of them, one update per push; `changes` of the settings."""
+        s = self.settings
+        groups = {prefix: f for prefix, f in s.groups.items() if any(key.startswith(prefix) for key in params)}
+        return optimiser(params, replace(s, groups=groups, **changes), self.per_epoch / self.downpour.push, kind)
+
+    def gradient(self, run, number):
+        """A `Gradient` of a batch, and its sums."""
+        x, labels, _ = self.batch(number)
+        found = gradient(run, x, labels, dropout_generator(run.settings.seed, *divmod(number, self.per_epoch)))
+        return found, sums_of(found, labels, run.settings.inference)
+
     def numbers(self, replica):
         """The batches of a replica, counted over all epochs: the warm start to the first, the others in turn."""
-        warm, R = min(self.downpour.warm, self.total), self.downpour.replicas
+        warm, R = min(self.downpour.warm_start_steps, self.total), self.downpour.replicas
         return [*(range(warm) if replica == 0 else ()), *range(warm + replica, self.total, R)]
 
     def batch(self, number):
@@ -100,15 +117,31 @@ class Compute(NamedTuple):
     """A gradient has been computed: an engine that keeps its own time lets it pass."""
 
 
-class Push(NamedTuple):
-    """Send each shard its range of `gradient`, then go on at once."""
+class Part(NamedTuple):
+    """What one shard is sent of a `Push`: its range of the gradient."""
 
     first: int
     end: int
     gradient: np.ndarray
     norm: float
-    versions: list
-    records: list
+    version: int  # of the shard's parameters to which the gradient belongs
+    records: list = ()
+
+
+class Push(NamedTuple):
+    """Send each shard its part of a gradient, the sum over steps first..end-1, then go on at once."""
+
+    first: int
+    end: int
+    gradient: np.ndarray
+    norm: float  # of the whole gradient, per step
+    versions: list  # one per shard
+    records: list  # what each step has found
+
+    def part(self, shard, range):
+        """The `Part` of a shard, which owns that range of the vector: (first, end). The records go to shard 0."""
+        records = self.records if shard == 0 else ()
+        return Part(self.first, self.end, self.gradient[slice(*range)], self.norm, self.versions[shard], records)
 
 
 class Wait(NamedTuple):
@@ -119,13 +152,12 @@ def replica(job, me, start=0, stop=None):
     """Steps start..stop-1 of a replica, a generator of requests; the net of `job` becomes its own copy of w."""
     s, d = job.settings, job.downpour
     trained = job.trained()
-    vector = rehome(job.net, trained)
-    mine = views(vector, trained)
-    frozen, net = split_frozen(job.net, s.groups)
-    local = optimiser(mine, s, job.per_epoch, d, momentum=0.0)
+    vector = pack_parameters(job.net, trained)
+    local = job.optimiser(views(vector, trained), momentum=0.0)
+    run = Run(job.net, s, local, len(job.dataset.classes))
     numbers, ranges = job.numbers(me), [job.range(i) for i in range(d.shards)]
     stop = len(numbers) if stop is None else min(stop, len(numbers))
-    K, asked, first, total, records = len(job.dataset.classes), False, start, None, []
+    asked, first, total, records = False, start, None, []
     for step in range(start, stop):
         if step == start or step % d.fetch == 0:
             while True:
@@ -143,19 +175,15 @@ def replica(job, me, start=0, stop=None):
         if fetch_next and d.ahead:
             yield Ask(step + 1)
             asked = True
-        epoch, at = divmod(numbers[step], job.per_epoch)
-        x, labels, _ = job.batch(numbers[step])
-        rng = np.random.default_rng([s.seed, epoch, at, DROPOUT])
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-            done, grads = gradient(net, frozen, x, labels, rng, s, len(x), backward, K)
-            grads = local.trained(grads)
-            norm = gradient_norm(grads)
+            found, done = job.gradient(run, numbers[step])
+        grads, norm = found.grads, found.norm
         if not math.isfinite(done["loss"] + norm):
             raise FloatingPointError(
                 f"replica {me} has diverged at its step {step} of batch {numbers[step]}: loss {done['loss']}, gradient "
                 f"norm {norm}; try lr {s.lr / 10:g}, less momentum (asynchrony adds its own) or a clip_norm"
             )
-        records.append({"replica": me, "epoch": epoch, "batch": numbers[step], **done})
+        records.append({"replica": me, "epoch": numbers[step] // job.per_epoch, "batch": numbers[step], **done})
         yield Compute()
         if total is None:
             total = flatten(grads)
@@ -191,29 +219,23 @@ class History:
         self.log.write({**event, "seconds": round(self.seconds, 3)})
 
     def add(self, record):
-        """A step that a shard has told of."""
-        sums = self.sums[record["batch"]] = [record[key] for key in ("loss", "weight", "hits", "clips")]
+        """A step that a shard has reported."""
+        sums = self.sums[record["batch"]] = [record[key] for key in SUMS]
         at = {"replica": record["replica"], "epoch": record["epoch"] + 1, "batch": record["batch"]}
-        self.write({"event": "step", **at, **means(sums), "sums": sums})
+        self.write({"event": "step", **at, **means(record), "sums": sums})
 
     def epochs(self):
         """A record of each epoch, as `training.loop` has them."""
         per_epoch, found = self.job.per_epoch, {}
         for batch, sums in self.sums.items():
             found.setdefault(batch // per_epoch, []).append(sums)
-        columns = {epoch: [sum(column) for column in zip(*some, strict=True)] for epoch, some in sorted(found.items())}
-        return [{"epoch": e + 1, "steps": (e + 1) * per_epoch, **means(sums)} for e, sums in columns.items()]
+        totals = {epoch: map(sum, zip(*some, strict=True)) for epoch, some in sorted(found.items())}
+        return [
+            {"epoch": epoch + 1, "steps": (epoch + 1) * per_epoch, **means(dict(zip(SUMS, total, strict=True)))}
+            for epoch, total in totals.items()
+        ]
 
     @property
     def samples(self):
         """Clips seen so far."""
         return sum(clips for *_, clips in self.sums.values())
-
-
-def means(sums):
-    loss, weight, hits, clips = sums
-    return {"loss": loss / weight, "accuracy": hits / clips}
-
-
-def backward(net, dscores, cache):
-    return net.backward(dscores, cache)[1]

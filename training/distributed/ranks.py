@@ -9,7 +9,7 @@ same update from it; R ranks are one process with the same batch, only faster. W
     disjoint data                   rank r takes rows r, r + R, r + 2R ... of each batch, which may be none
     the same decision everywhere    losses are added before anyone looks at them, and so is "somebody pressed Ctrl-C"
 
-The gradient is one vector (training/flat.py), filled from its end because the backward pass begins with the last
+The gradient is one vector (training/parameters.py), filled from its end because the backward pass begins with the last
 layer. Whatever part is complete travels in chunks while the layers before it are still computing. NumPy arrays go
 through MPI; CuPy arrays through NCCL, one device a rank.
 """
@@ -31,7 +31,8 @@ from threadpoolctl import threadpool_limits
 from snippets.data.listing import shown
 from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import usable_cores, xp_of
-from snippets.training.flat import empty_like, slices, views
+from snippets.training.alone import ALONE, Ranks
+from snippets.training.parameters import empty_like, slices, views
 
 CHUNK = 1 << 20  # bytes in one all-reduce
 MENDABLE = (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)  # by the user: one line tells how
@@ -47,35 +48,6 @@ def in_words(error):
         text = "the disk is full; make room and run again" if full else error.strerror
         text = f"{error.filename}: {text}" if error.filename else text
     return "\n  ".join(map(shown, [text, *getattr(error, "__notes__", ())]))
-
-
-class Ranks:
-    """One process on its own: what the training loop asks of many, and the trivial answers."""
-
-    rank, size, stop = 0, 1, False
-
-    def backward(self, params):
-        """A function (net, dscores, cache) -> gradients of `params`, a dict, summed over ranks."""
-        return lambda net, dscores, cache: net.backward(dscores, cache)[1]
-
-    def sum(self, *arrays):
-        """Add up NumPy arrays over ranks, in place."""
-
-    def same(self, value):
-        """Rank 0's value, on every rank: any small Python object, or a dict of arrays, which is filled in place."""
-        return value
-
-    def check_same(self, arrays):
-        """RuntimeError if the ranks' arrays have drifted apart."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-
-ALONE = Ranks()
 
 
 def ranks():

@@ -22,14 +22,13 @@ from tqdm import tqdm
 from snippets.data.lock import one_run
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.frames import OverFrames
-from snippets.training.checkpoint import Checkpoint, load_into, save
-from snippets.training.content import content_of
+from snippets.training.checkpoint import Checkpoint, load_into, save, videos_of
 from snippets.training.distributed.downpour import IN_FLIGHT, Ask, Downpour, History, Job, Push, Take, Wait, replica
 from snippets.training.distributed.ray_session import import_ray, ray_session
 from snippets.training.distributed.shard import Shard
-from snippets.training.flat import flatten, views
 from snippets.training.log import Log, read_log
-from snippets.training.loop import Settings
+from snippets.training.parameters import flatten, views
+from snippets.training.settings import Conduct, Settings
 
 PATIENCE = 60  # seconds that a replica waits for a shard that is being started again
 
@@ -42,7 +41,7 @@ class Located:
 
 
 class ShardActor(Located):
-    """A `Shard` that restores itself from its checkpoint, if there is one, and writes the next every `keep` updates."""
+    """A `Shard` that restores itself from its checkpoint, if there is one, and writes it regularly."""
 
     def __init__(self, job, index, path):
         job = import_ray().get(job[0])
@@ -51,12 +50,12 @@ class ShardActor(Located):
             self.shard.restore(self.path)
         else:
             self.shard.save(self.path)  # so that a shard that dies at once is missed, too
-        self.keep = job.downpour.keep
+        self.every = job.downpour.checkpoint_every
 
-    def push(self, *args):
+    def push(self, replica, part):
         before = self.shard.opt.steps
-        self.shard.push(*args)
-        if self.shard.opt.steps > before and self.shard.opt.steps % self.keep == 0:
+        self.shard.push(replica, part)
+        if self.shard.opt.steps > before and self.shard.opt.steps % self.every == 0:
             self.shard.save(self.path)
 
     def call(self, name, *args):
@@ -103,10 +102,8 @@ class ReplicaActor(Located):
                 waits = zip(self.shards, asked, strict=True)
                 answer = [patient(shard, "fetch", self.me, step, asked=ref) for shard, ref in waits]
             elif isinstance(request, Push):
-                for i, (a, b) in enumerate(self.ranges):
-                    records = request.records if i == 0 else ()
-                    push = (self.me, request.first, request.end, request.gradient[a:b], request.norm)
-                    sent.append(self.shards[i].push.remote(*push, request.versions[i], records))
+                for i, range in enumerate(self.ranges):
+                    sent.append(self.shards[i].push.remote(self.me, request.part(i, range)))
                 over = len(sent) - IN_FLIGHT * len(self.shards)
                 if over > 0:  # whether they arrived is not asked: a shard notices what is missing
                     _, sent = ray.wait(sent, num_returns=over)
@@ -197,15 +194,15 @@ class Run:
         """What the shards have to tell goes into the log; a shard that is down tells it later."""
         for i, shard in enumerate(self.shards):
             try:
-                told = self.ray.get(shard.call.remote("report"))
+                reported = self.ray.get(shard.call.remote("report"))
             except self.ray.exceptions.RayActorError:
                 continue
-            for event in told["events"]:
+            for event in reported["events"]:
                 self.log.write(event)
-            for record in told["records"]:
+            for record in reported["records"]:
                 self.log.add(record)
             if i == 0:
-                self.bar.update(sum(told["done"]) - self.bar.n)
+                self.bar.update(sum(reported["done"]) - self.bar.n)
 
     def finish(self):
         """All shards' states, each after its last checkpoint: vector, velocity, version, staleness."""
@@ -219,35 +216,33 @@ class Run:
             self.ray.kill(actor)
 
 
-def downpour(
-    net, dataset, settings=None, downpour=None, *, folder, resume=False, address=None,
-    config=None, fold=None, data=None, progress=True,
-):  # fmt: skip
+def downpour(net, dataset, settings=None, downpour=None, address=None, **conduct):
     """Trains `net` in place; returns a dict: history, staleness, samples, seconds; all since its first start.
 
-    settings, downpour    `training.loop.Settings` and `training.distributed.downpour.Downpour`
-    folder                gets checkpoint.npz, log.jsonl and shards/; resume goes on from the shards' checkpoints there
+    settings, downpour    `training.settings.Settings` and `training.distributed.downpour.Downpour`
     address               of a Ray cluster, HEAD:6379; None: Ray on this machine, or the one already connected to
-    config, fold, data    as in `training.loop.train`
+    conduct               of `training.settings.Conduct`: folder, which also gets shards/, from whose checkpoints
+                          resume goes on; config, fold, data, progress
     """
-    s, folder = settings or Settings(), Path(folder)
+    s, c = settings or Settings(), Conduct(**conduct)
+    resume, folder = c.resume, Path(c.folder)
     job = Job(net, dataset, s, downpour or Downpour())
-    d, job.content = job.downpour, content_of(dataset)
+    d, job.content = job.downpour, videos_of(dataset)
     paths = [str((folder / "shards" / f"{i}.npz").absolute()) for i in range(d.shards)]
     old = [path for path in (str(folder / "checkpoint.npz"), paths[0]) if os.path.exists(path)]
     if old and not resume:
         raise FileExistsError(f"{old[0]} exists: resume that run, or choose another folder")
     if resume:
         check_shards(job, paths)
-    file, bar = folder / "log.jsonl", tqdm(total=job.total, desc=f"{d.replicas} replicas", disable=not progress)
+    file, bar = folder / "log.jsonl", tqdm(total=job.total, desc=f"{d.replicas} replicas", disable=not c.progress)
     found = read_log(file) if resume and file.exists() else []
     with one_run(folder), ray_session(address) as (_, stopped), bar, Log(file, keep=math.inf if resume else 0) as log:
         log = History(job, log, found)
         run = Run(job, paths, log, bar, stopped)
         log.started = time.perf_counter()
         try:
-            if d.warm:
-                run.go([0], stop=d.warm)
+            if d.warm_start_steps:
+                run.go([0], stop=d.warm_start_steps)
             run.go(range(d.replicas))
             seconds = log.seconds
             vectors, velocities, versions, staleness = zip(*run.finish(), strict=True)
@@ -265,7 +260,7 @@ def downpour(
         log.write({"event": "finished", "versions": list(versions), **totals})
         load_into(job.trained(), views(np.concatenate(vectors), job.trained()))
         velocity = views(np.concatenate(velocities), job.trained())
-        about = (config or {}, asdict(s), data or {}, list(dataset.classes), fold, s.seed, len(dataset))
+        about = (c.config or {}, asdict(s), c.data or {}, list(dataset.classes), c.fold, s.seed, len(dataset))
         save(folder / "checkpoint.npz", Checkpoint(
             net.params, velocity, *about, epoch=s.epochs, steps=job.total, history=log.epochs(),
             content=job.content,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from snippets.data.lock import one_run
-from snippets.training.interrupts import undisturbed
+from snippets.training.interrupts import defer_interrupt
 
 WAIT = 5  # seconds for the head of a cluster to answer
 NAME = "snippets-ray-"
@@ -42,7 +42,7 @@ def ray_session(address=None, **more):
     """
     if address is not None:
         check_address(address)
-    with undisturbed() as stopped:
+    with defer_interrupt() as stopped:
         ray = import_ray()
         if ray.is_initialized():
             yield ray, stopped
@@ -110,12 +110,12 @@ def check_address(address):
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise ValueError(f"--address {address}: expected HEAD:PORT, for example 10.9.0.1:6379")
-    told = f"--address {address}: no Ray answers there"
+    found = f"--address {address}: no Ray answers there"
     try:
         with socket.create_connection((host.strip("[]"), int(port)), WAIT) as connection:
             connection.sendall(HELLO)
             answer = connection.recv(9)  # the head of a frame; its first one must be of settings, which is type 4
     except (OSError, OverflowError, UnicodeError) as error:
-        raise OSError(f"{told} ({error}); start it with ray start --head --port PORT") from error
+        raise OSError(f"{found} ({error}); start it with ray start --head --port PORT") from error
     if answer[3:4] != b"\4":
-        raise OSError(f"{told}, but something else; start it with ray start --head --port PORT")
+        raise OSError(f"{found}, but something else; start it with ray start --head --port PORT")

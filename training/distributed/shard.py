@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snippets.training.checkpoint import Checkpoint, check_fits, load, load_into, save
-from snippets.training.content import check_same
-from snippets.training.flat import flatten, slices, views
-from snippets.training.sgd import SGD, exponential, gradient_norm, pieces
-
-RULES = ("momentum", "adagrad")
+from snippets.data.options import renamed
+from snippets.training.checkpoint import Checkpoint, check_fits, check_same_videos, load, load_into, save
+from snippets.training.distributed.downpour import Downpour
+from snippets.training.parameters import flatten, slices, views
+from snippets.training.sgd import SGD, gradient_norm, pieces
 
 
 class Adagrad(SGD):
@@ -33,15 +32,6 @@ class Adagrad(SGD):
                 w -= self.lr * self.factors[key] * g / (np.sqrt(G) + eps)
         self.steps += 1
         return norm
-
-
-def optimiser(params, s, per_epoch, d, momentum=None):
-    """The optimiser of settings `s` for some of a net's parameters, or parts of them, one update a push."""
-    rule = Adagrad if d.rule == "adagrad" and momentum is None else SGD
-    groups = {prefix: f for prefix, f in s.groups.items() if any(key.startswith(prefix) for key in params)}
-    momentum = s.momentum if momentum is None else momentum
-    rate = exponential(s.lr, s.decay, every=per_epoch / d.push)
-    return rule(params, rate, momentum, s.weight_decay, s.clip_norm, groups, s.decay_biases)
 
 
 class Answer(NamedTuple):
@@ -63,7 +53,7 @@ class Shard:
         parts = {key: vector[a:b] for key, (a, b) in inside.items() if a < b}
         self.vector = flatten(parts)
         self.params = views(self.vector, parts)  # key -> (part of its values,): the optimiser works by key, as ever
-        self.opt = optimiser(self.params, job.settings, job.per_epoch, job.downpour)
+        self.opt = job.optimiser(self.params, Adagrad if job.downpour.rule == "adagrad" else SGD)
         self.done = [0] * job.downpour.replicas  # steps of each replica that are in the vector, or lost
         self.clock = {}  # replica -> its step, for those at work
         self.staleness, self.events, self.records = Counter(), [], []
@@ -78,19 +68,19 @@ class Shard:
         self.clock[replica] = step
         return Answer(self.vector.copy(), self.opt.steps, min(self.clock.values()))
 
-    def push(self, replica, first, end, gradient, norm, version, records=()):
-        """Apply the sum of a replica's gradients of steps first..end-1; `version`: of the parameters they belong to.
+    def push(self, replica, part):
+        """Apply the sum of a replica's gradients, a `Part` of its push.
 
         Each step counts once: what comes twice is dropped, what never came is reported.
         """
-        if end <= self.done[replica]:
+        if part.end <= self.done[replica]:
             return
-        if first > self.done[replica]:
-            self.lost(replica, first)
-        self.done[replica] = end
-        self.staleness[max(0, self.opt.steps - version)] += 1  # a shard that came back counts from its checkpoint
-        self.opt.step(views(gradient, self.params), norm)
-        self.records.extend(records)
+        if part.first > self.done[replica]:
+            self.lost(replica, part.first)
+        self.done[replica] = part.end
+        self.staleness[max(0, self.opt.steps - part.version)] += 1  # one that came back counts from its checkpoint
+        self.opt.step(views(part.gradient, self.params), part.norm)
+        self.records.extend(part.records)
 
     def progress(self, replica):
         return self.done[replica]
@@ -123,11 +113,12 @@ class Shard:
 
     def restore(self, path):
         old = load(path)
+        old.data = renamed(Downpour, old.data)
         settings = asdict(self.job.settings) | {"epochs": old.settings.get("epochs")}
         position = {"shard": self.index, **asdict(self.job.downpour)}
         check_fits(old, str(path), settings=settings, data=position)
         if self.index == 0 and self.job.content is not None:
-            check_same(old, self.job.content, path)
+            check_same_videos(old, self.job.content, path)
         load_into(self.params, old.params, str(path))
         load_into(self.opt.velocity, old.velocity, f"velocity in {path}")
         self.opt.steps, self.done = old.steps, old.partial["done"]

@@ -24,7 +24,7 @@ import numpy as np
 from snippets.data.options import Options, option
 from snippets.training.distributed.downpour import IN_FLIGHT, Ask, Compute, Job, Push, Take, Wait, replica
 from snippets.training.distributed.shard import Shard
-from snippets.training.flat import views
+from snippets.training.parameters import views
 
 DEADLY = 50  # deaths for each step of a run that gets nowhere
 
@@ -34,7 +34,7 @@ class Cluster(Options):
     """What a simulated machine takes how long for; the defaults are made up, costs.py measures real ones."""
 
     compute: float = option(0.1, "seconds a gradient, the median", above=0, most=1e9)
-    spread: float = option(0.1, "sigma of its logarithm", least=0, most=10)
+    std: float = option(0.1, "standard deviation of its logarithm", old="spread", least=0, most=10)
     cores: int = option(
         0, "gradients that can be computed at once; 0: each replica has a machine of its own", least=0, most=1e9
     )
@@ -46,7 +46,7 @@ class Cluster(Options):
     )
     mtbf: float = option(0.0, "seconds between two deaths of one process, on average; 0: none dies", least=0, most=1e12)
     restart: float = option(2.0, "seconds until a dead process is back", least=0, most=1e9)
-    chance: int = option(0, "seed of all that is drawn", least=0, most=2**63)
+    cluster_seed: int = option(0, "seed of all that is drawn", old="chance", least=0, most=2**63)
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Simulation:
 
     def __init__(self, job, cluster):
         self.job, self.cluster, d = job, cluster, job.downpour
-        self.rng, self.now, self.events, self.order = np.random.default_rng(cluster.chance), 0.0, [], count()
+        self.rng, self.now, self.events, self.order = np.random.default_rng(cluster.cluster_seed), 0.0, [], count()
         self.shards = [Shard(job, i) for i in range(d.shards)]
         self.ranges = [job.range(i) for i in range(d.shards)]
         self.free = [0.0] * d.shards  # when each shard has served what has reached it
@@ -104,8 +104,8 @@ class Simulation:
             self.folder = Path(folder)
             for shard in self.shards:
                 shard.save(self.folder / f"{shard.index}.npz")
-            self.workers[0].start(self.job.downpour.warm or None)
-            if not self.job.downpour.warm:
+            self.workers[0].start(self.job.downpour.warm_start_steps or None)
+            if not self.job.downpour.warm_start_steps:
                 self.others()
             if self.cluster.mtbf:
                 for process in (*self.workers, *self.shards):
@@ -144,7 +144,7 @@ class Simulation:
     def compute(self, worker):
         """When a gradient that the worker begins now is done."""
         core = min(range(len(self.cores)), key=self.cores.__getitem__)
-        took = self.cluster.compute * math.exp(self.cluster.spread * self.rng.standard_normal())
+        took = self.cluster.compute * math.exp(self.cluster.std * self.rng.standard_normal())
         self.cores[core] = max(self.now, self.cores[core]) + took
         return self.cores[core]
 
@@ -153,7 +153,9 @@ class Simulation:
         self.deaths += 1
         if self.deaths > DEADLY * (self.job.total + 10):
             done = f"{self.deaths} simulated deaths and {len(self.trace.time)} of {self.job.total} steps"
-            raise ValueError(f"{done}: processes die faster than they work; raise --mtbf, or lower --restart or --keep")
+            raise ValueError(
+                f"{done}: processes die faster than they work; raise --mtbf, or lower --restart or --checkpoint-every"
+            )
         if isinstance(process, Worker):
             if process.finished:
                 return
@@ -172,16 +174,14 @@ class Simulation:
         self.at(self.now + self.cluster.latency, worker.confirmed, life)
         if self.now < self.back[i]:
             return
-        (a, b), shard = self.ranges[i], self.shards[i]
-        before = shard.opt.steps
-        args = (worker.me, request.first, request.end, request.gradient[a:b], request.norm, request.versions[i])
-        shard.push(*args, request.records if i == 0 else ())
-        if shard.opt.steps > before and shard.opt.steps % self.job.downpour.keep == 0:
+        shard, before = self.shards[i], self.shards[i].opt.steps
+        shard.push(worker.me, request.part(i, self.ranges[i]))
+        if shard.opt.steps > before and shard.opt.steps % self.job.downpour.checkpoint_every == 0:
             shard.save(self.folder / f"{i}.npz")
         if i == 0:
-            told = shard.report()
-            self.trace.events += told["events"]
-            for record in told["records"]:
+            reported = shard.report()
+            self.trace.events += reported["events"]
+            for record in reported["records"]:
                 self.trace.add(self.now, record)
 
     def fetched(self, i, worker, life, step):

@@ -17,12 +17,13 @@ from snippets.training.distributed.simulate_synchronous import synchronous
 from snippets.training.evaluate import evaluate
 
 
-def simulate_all(net, train_set, test_set, settings, downpour, cluster, counts, out, momenta=()):
-    """Runs all, writes simulate.json and simulate.png into `out`, returns the table as text.
+def simulate_all(job, test_set, cluster, counts, out, momenta=()):
+    """Runs the training of `job`, writes simulate.json and simulate.png into `out`, returns the table as text.
 
     counts: numbers of replicas; momenta: values of momentum to try for each of them, none = the settings' own.
     """
-    rows, traces, width = [], [], max(1, len(train_set) // settings.batch)
+    settings, downpour = job.settings, job.downpour
+    rows, traces, width = [], [], max(1, len(job.dataset) // settings.batch)
     for R in counts:
         for m in momenta or (settings.momentum,):
             s, d = replace(settings, momentum=m), replace(downpour, replicas=R)
@@ -30,15 +31,15 @@ def simulate_all(net, train_set, test_set, settings, downpour, cluster, counts, 
             if not momenta and R > 1:
                 runs |= {f"sync x{b:g}": lambda job, b=b: synchronous(job, cluster, b) for b in (1.0, float(R))}
             for name, run in runs.items():
-                job = Job(deepcopy(net), train_set, s, d)
+                one = Job(deepcopy(job.net), job.dataset, s, d)
                 row = {"run": name, "replicas": R, "momentum": m}
                 try:
-                    trace = run(job)
+                    trace = run(one)
                 except FloatingPointError:
                     rows.append(row | {"loss": float("nan")})
                     continue
                 trace.name = f"{name}, {R}" if name == "Downpour" else f"{name}, {R} ranks"
-                finite = all(np.isfinite(a).all() for a in job.net.params.values())
+                finite = all(np.isfinite(a).all() for a in one.net.params.values())
                 stale, total = trace.staleness, max(1, sum(trace.staleness.values()))
                 rows.append(row | {
                     "seconds": trace.seconds,
@@ -48,7 +49,7 @@ def simulate_all(net, train_set, test_set, settings, downpour, cluster, counts, 
                     "deaths": sum(e["event"] in ("died", "restored") for e in trace.events),
                     "steps lost": sum(e["end"] - e["first"] for e in trace.events if e["event"] == "lost"),
                     "loss": float(np.mean(trace.loss[-width:])) if trace.loss else float("nan"),
-                    "hit1": 100 * evaluate(job.net, test_set, mode=s.inference).hit1 if finite else float("nan"),
+                    "hit1": 100 * evaluate(one.net, test_set, mode=s.inference).hit1 if finite else float("nan"),
                 })  # fmt: skip
                 traces += [trace] if trace.time else []
     out = Path(out)
@@ -58,14 +59,14 @@ def simulate_all(net, train_set, test_set, settings, downpour, cluster, counts, 
     return table(rows)
 
 
-def compare(net, train_set, settings, downpour, cluster, counts):
-    """Simulated and real runs on Ray beside each other, for each number of replicas: the table as text."""
+def compare(job, cluster, counts):
+    """The training of `job`, simulated and really on Ray, for each number of replicas: the table as text."""
     rows = []
     for R in counts:
-        d = replace(downpour, replicas=R)
-        trace = Simulation(Job(deepcopy(net), train_set, settings, d), cluster).run()
+        d = replace(job.downpour, replicas=R)
+        trace = Simulation(Job(deepcopy(job.net), job.dataset, job.settings, d), cluster).run()
         with tempfile.TemporaryDirectory() as folder:
-            real = run_on_ray(deepcopy(net), train_set, settings, d, folder=folder, progress=False)
+            real = run_on_ray(deepcopy(job.net), job.dataset, job.settings, d, folder=folder, progress=False)
         for name, stale, seconds in (
             ("simulated", trace.staleness, trace.seconds),
             ("real", real["staleness"], real["seconds"]),

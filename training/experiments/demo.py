@@ -30,11 +30,12 @@ from snippets.layers.core.base import Layer
 from snippets.nets.expand import warm_start
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, load, save, to_numpy
-from snippets.training.device import move
 from snippets.training.evaluate import Result, evaluate
 from snippets.training.experiments.report import write_report
-from snippets.training.loop import Settings, train
+from snippets.training.loop import train
 from snippets.training.model import frame_features
+from snippets.training.parameters import move_to_device
+from snippets.training.settings import Settings
 
 SIZE = 55  # crops of 55 from 64 pixels are the paper's 220 from 256
 HEADS = 5  # heads of each kind, from as many seeds
@@ -120,7 +121,7 @@ def run_stage(name, stage, root, out, seed, device="cpu"):
         len(sets[0].classes), "alexnet", stage.head, stage.frames, SIZE,
         width=0.25, fc=fc, dropout=0.3, units=128, depth=1,
     )  # fmt: skip
-    net, history = move(build(config, seed, chunk=16), device), None
+    net, history = move_to_device(build(config, seed, chunk=16), device), None
     start = stage.start and out / stage.start / "tower" / "checkpoint.npz"
     if stage.tower:
         settings, folder = replace(stage.tower, seed=seed), out / name / "tower"
@@ -132,7 +133,7 @@ def run_stage(name, stage, root, out, seed, device="cpu"):
     found = []
     for n in tqdm(range(HEADS), desc=f"{stage.title}: heads on its features", unit="head", disable=None):
         settings = replace(stage.heads, seed=seed * HEADS + n)
-        head = move(build(above, settings.seed), device)
+        head = move_to_device(build(above, settings.seed), device)
         curve = train(head, train_set, settings, progress=False)
         found.append((evaluate(head, test_set, stage.views), head, settings, curve))
     found.sort(key=lambda one: one[0].hit1)

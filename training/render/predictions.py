@@ -15,8 +15,9 @@ from tqdm import tqdm
 from snippets.data import listing
 from snippets.data.files import write
 from snippets.data.video import Film, read_header, write_film
+from snippets.nets.frame_predictions import Running
 from snippets.nets.frames import one_blas_thread
-from snippets.nets.streaming.stream import Running, parts_in_time
+from snippets.nets.streaming.stream import parts_in_time
 from snippets.nets.streaming.timeline import Timeline, follow
 from snippets.training.render.canvas import curve_mask, draw_box, draw_text, fitted, level, mix
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it: every command on small data, and what it says when something is wrong."""
 
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -160,12 +161,31 @@ def test_summary_and_doctor(capsys):
     assert "all that is needed is there" in capsys.readouterr().out
 
 
+def test_the_program_alone_prints_its_help_and_with_version_its_version(capsys):
+    assert main([]) == 0
+    alone = capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0 and capsys.readouterr().out == alone
+    commands = "train expand evaluate fuse predict features make-data check-data flow import summary doctor demo tables"
+    for name in f"{commands} claims compare bench scaling simulate".split():
+        assert f"\n    {name}" in alone
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"snippets {version('snippets')}\n"
+
+
 def test_help_shows_every_default(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "(default: None)" not in text
-    for default in ("recurrent layers (default: 5)", "learning rate at the start (default: 0.01)", "(default: 4096)"):
+    for default in (
+        "crops and dropout (default: 0)",
+        "recurrent layers (default: 5)",
+        "learning rate at the start (default: 0.01)",
+        "(default: 4096)",
+    ):
         assert default in text
 
 

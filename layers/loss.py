@@ -24,24 +24,23 @@ def softmax(scores):
 
 
 def check_labels(labels, shape):
-    """Refuse labels that fit no form that `softmax_loss` takes. What stands in them is looked at on the host only:
-    on a GPU that would hold everything up, so there a label that is no class makes the loss NaN instead."""
-    K, here = shape[-1], xp_of(labels) is np
-    if labels.dtype.kind in "iu":  # class indices
-        if here and labels.size and not (0 <= int(labels.min()) and int(labels.max()) < K):
-            raise ValueError(
-                f"labels run from {int(labels.min())} to {int(labels.max())}, expected 0 to {K - 1} for {K} classes"
-            )
-        if labels.shape != shape[: labels.ndim] or labels.ndim >= len(shape):
-            raise ValueError(
-                f"labels have shape {labels.shape}, expected {shape[:-1]} or {shape[:1]} for class indices"
-            )
-    elif not (labels.ndim >= 2 and labels.shape == (*shape[: labels.ndim - 1], K)):  # multi-hot, or a distribution
+    """Raise ValueError for labels that `softmax_loss` does not take, for scores of `shape`.
+
+    Their values are checked on the host only: a GPU would have to wait. There, a label out of range makes the loss NaN.
+    """
+    K, indices, on_host = shape[-1], labels.dtype.kind in "iu", xp_of(labels) is np
+    if indices:
+        fits = labels.ndim < len(shape) and labels.shape == shape[: labels.ndim]
+    else:  # multi-hot rows, or distributions
+        fits = labels.ndim >= 2 and labels.shape == (*shape[: labels.ndim - 1], K)
+    if not fits:
         raise ValueError(
             f"labels have shape {labels.shape} and dtype {labels.dtype}, expected integer class indices {shape[:-1]} "
             f"or {shape[:1]}, or multi-hot rows of {K}"
         )
-    elif here and not bool(((labels > 0).any(axis=-1)).all()):
+    if on_host and indices and labels.size and not (0 <= int(labels.min()) and int(labels.max()) < K):
+        raise ValueError(f"labels from {labels.min()} to {labels.max()}, expected 0 to {K - 1} for {K} classes")
+    if on_host and not indices and not (labels > 0).any(axis=-1).all():
         raise ValueError("labels have a row without any true label, expected at least one in every row")
 
 

@@ -19,9 +19,9 @@ is dL/d and delta is taken before the gate's non-linearity; dh and dc already ho
     dW_ci = sum_t delta_i c_{t-1},  dW_cf = sum_t delta_f c_{t-1},  dW_co = sum_t delta_o c_t
 
 Stored: x (N, T, D), h and c (N, T, M); the four gates side by side in the order of GATES on one axis of 4M:
-W_x (D, 4M), W_h (M, 4M), b (4M,); W_c (3, M) with rows i, f, o. Everything that needs no previous frame (the product
-with W_x, and in the backward pass all parameter gradients) is one matrix product for all frames. No other convention:
-one bias per gate (cuDNN has two), no projection, and a forget bias of 1 at the start unless you say otherwise.
+W_x (D, 4M), W_h (M, 4M), b (4M,); W_c (3, M) with rows i, f, o. What needs no previous frame (the product with W_x,
+and all parameter gradients) is one matrix product for all frames. One bias per gate (cuDNN has two), no projection. The
+twin on a GPU is lstm.cu.
 """
 
 import numpy as np
@@ -137,10 +137,13 @@ def lstm_backward(dh, cache, dhT=None, dcT=None):
 
 
 class Cells(Recurrent):
-    """A layer with a state (h, c). A subclass has the two functions of a sequence, and says what shape h and c have."""
+    """A layer with a state (h, c); a subclass has the functions sequence, sequence_backward and state_shape.
+
+    `scan` raises ValueError for a state of another shape.
+    """
 
     def state_shape(self, x):
-        """Of h and of c, for an input x, which it refuses if it is of the wrong kind."""
+        """The shape of h and c for an input x, after checking it."""
         raise NotImplementedError
 
     def scan(self, x, state=None):
@@ -164,7 +167,7 @@ class Cells(Recurrent):
 
 
 class PeepholeLSTM(Cells):
-    """M cells over a sequence, (N, T, D) -> (N, T, M). `scan` carries the state, so that a stream has no end.
+    """M cells over a sequence, (N, T, D) -> (N, T, M).
 
     forget_bias: initial b_f; 1 lets a new network remember (Gers et al. 2000), the paper does not say.
     """

@@ -146,17 +146,6 @@ def avg_pool_backward(dy, cache):
     return dx
 
 
-def global_avg_pool_forward(x):
-    """x (N, H, W, C) -> y (N, C), cache. Global, so that any input size works (220 pixels give GoogLeNet 7x7)."""
-    return x.mean(axis=(1, 2)), x.shape
-
-
-def global_avg_pool_backward(dy, cache):
-    """dy (N, C) -> dx (N, H, W, C)."""
-    N, H, W, C = cache
-    return xp_of(dy).broadcast_to((dy / (H * W))[:, None, None, :], cache).copy()
-
-
 class MaxPool2D(Layer):
     """Max over size x size windows with a stride; pad "same", "valid", "ceil" or pixels, which never win."""
 
@@ -194,14 +183,15 @@ class AvgPool2D(Layer):
 
 
 class GlobalAvgPool(Layer):
-    """Mean over the whole map, (N, H, W, C) -> (N, C)."""
+    """Mean over the whole map, (N, H, W, C) -> (N, C), of any size (220 pixels give GoogLeNet 7x7)."""
 
     def forward(self, x, rng=None):
         self.expect(x, ndim=4)
-        return global_avg_pool_forward(x)
+        return x.mean(axis=(1, 2)), x.shape
 
     def backward(self, dy, cache):
-        return global_avg_pool_backward(dy, cache), {}
+        N, H, W, C = cache
+        return xp_of(dy).broadcast_to((dy / (H * W))[:, None, None, :], cache).copy(), {}
 
 
 def max_pool_forward_cuda(x, size, positions):

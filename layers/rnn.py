@@ -30,12 +30,6 @@ ACTIVATIONS = {  # name -> H(a), and H' as a function of h = H(a)
 }
 
 
-def rnn_step(x_t, h_prev, W_x, W_h, b, activation="logistic"):
-    """One frame of Eq. 1: x_t (N, D), h_prev (N, M) -> h_t (N, M)."""
-    H, _ = ACTIVATIONS[activation]
-    return H(x_t @ W_x + h_prev @ W_h + b)
-
-
 def rnn_forward(x, h0, W_x, W_h, b, activation="logistic"):
     """x (N, T, D), h0 (N, M) -> h (N, T, M), cache."""
     H, _ = ACTIVATIONS[activation]

@@ -5,7 +5,6 @@ Max over frames, whole or windowed (x (N, T, ...), the rest of the axes are left
     y_n = max_t x_nt                     the winner is the first frame that reaches the maximum
     dx_nt = dy_n where t is the winner   the paper's "sparse updates": one frame in T hears from each feature
 
-    windows start at 0, s, 2s, ...; the last one is clipped at T; T < window is one window:
     y_nm = max over frames [m s, min(m s + window, T)),  m < 1 + ceil(max(T - window, 0) / s)
     overlapping windows add their gradients in a frame that wins several.
 
@@ -62,16 +61,6 @@ def temporal_max_backward(dy, cache):
     return dx
 
 
-def temporal_avg_forward(x):
-    """x (N, T, ...) -> y (N, ...), cache."""
-    return x.mean(axis=1), x.shape
-
-
-def temporal_avg_backward(dy, cache):
-    """dy (N, ...) -> dx (N, T, ...)."""
-    return xp_of(dy).broadcast_to((dy / cache[1])[:, None], cache).copy()
-
-
 class TemporalMaxPool(Layer):
     """Max over all frames, (N, T, ...) -> (N, ...), or over windows of frames, -> (N, m, ...)."""
 
@@ -93,14 +82,14 @@ class TemporalAvgPool(Layer):
 
     def forward(self, x, rng=None):
         expect_frames(self, x)
-        return temporal_avg_forward(x)
+        return x.mean(axis=1), x.shape
 
     def backward(self, dy, cache):
-        return temporal_avg_backward(dy, cache), {}
+        return xp_of(dy).broadcast_to((dy / cache[1])[:, None], cache).copy(), {}
 
 
 class FixedFrames(Layer):
-    """Lets clips of exactly T frames through as they are: for nets in which layer `reader` has weights for each."""
+    """Passes clips of exactly T frames, for which layer `reader` has weights; raises ValueError for others."""
 
     def __init__(self, T, reader):
         super().__init__()
@@ -110,8 +99,8 @@ class FixedFrames(Layer):
         expect_frames(self, x)
         if x.shape[1] != self.T:
             raise ValueError(
-                f"clips have {x.shape[1]} frames, expected {self.T}: layer {self.reader} has weights for the places of "
-                f"{self.T} frames and no others; cut clips of that length, or pool with a head that takes any"
+                f"clips have {x.shape[1]} frames, expected {self.T}: layer {self.reader} has weights for "
+                f"{self.T} frames only; cut clips of that length, or pool with a head that takes any"
             )
         return x, None
 
@@ -120,7 +109,7 @@ class FixedFrames(Layer):
 
 
 def expect_frames(layer, x):
-    """Refuse what has no time axis, or no frame on it."""
+    """Raise ValueError for an x without a time axis or without frames."""
     layer.expect(x)
     if x.ndim < 2 or x.shape[1] == 0:
         raise ValueError(f"{type(layer).__name__}: x has shape {x.shape}, expected (N, T, ...) with at least one frame")

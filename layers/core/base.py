@@ -1,20 +1,19 @@
 r"""What a layer is, and how layers join into networks.
 
-A layer owns parameters and two methods, written by hand, and no gradient is ever found any other way:
+A layer owns parameters and two methods, written by hand; there is no other way to a gradient:
 
     y, cache  = layer.forward(x, rng)       what the layer computes, and what its backward pass will need
     dx, grads = layer.backward(dy, cache)   dL/dx and dL/dparams from dL/dy, by the chain rule
 
-The cache is returned, never kept on the layer. So one layer may run twice before either backward pass, its halves may
-run in two threads, and a tower with one set of weights may serve every frame of a video. The rules that the tests hold
-every layer to:
+The cache is returned, never kept on the layer: one layer may run twice before either backward pass, or in two threads,
+and one tower serves every frame of a video. The tests hold every layer to these rules:
 
 - `grads` has exactly the keys, shapes and dtypes of `params`; parameters are only ever updated in place.
 - Nothing writes into an argument; results have the dtype of the inputs.
 - `rng` is a `numpy.random.Generator` while training (dropout draws from it) and None at inference.
 
-Containers are layers as well: `Sequential` chains, `Branches` (branches.py) runs side by side. Their parameters have
-joined names, `tower/inception3a/conv5/W`, so that optimisers and checkpoints are loops over one flat dict.
+Containers are layers as well. Their parameters have joined names, `tower/inception3a/conv5/W`, so that optimisers and
+checkpoints are loops over one flat dict.
 """
 
 import numpy as np
@@ -49,18 +48,13 @@ class Layer:
         ndim: number of axes, or None for any; last: length of the last axis (channels or features), or None for any.
         Raises TypeError for a dtype that is not floating or is not the parameters', ValueError for a wrong shape.
         """
-        name = type(self).__name__
-        dtype = getattr(x, "dtype", None)
+        name, dtype = type(self).__name__, getattr(x, "dtype", None)
         if dtype is None or dtype.kind != "f":
-            raise TypeError(
-                f"{name}: x is {dtype or type(x).__name__}, expected a floating-point array; scale and convert it first"
-            )
-        for key, a in self.params.items():
-            if a.dtype != dtype:
-                raise TypeError(
-                    f"{name}: x is {dtype} but parameter {key} is {a.dtype}; convert x, or the layer with convert()"
-                )
-            break
+            found = dtype or type(x).__name__
+            raise TypeError(f"{name}: x is {found}, expected a floating-point array; scale and convert it first")
+        key, a = next(iter(self.params.items()), (None, x))
+        if a.dtype != dtype:
+            raise TypeError(f"{name}: x is {dtype}, parameter {key} is {a.dtype}; convert x, or the layer by convert()")
         if ndim is not None and x.ndim != ndim:
             raise ValueError(f"{name}: x has shape {x.shape}, expected {ndim} axes")
         if last is not None and (x.ndim == 0 or x.shape[-1] != last):

@@ -4,18 +4,15 @@ For a scalar function f and a small h, Taylor's series gives
 
     D(h) = (f(x + h) - f(x - h)) / 2h = f'(x) + O(h^2)        and        (4 D(h) - D(2h)) / 3 = f'(x) + O(h^4)
 
-so two central differences make one of ten digits, in float64. Their disagreement tells more: on smooth ground it is
-tiny; where a ReLU or a max changes its mind between x - 2h and x + 2h it is not, and that entry is tried again with a
-smaller h, then left out as a kink. A check with more kinks than a tenth of its entries fails: choose another input.
+so two central differences make one of ten digits, in float64. Where they disagree, a ReLU or a max switches between
+x - 2h and x + 2h: that entry is tried again with a smaller h, then left out as a kink.
 
-A layer y = f(x) is no scalar, so it is checked through L = sum(r * y) with a random r, which is the upstream gradient.
-Never use ones: with r = 1 a softmax whose backward returns zero passes. For large arrays a few random directions u are
-checked instead of every entry: d/dt f(x + t u) = sum(dx * u).
-
-    from snippets.layers.core.check import check_gradient, check_layer
-    check_gradient(f, x, dx)                 f(x) -> float;   dx: your gradient of it
-    check_layer(Linear(5, 3, rng), x)        x and every parameter of a layer
+A layer's output is no scalar, so it is checked through L = sum(r * y) with a random upstream gradient r. Never use
+ones: a softmax whose backward returns zero would pass. For large arrays a few random directions u are checked instead
+of every entry: d/dt f(x + t u) = sum(dx * u).
 """
+
+import functools
 
 import numpy as np
 
@@ -27,14 +24,14 @@ class GradientError(AssertionError):
 
 
 def _slope(f, x, u, here):
-    """Two central differences of t -> f(x + t u) at 0, combined; None at a kink. `here` is f(x)."""
+    """df(x + t u)/dt at t = 0 by two central differences; None at a kink. here: f(x)."""
     for step in (H, H / 30, H / 900):
         right, left, far_right, far_left = (f(x + t * step * u) for t in (1, -1, 2, -2))
         near, far = (right - left) / (2 * step), (far_right - far_left) / (4 * step)
         size = max(abs(near), abs(far))
         beside_a_kink = abs(near - far) > 1e-5 * size + 1e-7
-        # exactly on a kink central differences agree, but the slopes right and left of it differ, and by as much
-        # at h as at 2 h; on smooth ground that difference is h f'' and doubles
+        # exactly on a kink central differences agree, but the slopes right and left of it differ by as much at h as
+        # at 2 h; on smooth ground that difference is h f'' and doubles
         bend, far_bend = abs(right - 2 * here + left) / step, abs(far_right - 2 * here + far_left) / (2 * step)
         on_a_kink = bend > 1e-6 * size + 1e-7 and far_bend < 1.5 * bend
         if not (beside_a_kink or on_a_kink):
@@ -45,9 +42,9 @@ def _slope(f, x, u, here):
 def check_gradient(f, x, dx, name="x", rtol=1e-6, directions=None, seed=0):
     """Compare dx with numerical derivatives of f at x; returns the worst relative error.
 
-    f: array like x -> float; x, dx: float64 arrays of one shape; directions: None checks every entry, a number that
-    many random directions. The error is relative to the larger of both numbers, or to the gradient's root mean square
-    where that is larger. Raises GradientError naming the array, the index, both numbers and the error.
+    f: array like x -> float; x, dx: float64 arrays of one shape; directions: how many random directions to check, None
+    for every entry. The error is relative to the larger number, or to the gradient's root mean square where that is
+    larger. Raises GradientError for an error over rtol, and for kinks at more than a tenth of the entries.
     """
     x, dx = np.asarray(x), np.asarray(dx)
     if x.dtype != np.float64 or dx.dtype != np.float64:
@@ -56,10 +53,10 @@ def check_gradient(f, x, dx, name="x", rtol=1e-6, directions=None, seed=0):
         raise GradientError(f"gradient of {name} has shape {dx.shape}, expected {x.shape}")
     rng = np.random.default_rng(seed)
     scale = np.sqrt(np.mean(dx * dx)) if dx.size else 0.0
-    trials = range(x.size if directions is None else directions)
+    trials = x.size if directions is None else directions
     worst, kinks, here = 0.0, 0, f(x)
     rounding = 1e-5 * (1 + abs(here))  # times rtol: what the last digits of f do to a difference over h
-    for trial in trials:
+    for trial in range(trials):
         if directions is None:
             u = np.zeros_like(x)
             u.flat[trial] = 1.0
@@ -80,18 +77,16 @@ def check_gradient(f, x, dx, name="x", rtol=1e-6, directions=None, seed=0):
                 f"{numerical:.10g}; relative error {error:.2g}, allowed {rtol:.2g}"
             )
         worst = max(worst, error)
-    if kinks > max(len(trials) // 10, 1) or 0 < kinks == len(trials):
-        raise GradientError(
-            f"{kinks} of {len(trials)} derivatives of {name} lie at a kink; choose an input without ties"
-        )
+    if kinks > max(trials // 10, 1) or 0 < kinks == trials:
+        raise GradientError(f"{kinks} of {trials} derivatives of {name} lie at a kink; choose an input without ties")
     return worst
 
 
 def check_layer(layer, x, seed=0, rtol=1e-6, directions=None, train=True):
     """Check dx and every parameter's gradient of a float64 layer at x; returns {name: worst relative error}.
 
-    The upstream gradient is random; with `train` the forward pass gets a Generator, the same for each evaluation, so
-    that dropout's mask stands still. Raises GradientError.
+    train: the forward pass gets a Generator of the same seed each time, so that dropout's mask stays the same. Raises
+    GradientError.
     """
 
     def run(x):
@@ -106,19 +101,15 @@ def check_layer(layer, x, seed=0, rtol=1e-6, directions=None, train=True):
     def loss(x):
         return float((run(x)[0] * upstream).sum())
 
-    def loss_of(param):
-        def f(value):
-            kept = param.copy()
-            param[...] = value
-            result = loss(x)
-            param[...] = kept
-            return result
+    def loss_at(value, param):
+        kept = param.copy()
+        param[...] = value
+        result = loss(x)
+        param[...] = kept
+        return result
 
-        return f
-
-    errors = {}
-    if dx is not None:
-        errors["x"] = check_gradient(loss, x, dx, "x", rtol, directions, seed)
+    errors = {} if dx is None else {"x": check_gradient(loss, x, dx, "x", rtol, directions, seed)}
     for name, param in layer.params.items():
-        errors[name] = check_gradient(loss_of(param), param.copy(), grads[name], name, rtol, directions, seed)
+        f = functools.partial(loss_at, param=param)
+        errors[name] = check_gradient(f, param.copy(), grads[name], name, rtol, directions, seed)
     return errors

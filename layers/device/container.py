@@ -1,8 +1,8 @@
 """What a container leaves this process of memory and processors, read from Linux's control groups.
 
-A process belongs to a group, that to another, and each may have limits: the tightest of all decides. Version 2 of the
-control groups has one tree for everything; version 1 has one per controller, and both may be mounted side by side.
-Elsewhere than on Linux, and where nothing is limited, the answers are None.
+A process belongs to a group, that to another, and the tightest limit of all decides. Version 2 of the control groups
+has one tree for everything; version 1 has one per controller, and both may be mounted side by side. Where nothing is
+limited, and outside Linux, the answers are None.
 """
 
 import contextlib
@@ -45,8 +45,7 @@ def processors():
 def _groups(controller):
     """Folders of the groups that hold this process, its own first; some may not exist.
 
-    A container may see its own group only, as the top of the tree, while the process is told the whole path: the
-    folders of that path are then missing, and the top is the group.
+    A container may see its own group only, as the top of the tree: the folders of its path are then missing.
     """
     paths = {}
     with contextlib.suppress(OSError, ValueError):

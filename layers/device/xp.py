@@ -1,7 +1,7 @@
 """Which array library a function works with: the one that its argument comes from.
 
-The same code runs on NumPy and on CuPy arrays. A function asks once, at its top, `xp = xp_of(x)`; there is no global
-switch, and CuPy is imported only when one of its arrays shows up.
+A function asks once, at its top, `xp = xp_of(x)`; there is no global switch, and CuPy is imported only with its first
+array.
 """
 
 import math
@@ -20,12 +20,12 @@ def xp_of(x):
 
 
 def on_gpu(x):
-    """Whether the kernels beside a layer serve this array: a function that has some asks at its top."""
+    """Whether the array is on a GPU, where a layer's `.cu` file takes over."""
     return xp_of(x) is not np
 
 
 def usable_cores():
-    """How many processors this process may use: those that it is bound to, or as many as its container has time on."""
+    """How many processors this process may use: those it is bound to, at most the time that its container allows."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, math.ceil(processors() or cores))
 
@@ -34,10 +34,10 @@ _buffers = threading.local()
 
 
 def scratch(name, shape, dtype, xp=np):
-    """An uninitialised array for work inside one function; the same thread gets the same memory again under that name.
+    """An uninitialised array for work inside one function; a thread gets the same memory again under the same name.
 
-    Fresh memory of some megabytes costs as much as computing on it: the system clears it page by page. Never return
-    such an array or keep it in a cache. CuPy's arrays come from its memory pool, which has no such cost.
+    Fresh memory of some megabytes costs as much as computing on it, because the system clears it. Never return such an
+    array or keep it in a cache. CuPy has a memory pool, without this cost.
     """
     if xp is not np:
         return xp.empty(shape, dtype)

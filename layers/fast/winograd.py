@@ -1,9 +1,9 @@
 r"""Convolution with small kernels by interpolation: a square of k x k weights for fewer than k^2 multiplications.
 
-The product of two polynomials, of t and of k coefficients, is settled by its values at S = t + k - 1 points, and each
-value takes one multiplication where the coefficients take t k (Toom 1963, Cook 1966; for convolutions Winograd 1980,
-Lavin and Gray 2016). Let row p of V_n (S, n) be the powers of point p: V_n a are the values of the polynomial with the
-n coefficients a. The gradient dx of a convolution is such a product, of dy and the filter w, in one dimension
+The product of two polynomials, of t and of k coefficients, is determined by its values at S = t + k - 1 points, one
+multiplication each, where the coefficients take t k (Toom 1963, Cook 1966; for convolutions Winograd 1980, Lavin and
+Gray 2016). Let row p of V_n (S, n) be the powers of point p: V_n a are the values of the polynomial with coefficients
+a. The gradient dx of a convolution is such a product, of dy and the filter w, in one dimension
 
     dx = B [(A dy) (G w)]               A = V_t, G = V_k, B = V_S^-1; values are multiplied point by point
 
@@ -12,16 +12,16 @@ and the other two passes are its transposes, for dL = dy . y is linear in x, in 
     y  = A^T [(B^T x) (G w)]            x (S,): the part of a row under t outputs
     dw = G^T [(B^T x) (A dy)]
 
-In two dimensions each matrix acts along the rows and along the columns of a square, at once as its Kronecker product
-with itself. Between the transforms, written with hats, each of the S^2 points has a matrix product of its own:
+In two dimensions each matrix acts along rows and columns of a square, at once as its Kronecker product with itself.
+Between the transforms, written with hats, each of the S^2 points has a matrix product of its own:
 
     y^ = x^ w^                          (R, C) (C, F)         R rows: squares of t x t outputs, over all frames
     dx^ = dy^ (w^)^T                    (R, F) (F, C)
     dw^ = (x^)^T dy^                    (C, R) (R, F)
 
-So an output takes S^2 / t^2 multiplications a channel and filter instead of k^2: for t = 4 and 3 x 3 weights 2.25
-instead of 9, for 5 x 5 4 instead of 25. What it costs are the transforms, and digits: values at the points grow with
-the powers, so that a float32 result is off by 1e-6 (3 x 3) and 4e-6 (5 x 5) of its spread where im2col is off by 3e-7.
+So an output takes S^2 / t^2 multiplications per channel and filter instead of k^2: for t = 4 and 3 x 3 weights 2.25
+instead of 9, for 5 x 5 4 instead of 25. It costs the transforms, and digits, because values at the points grow with the
+powers: a float32 result is off by 1e-6 (3 x 3) and 4e-6 (5 x 5) of its deviation, with im2col by 3e-7.
 """
 
 import math
@@ -39,7 +39,7 @@ STRIP_SQUARES = 196  # in a strip, about: their transforms stay in the cache, an
 
 
 def is_faster(x_shape, W_shape, stride):
-    """Whether a convolution of an x (N, H, W, C) is faster this way than by im2col (measured on GoogLeNet's layers)."""
+    """Whether a convolution of x (N, H, W, C) takes less time so than by im2col (measured on GoogLeNet's layers)."""
     (_, H, width, _), (kh, kw, C, F) = x_shape, W_shape
     squares = -(-H // T) * -(-width // T)
     return stride == 1 and kh == kw and kh in (3, 5) and min(C, F) >= 16 and squares >= 16

@@ -99,7 +99,7 @@ def _by_winograd(x_shape, y, k):
 def _by_fft(x_shape, y, k, padded):
     """`layers.fast.fft`: m x n squares of t x t outputs per image, transforms of S x S."""
     (N, Ho, Wo, F), C = y, x_shape[3]
-    t, (m, n), S = fft.plan(Ho, Wo, k)
+    t, (m, n), S = fft.tile_sizes(Ho, Wo, k)
     V, R, dx = S // 2 + 1, N * m * n, size_of(*x_shape)
     squares, spectrum = size_of(R, S, S), 2 * size_of(S, V, R)  # per channel
     outputs = size_of(R, t, t, F)

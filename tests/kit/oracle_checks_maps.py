@@ -96,7 +96,6 @@ def global_average(module):
     layer = module.GlobalAvgPool()
     y, cache = layer.forward(x)
     assert_close(y, oracles.average(x, (1, 2)), "global average", rtol=1e-12)
-    assert_close(module.global_avg_pool_forward(x)[0], y, "global_avg_pool_forward", rtol=0)
     dx, _ = layer.backward(upstream(y), cache)
     slopes_agree(lambda x: (upstream(y) * oracles.average(x, (1, 2))).sum(), [x], [dx], "global average")
 

@@ -51,10 +51,15 @@ def window_counts(module):
 
 def temporal_average(module):
     """The mean over the frames of a clip."""
+    layer = module.TemporalAvgPool()
     for shape in [(2, 4, 3), (2, 3, 2, 2, 3)]:
-        x = spaced(shape, 1)
-        forward, backward = module.temporal_avg_forward, module.temporal_avg_backward
-        agrees(forward, backward, lambda x: oracles.average(x, (1,)), [x], "temporal average")
+        agrees(
+            layer.forward,
+            lambda dy, cache: layer.backward(dy, cache)[0],
+            lambda x: oracles.average(x, (1,)),
+            [spaced(shape, 1)],
+            "temporal average",
+        )
 
 
 def time_conv(module):
@@ -110,8 +115,8 @@ def rnn(module):
             f"{act} RNN",
         )
     x, h0, *weights = arrays
-    h1 = module.rnn_step(x[:, 0], h0, *weights)
-    assert_close(h1, oracles_time.rnn(x[:, :1], h0, *weights)[:, 0], "rnn_step", rtol=1e-12)
+    h1 = module.rnn_forward(x[:, :1], h0, *weights)[0]
+    assert_close(h1, oracles_time.rnn(x[:, :1], h0, *weights), "RNN of one frame", rtol=1e-12)
     with pytest.raises(ValueError, match="relu6"):
         module.RNN(D, M, activation="relu6", rng=np.random.default_rng(0))
 

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from fuzz import DAMAGES, FAULTS, KINDS, damaged, fuzz
-from kills import JOBS, ROOT, SHARES
+from file_kinds import KINDS
+from fuzz import DAMAGES, FAULTS, damaged, fuzz
+from kill_jobs import JOBS, SHARES
+from kills import ROOT
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,7 +3,8 @@
 import ast
 import subprocess
 
-from mutate import LISTINGS, ROOT, copy_tree, draw, judge, mutants, stages
+from mutants import mutants
+from mutate import LISTINGS, ROOT, copy_tree, draw, judge, stages
 
 SOURCE = '''"""Text: 1 + 1."""
 

@@ -14,6 +14,7 @@ import functools
 import json
 import operator
 import os
+import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,15 @@ sys.path[:0] = map(str, (ROOT / "tests").iterdir())
 
 SEEDS = 5
 KERNELS = ("Nehalem", "Sandybridge", "Haswell", "SkylakeX")  # OpenBLAS's for x86, of SSE, AVX, AVX2 and AVX-512
+EXPERIMENTS = {  # name: where the function is, as `pkgutil.resolve_name` finds it; test files import this one
+    "training loop": "test_loop:learning",
+    "simulated deaths": "test_simulate:deaths",
+    "Adagrad": "test_downpour:adagrad",
+    "notebook 1": "outcomes:strokes",
+    "notebook 2": "outcomes:symbols",
+    "quick demo": "test_demo:quick_demo",
+    "demo": "test_demo:full_demo",
+}
 LONG = ("demo",)  # not in `pytest -m outcomes`
 HOLDS = {"<": operator.lt, "<=": operator.le, "==": operator.eq, ">=": operator.ge, ">": operator.gt}
 
@@ -105,55 +115,6 @@ def symbols(seed):
     return asserted("02_peephole_lstm.py", ("2.10", "2.11"), seed)
 
 
-# Trainings of the tests, whose files import this one
-
-
-def training_loop(seed):
-    """A small network learns."""
-    from test_loop import learning
-
-    return learning(seed)
-
-
-def simulated_deaths(seed):
-    """Downpour on simulated time learns although replicas die."""
-    from test_simulate import deaths
-
-    return deaths(seed)
-
-
-def adagrad(seed):
-    """Downpour with Adagrad learns."""
-    from test_downpour import adagrad
-
-    return adagrad(seed)
-
-
-def quick_demo(seed):
-    """`snippets demo --quick`."""
-    from test_demo import quick_demo
-
-    return quick_demo(seed)
-
-
-def full_demo(seed):
-    """`snippets demo`: minutes for every seed."""
-    from test_demo import full_demo
-
-    return full_demo(seed)
-
-
-EXPERIMENTS = {
-    "training loop": training_loop,
-    "simulated deaths": simulated_deaths,
-    "Adagrad": adagrad,
-    "notebook 1": strokes,
-    "notebook 2": symbols,
-    "quick demo": quick_demo,
-    "demo": full_demo,
-}
-
-
 # Kernels, each in a process of its own
 
 
@@ -182,11 +143,11 @@ def lacking(kernel):
 
 def main(args):
     if args.here:
-        found = []
+        experiment, found = pkgutil.resolve_name(EXPERIMENTS[args.here]), []
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             for seed in range(args.seeds):
-                found += [tuple(map(simple, one)) for one in EXPERIMENTS[args.here](seed)]
+                found += [tuple(map(simple, one)) for one in experiment(seed)]
         print(json.dumps(found))
         return
     missing = {kernel: lacking(kernel) for kernel in args.kernels}

@@ -97,10 +97,7 @@ def test_tables_of_the_small_scale(tmp_path, capsys):
     assert rows_of(text)["LSTM, 30 frames"][:6] == ["–", "25.0 ± 0.0", "72.1", "37.5 ± 17.7", "90.4", "75.0 ± 0.0"]
     assert rows_of(text)["Conv Pooling, 120 frames"][:6] == ["70.8", "25.0", "72.3", "25.0", "90.8", "75.0"]
     assert "over 2 seeds" in text and "Seeds of the networks: 4, 5." in text
-    printed = capsys.readouterr().out
-    assert (tmp_path / "tables.txt").read_text().strip() in printed
-    line = next(line for line in printed.splitlines() if line.startswith("Conv Pooling, 30 frames "))
-    assert line.split("  ", 1)[1].split()[:12] == "66.0 25.0 ± 0.0 71.7 37.5 ± 17.7 90.4 75.0 ± 0.0".split()
+    assert text in capsys.readouterr().out
     with (tmp_path / "tables.csv").open(newline="") as file:
         found = {(r["row"], r["measure"]): r for r in csv.DictReader(file)}
     assert len(found) == 9

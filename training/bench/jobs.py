@@ -38,14 +38,11 @@ class Workload(NamedTuple):
     count: int = 1  # frames in one run, for rows whose milliseconds are per frame
 
 
-def first(layer):
-    """The layer that sees a network's input."""
-    return first(next(iter(layer.layers.values()))) if getattr(layer, "layers", None) else layer
-
-
 def gives_dx(layer):
     """Whether it sends a gradient to its input; a tower's first convolution, which sees the image, does not."""
-    return getattr(first(layer), "input_grad", True)
+    while getattr(layer, "layers", None):
+        layer = next(iter(layer.layers.values()))
+    return getattr(layer, "input_grad", True)
 
 
 def multiply_adds(layer, shape, backward):

@@ -148,7 +148,7 @@ def real(s):
 
 
 def adjacent(s):
-    """Grey frames (N, 240, 320) and their neighbours: 15 a second from the middle of each of --clips, else rendered."""
+    """Grey frames (N, 240, 320) and their neighbours at 15 per second: the middle of each of --clips, else rendered."""
     size = s((240, 320), (24, 32))
     if s.clips is None:
         names = ("SquareDance", "BallRising", "CardSun")[: s(3, 1)]

@@ -1,1 +1,12 @@
-"""The demo, the paper's tables and claims, comparisons."""
+"""The paper again: whole experiments, each one command, from data to a page with numbers.
+
+    demo            `snippets demo`: three networks on rendered video; `report` draws its page. Start here.
+    tables          `snippets tables`: the paper's tables; `paper` has their rows, `scales` the options at the paper's
+                    and at reduced scale, `trial` the commands of one seed, `tables_report` the page
+    claims          `snippets claims`: sentences of the paper, tested
+    compare         `snippets compare`: heads on one file of features
+    runner          runs lists of commands, each once
+    statistics      standard deviations and intervals
+
+How fast things are is measured in `training.bench`; one training is `training.loop`.
+"""

@@ -71,9 +71,9 @@ CLAIMS = (
           "Conv Pooling against the same network with the mean, T = 24",
           ("alexnet-conv-120",), ("alexnet-average-120",)),
     Claim("more frames", "A clip of more frames is classified better.",
-          "Conv Pooling on one clip a video: T = 24 against T = 12",
+          "Conv Pooling on one clip per video: T = 24 against T = 12",
           ("alexnet-conv-120-clip",), ("alexnet-conv-30-clip",)),
-    Claim("order needs recurrence", "What order alone tells, a recurrent network sees and max-pooling does not.",
+    Claim("order needs recurrence", "A recurrent network sees what order alone shows, and max-pooling does not.",
           "LSTM against Conv Pooling on the classes of order, T = 24",
           ("alexnet-lstm-120",), ("alexnet-conv-120",), ("order",)),
     Claim("gain over equal weights", "A gain that rises over the clip is better than equal weights.",
@@ -86,7 +86,7 @@ CLAIMS = (
           "Conv Pooling against Late Pooling, T = 24",
           ("alexnet-conv-120",), ("alexnet-late-120",)),
     Claim("low frame rate", "A lower frame rate, and so more of the video, is better for short clips.",
-          "Conv Pooling, T = 12: every third frame against every frame, averaged over four clips a video",
+          "Conv Pooling, T = 12: every third frame against every frame, averaged over four clips per video",
           ("alexnet-conv-30-low",), ("alexnet-conv-30",)),
     Claim("flow helps pooling", "Where motion is clean, fusing with flow helps Conv Pooling.",
           "GoogLeNet Conv Pooling on frames and flow against frames, T = 12",
@@ -111,13 +111,6 @@ def verdict(low, high, seeds=2):
     return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
 
 
-def hits_of_kinds(trial, nets, kinds):
-    """Which test videos of the kinds are right, fused if there are several networks: (V,) float, and their names."""
-    found, r = hits([trial.folder(name) / "predictions.npz" for name in nets])
-    keep = np.array([KINDS[r.classes[label]] in kinds for label in r.labels])
-    return found[keep], np.array(r.names)[keep]
-
-
 def cluster(name):
     """Videos of the mini data set that share an actor and all chance: v_BallRising_g01_c01 -> (cast, "g01")."""
     _, kind, group, _ = name.split("_")
@@ -126,8 +119,12 @@ def cluster(name):
 
 def judge(claim, trials):
     """The record of a claim whose networks have been trained."""
-    a, b = (np.stack([hits_of_kinds(trial, nets, claim.kinds)[0] for trial in trials]) for nets in (claim.a, claim.b))
-    _, names = hits_of_kinds(trials[0], claim.a, claim.kinds)
+    sides = []
+    for nets in (claim.a, claim.b):
+        found, r = hits([[trial.folder(name) / "predictions.npz" for name in nets] for trial in trials])
+        of_kinds = np.array([KINDS[r.classes[label]] in claim.kinds for label in r.labels])
+        sides.append(found[:, of_kinds])
+    (a, b), names = sides, np.array(r.names)[of_kinds]
     mean, low, high = bootstrap(a - b, [cluster(name) for name in names])
     return {
         "claim": claim.name, "sentence": claim.sentence, "experiment": claim.experiment, "videos": len(names),

@@ -3,30 +3,19 @@
 Each head is trained with the same options from each seed (`snippets train`, one folder per run, resumable), then:
 
     mean ± std         over seeds, of Hit@1 on the test videos
-    Wilson             95 % interval of the mean accuracy for so many videos, taken to be independent
+    Wilson             95 % interval of the mean accuracy for this number of videos, taken to be independent
     difference         to the first head named, and its 95 % interval: bootstrap over seeds and groups of videos
 
-Two heads whose interval of the difference holds zero are not told apart by this test set.
+Where the interval of the difference holds zero, this test set cannot say which head is better.
 """
 
 from pathlib import Path
 
-import numpy as np
-
 from snippets.data.files import write, write_json
 from snippets.data.markdown import markdown_table
 from snippets.nets.zoo import HEAD_OPTIONS, options_read
+from snippets.training.experiments import statistics
 from snippets.training.experiments.runner import run, training_command
-from snippets.training.experiments.statistics import (
-    bootstrap,
-    class_and_group,
-    difference_text,
-    hits,
-    mean_and_std,
-    mean_text,
-    percent,
-    wilson,
-)
 
 
 def flags(options, head):
@@ -46,34 +35,25 @@ def compare(features, heads, seeds, out, options, execute):
     execute: see `runner.run`.
     """
     out = Path(out)
-    commands = {
-        head: [
-            training_command(
-                features, "--head", head, *flags(options, head), "--seed", seed, out=out / head / f"seed{seed}"
-            )
-            for seed in range(seeds)
+    commands = {}
+    for head in heads:
+        given = "--head", head, *flags(options, head)
+        commands[head] = [
+            training_command(features, *given, "--seed", seed, out=out / head / f"seed{seed}") for seed in range(seeds)
         ]
-        for head in heads
-    }
     run([c for some in commands.values() for c in some], execute, log=out / "output.txt")
     right, records = {}, []
     for head, some in commands.items():
-        by_seed = [hits([c.product]) for c in some]
-        right[head], names = np.stack([found for found, _ in by_seed]), by_seed[0][1].names
-        groups = [class_and_group(name) for name in names]
-        mean, std = mean_and_std(100 * right[head].mean(axis=1))
-        records.append(
-            {
-                "head": head,
-                "by_seed": percent(right[head]),
-                "mean": mean,
-                "std": std if seeds > 1 else None,
-                "wilson": [100 * x for x in wilson(right[head].mean(), len(names))],
-                "difference": [100 * x for x in bootstrap(right[head] - right[heads[0]], groups)],
-                "videos": len(names),
-                "groups": len(set(groups)),
-            }
-        )
+        right[head], result = statistics.hits([[c.product] for c in some])
+        groups = [statistics.class_and_group(name) for name in result.names]
+        mean, std = statistics.mean_and_std(100 * right[head].mean(axis=1))
+        interval = statistics.wilson(right[head].mean(), len(groups))
+        difference = statistics.bootstrap(right[head] - right[heads[0]], groups)
+        records.append({
+            "head": head, "by_seed": statistics.percent(right[head]), "mean": mean, "std": std if seeds > 1 else None,
+            "wilson": [100 * x for x in interval], "difference": [100 * x for x in difference],
+            "videos": len(groups), "groups": len(set(groups)),
+        })  # fmt: skip
     lines = comparison_table(records)
     print(lines)
     typed = [str(c[0]).replace(f"--seed 0 --out {out / head / 'seed0'}", "--seed SEED") for head, c in commands.items()]
@@ -84,23 +64,19 @@ def compare(features, heads, seeds, out, options, execute):
 
 def comparison_table(records):
     """The records as a table in Markdown."""
-    first, *others = records
+    first, rows = records[0], []
     seeds = len(first["by_seed"])
-    differences = ["–"]
-    for r in others:
-        differences.append(
-            difference_text(r["difference"]) if seeds > 1 else f"{r['difference'][0]:+.1f}, undecided: one seed"
-        )
-    head = (
-        "head",
-        f"Hit@1, mean ± std of {seeds} seeds",
-        f"Wilson, {first['videos']} videos",
-        f"difference to {first['head']}, by bootstrap of {first['groups']} groups",
-        "by seed",
-    )
-    rows = []
-    for r, difference in zip(records, differences, strict=True):
+    for r in records:
+        difference = "–"
+        if r is not first:
+            difference = statistics.difference_text(r["difference"])
+            if seeds == 1:
+                difference = f"{r['difference'][0]:+.1f}, undecided: one seed"
         low, high = r["wilson"]
         each = " ".join(f"{x:.1f}" for x in r["by_seed"])
-        rows.append([r["head"], mean_text(r["by_seed"]), f"{low:.1f} to {high:.1f}", difference, each])
+        rows.append([r["head"], statistics.mean_text(r["by_seed"]), f"{low:.1f} to {high:.1f}", difference, each])
+    head = (
+        "head", f"Hit@1, mean ± std of {seeds} seeds", f"Wilson, {first['videos']} videos",
+        f"difference to {first['head']}, by bootstrap of {first['groups']} groups", "by seed",
+    )  # fmt: skip
     return markdown_table(head, rows)

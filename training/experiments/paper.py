@@ -1,13 +1,12 @@
 """Tables 1 to 7 of the paper: what each row runs, and the accuracies that the paper prints, in per cent.
 
-NETS says how each network is made. `start` is the network whose parameters it is expanded from, or that its flow
-network is initialised from; the paper does not say where every network of Table 1 started, so that all of them start
-from the single frame here. Tables 1 to 5 are on Sports-1M at one frame a second, 6 and 7 on UCF-101, mean of three
-folds; the same network serves both, for the data set brings its own frame rate. Table 7 does not tell the frame rate
-of its fused networks: here it is the native one.
+NETS says how each network is made. `start` is the network whose parameters it starts from; the paper does not say where
+every network of Table 1 started: here all start from the single frame. Tables 1 to 5 are on Sports-1M at one frame per
+second, 6 and 7 on UCF-101, mean of three folds; the same network serves both, for the data set has its own frame rate.
+Table 7 does not give the frame rate of its fused networks: here it is the native one.
 
-Slips of the paper that a reader of these numbers meets: Tables 3 and 4 differ in the LSTM's Hit@5 (90.4 and 90.6), and
-the text speaks of three frame rates where Table 6 has two.
+The paper contradicts itself twice: Tables 3 and 4 differ in the LSTM's Hit@5 (90.4 and 90.6), and the text names three
+frame rates where Table 6 has two.
 """
 
 from dataclasses import dataclass

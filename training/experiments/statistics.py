@@ -21,10 +21,16 @@ from snippets.training.fusion import fuse_mean
 from snippets.training.predictions import aligned
 
 
-def hits(files):
-    """Which videos are right (V,), 1.0 or 0.0, and the `Result` that names them; the mean fuses several files."""
-    first, p = aligned(files)
-    return hit_at_k(fuse_mean(p), first.result.labels, 1).astype(float), first.result
+def hits(files_by_seed):
+    """Which videos are right, 1.0 or 0.0 (seeds, V), and a `Result` that names them.
+
+    files_by_seed: of each seed the files of predictions, several if networks are fused by their mean.
+    """
+    found = []
+    for files in files_by_seed:
+        first, p = aligned(files)
+        found.append(hit_at_k(fuse_mean(p), first.result.labels, 1).astype(float))
+    return np.stack(found), first.result
 
 
 def percent(hits):

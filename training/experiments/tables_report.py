@@ -1,9 +1,8 @@
-"""The report of `snippets tables`: its records as text, CSV, Markdown, JSON and a picture."""
+"""The report of `snippets tables`: its records as Markdown, CSV, JSON and a picture."""
 
 import csv
 import io
 import math
-from pathlib import Path
 
 from snippets.data.files import write, write_figure, write_json
 from snippets.data.markdown import markdown_table
@@ -20,16 +19,6 @@ TITLES = {
     6: "Frame rates on UCF-101, GoogLeNet",
     7: "Best networks and prior work on UCF-101",
 }
-
-
-def paper_text(record, measure):
-    """The paper's number."""
-    return f"{record['paper'][measure]:.1f}" if measure in record["paper"] else "–"
-
-
-def ours_text(record, measure):
-    """Our mean ± standard deviation over seeds."""
-    return mean_text(record["ours"][measure]) if measure in record["ours"] else "–"
 
 
 def markdown(records, about):
@@ -49,22 +38,13 @@ def markdown(records, about):
     for number in dict.fromkeys(r["table"] for r in records):
         rows = []
         for r in (r for r in records if r["table"] == number):
-            cells = [cell for m in MEASURES for cell in (paper_text(r, m), ours_text(r, m))]
+            cells = []
+            for m in MEASURES:
+                cells.append(f"{r['paper'][m]:.1f}" if m in r["paper"] else "–")
+                cells.append(mean_text(r["ours"][m]) if m in r["ours"] else "–")
             rows.append([r["row"], *cells, r["differs"]])
         lines += ["", f"## Table {number}. {TITLES[number]}", "", markdown_table(head, rows)]
     return "\n".join(lines) + "\n"
-
-
-def text(records):
-    """All tables for the terminal."""
-    lines, width = [], max(len(r["row"]) for r in records)
-    for number in dict.fromkeys(r["table"] for r in records):
-        lines += ["", f"Table {number}. {TITLES[number]}", " " * width]
-        lines[-1] += "".join(f"  {name + ' paper':>16}{'ours':>13}" for name in MEASURES.values())
-        for r in (r for r in records if r["table"] == number):
-            cells = "".join(f"  {paper_text(r, m):>16}{ours_text(r, m):>13}" for m in MEASURES)
-            lines += [f"{r['row']:{width}}{cells}  {r['differs']}"]
-    return "\n".join(lines[1:])
 
 
 def write_csv(path, records):
@@ -107,13 +87,11 @@ def picture(path, records):
 
 
 def write_tables(out, records, about):
-    """Everything into the folder `out`; prints the text."""
-    out = Path(out)
-    lines = text(records)
-    print(lines)
+    """Everything into the folder `out`; prints the tables. about: command, data and seeds, for the head of the page."""
+    page = markdown(records, about)
+    print(page)
     write_json(out / "tables.json", {**about, "rows": records})
-    write(out / "tables.md", markdown(records, about))
-    write(out / "tables.txt", lines + "\n")
+    write(out / "tables.md", page)
     write_csv(out / "tables.csv", records)
     picture(out / "tables.png", records)
-    print(f"{out / 'tables.md'} (.txt, .csv, .json, .png)")
+    print(f"{out / 'tables.md'} (.csv, .json, .png)")

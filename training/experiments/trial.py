@@ -35,9 +35,9 @@ class Trial:
         return [replace(self, seed=self.seed + n) for n in range(count)]
 
     @property
-    def on(self):
-        """Options that say where to compute."""
-        return None if self.device == "cpu" else f"--device {self.device}"
+    def place(self):
+        """Options that all commands end with: where decoded frames are, and where to compute."""
+        return "--cache", self.cache, None if self.device == "cpu" else f"--device {self.device}"
 
     def folder(self, name):
         """Where a network is kept."""
@@ -81,7 +81,7 @@ class Trial:
             scale.training.get(f"{net.tower} {kind}", scale.training[kind]),
             *(through if features is None else [f"--features {'unit' if unit else 'raw'}"]),
             *(["--init", init] if init else []), net.options or None,
-            "--cache", self.cache, "--seed", self.seed, self.on,
+            "--seed", self.seed, *self.place,
             out=self.folder(name), product="fold3/predictions.npz" if scale.fold == "all" else "predictions.npz",
         )  # fmt: skip
 
@@ -91,7 +91,7 @@ class Trial:
         out = self.folder(tower) / f"features{count}.npz"
         model = self.folder(tower) / "checkpoint.npz"
         return command(
-            "features", self.data, "--model", model, "--count", count, "--cache", self.cache, self.on, "--out", out,
+            "features", self.data, "--model", model, "--count", count, *self.place, "--out", out,
             product=out,
         )  # fmt: skip
 
@@ -110,8 +110,8 @@ class Trial:
         """The command that predicts the training videos, for a fusion's SVM."""
         folder = self.folder(name) / fold
         return command(
-            "evaluate", folder / "checkpoint.npz", self.data, "--side", "train", "--cache", self.cache,
-            self.on, "--save", folder / "train.npz", product=folder / "train.npz",
+            "evaluate", folder / "checkpoint.npz", self.data, "--side", "train", *self.place,
+            "--save", folder / "train.npz", product=folder / "train.npz",
         )  # fmt: skip
 
     def done(self, row):

@@ -34,13 +34,11 @@ def render(path, out, model, frames):
     """Draw the video at `path` into `out` (.mp4 or .avi; .png: its last frame alone); returns the answer (K,).
 
     model: a `training.model.Model` with a tower. frames: the video as the network wants it, blocks (t, H, W, 3).
-    Raises ValueError for another suffix, for a video onto itself, and for a video without frames.
+    Raises ValueError for another suffix and for a video without frames.
     """
     path, out = Path(path), Path(out)
     if out.suffix not in SUFFIXES:
         raise ValueError(f"--render {out}: expected a file that ends in {', '.join(SUFFIXES)}")
-    if out.resolve() == path.resolve():
-        raise ValueError(f"--render {out} is the video itself; choose another file")
     with tqdm(frames, desc=listing.shown(path.name), unit="frame") as bar:
         timeline, answer = watch(model, bar)
     header = read_header(path)

@@ -77,7 +77,8 @@ class VideoFolder:
         if available:
             split = only_present(split)
         elif check or self.layout.lists:
-            check_present(split, f"{self.root}" + ("" if fold is None else f", fold {fold}"))
+            lists = ", ".join(self.layout.lists) + " of " if self.layout.lists else ""
+            check_present(split, f"{lists}{self.root}" + ("" if fold is None else f", fold {fold}"))
         check_groups(split)
         return split
 

@@ -5,8 +5,6 @@ local contrast normalisation instead, the words that the paper uses). "Same" pad
 pixels.
 """
 
-import math
-
 from snippets.layers.conv import Conv2D
 from snippets.layers.core.base import Sequential
 from snippets.layers.dropout import Dropout
@@ -29,16 +27,8 @@ def scaled(channels, width):
     return max(1, round(channels * width))
 
 
-def map_shape(size, width=1.0):
-    """(H, W, C) of the last map for frames of size x size: (7, 7, 256) at 220."""
-    for _, stride, _ in TABLE:
-        for step in (stride, 2):  # "same" convolution, then pool: each rounds up
-            size = math.ceil(size / step)
-    return size, size, scaled(TABLE[-1][2], width)
-
-
 def alexnet(rng, width=1.0, norm="lrn"):
-    """The convolutional part: frames (B, H, W, 3) in [-1, 1] -> maps (B, h, w, C), see `map_shape`."""
+    """The convolutional part: frames (B, H, W, 3) in [-1, 1] -> maps (B, h, w, C), 7 x 7 x 256 at 220 pixels."""
     if norm not in NORMS:
         raise ValueError(f"alexnet: norm is {norm!r}, expected one of {', '.join(NORMS)}")
     layers, C = {}, 3

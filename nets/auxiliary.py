@@ -23,6 +23,7 @@ from snippets.layers.linear import Flatten, Linear
 from snippets.layers.pool import AvgPool2D
 from snippets.layers.relu import ReLU
 from snippets.nets.alexnet import scaled
+from snippets.nets.inspect.fake import output_shape
 
 PLACES = {"aux1": "inception4a", "aux2": "inception4d"}  # each head, and the layer whose output it reads
 
@@ -43,13 +44,12 @@ def auxiliary_head(size, C, classes, rng, width=1.0):
 
 
 def with_auxiliary_heads(trunk, size, classes, rng, width=1.0):
-    """The frame network `trunk`, a GoogLeNet whose inception 4 has maps of size x size, with its auxiliary heads."""
-    layers, heads = {}, {place: name for name, place in PLACES.items()}
+    """The frame network `trunk`, a GoogLeNet, with its auxiliary heads, for frames of size x size pixels."""
+    layers, heads, shape = {}, {place: name for name, place in PLACES.items()}, (1, size, size, 3)
     for name, layer in trunk.layers.items():
-        layers[name] = layer
+        layers[name], shape = layer, output_shape(layer, shape)
         if name in heads:
-            C = sum(layer.params[key].shape[3] for key in ("conv1/W", "conv3/conv/W", "conv5/conv/W", "pool/proj/W"))
-            layers[heads[name]] = auxiliary_head(size, C, classes, rng, width)
+            layers[heads[name]] = auxiliary_head(shape[1], shape[3], classes, rng, width)
     return AuxiliaryTower(**layers)
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from snippets.layers.conv import Conv2D
 from snippets.layers.core.base import Sequential
-from snippets.layers.core.window import padding
 from snippets.layers.dropout import Dropout
 from snippets.layers.inception import Inception
 from snippets.layers.linear import Linear
@@ -33,8 +32,6 @@ TABLE = {  # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection; None is a 3
     "inception5a": (256, 160, 320, 32, 128, 128),
     "inception5b": (384, 192, 384, 48, 128, 128),
 }
-
-
 ENDS = ("maps", "average", "vector")  # 7 x 7 x 1024; 1024; 1000
 
 
@@ -54,21 +51,6 @@ VARIANTS = {
     "onnx": Variant(conv1=3, pool="valid"),  # 110-54-26-12-5 at 220, 112-55-27-13-6 at 224
     "torchvision": Variant(conv1=3, pool="ceil", lrn=False, kernel5=3, pool4=2),  # 110-55-27-13-7 at 220
 }
-
-
-def map_sizes(size, variant="paper"):
-    """Side of the map after conv1 and each pool of stride 2, for frames of size x size: 110-55-28-14-7 at 220."""
-    v, sizes = VARIANTS[variant], [size]
-    for kernel, pad in ((7, v.conv1), (3, v.pool), (3, v.pool), (3, v.pool), (v.pool4, v.pool)):
-        sizes.append(padding(sizes[-1], kernel, 2, pad)[2])
-    return sizes[1:]
-
-
-def output_shape(size, width=1.0, out=1000, end="vector", variant="paper"):
-    """Shape of what a frame of size x size becomes."""
-    n1, _, n3, _, n5, proj = (scaled(n, width) for n in TABLE["inception5b"])
-    side = map_sizes(size, variant)[-1]
-    return {"maps": (side, side, n1 + n3 + n5 + proj), "average": (n1 + n3 + n5 + proj,), "vector": (out,)}[end]
 
 
 def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector", variant="paper"):

@@ -30,10 +30,11 @@ from snippets.layers.core.base import Sequential
 from snippets.layers.linear import AsMap
 from snippets.layers.rnn import ACTIVATIONS
 from snippets.nets import pooling, recurrent
-from snippets.nets.alexnet import NORMS, alexnet, fully_connected, map_shape, scaled
+from snippets.nets.alexnet import NORMS, alexnet, fully_connected, scaled
 from snippets.nets.auxiliary import AuxiliaryNet, with_auxiliary_heads
 from snippets.nets.frames import CHUNK, OverFrames
-from snippets.nets.googlenet import ENDS, VARIANTS, googlenet, map_sizes, output_shape
+from snippets.nets.googlenet import ENDS, VARIANTS, googlenet
+from snippets.nets.inspect.fake import output_shape
 from snippets.nets.slow_fusion import LEAST, slow_fusion_tower
 
 TOWERS = ("alexnet", "googlenet", "features")
@@ -163,16 +164,15 @@ def build_tower(config, rng):
     """The network that sees single frames, and the shape of its output: (layer or None, shape)."""
     if config.tower == "features":
         return None, (config.features,)
+    frame = (1, config.size, config.size, 3)
     if config.tower == "googlenet":
         frame_net = googlenet(rng, config.width, config.vector, end=config.ends_at, variant=config.variant)
-        return frame_net, output_shape(config.size, config.width, config.vector, config.ends_at, config.variant)
-    maps, shape = alexnet(rng, config.width, config.norm), map_shape(config.size, config.width)
-    if config.reads != "vectors":
-        return maps, shape
-    layers = fully_connected(
-        prod(shape), config.fc, config.dropout, rng
-    )  # whose output, or the flattened map, is a vector
-    return Sequential(**maps.layers, **layers), (config.fc or prod(shape),)
+    else:
+        frame_net = alexnet(rng, config.width, config.norm)
+        if config.reads == "vectors":  # AlexNet's last fully connected layer, or its flattened map
+            D = prod(output_shape(frame_net, frame))
+            frame_net = Sequential(**frame_net.layers, **fully_connected(D, config.fc, config.dropout, rng))
+    return frame_net, output_shape(frame_net, frame)[1:]
 
 
 def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):
@@ -183,8 +183,9 @@ def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):
     """
     rng, how = None if seed is None else np.random.default_rng(seed), (chunk, threads, recompute)
     if config.reads == "clips":
-        tower = {"tower": slow_fusion_tower(rng, config.width, config.norm, *how)}
-        return HEADS[config.head].build(tower, map_shape(config.size, config.width), config, rng)
+        tower = slow_fusion_tower(rng, config.width, config.norm, *how)
+        shape = output_shape(tower, input_shape(config))[2:]
+        return HEADS[config.head].build({"tower": tower}, shape, config, rng)
     frame_net, shape = build_tower(config, rng)
     tower = {} if frame_net is None else {"tower": OverFrames(frame_net, *how)}
     if config.reads == "maps" and len(shape) == 1:
@@ -192,8 +193,7 @@ def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):
     net = HEADS[config.head].build(tower, shape, config, rng)
     if not config.auxiliary:
         return net
-    size = map_sizes(config.size, config.variant)[3]
-    frame_net = with_auxiliary_heads(frame_net, size, config.classes, rng, config.width)
+    frame_net = with_auxiliary_heads(frame_net, config.size, config.classes, rng, config.width)
     return AuxiliaryNet(config.auxiliary, config.classes, **net.layers | {"tower": OverFrames(frame_net, *how)})
 
 

@@ -155,6 +155,11 @@ def fake(layer, name=""):
     return faked
 
 
+def output_shape(layer, shape):
+    """Shape of what a layer makes of an input of `shape`."""
+    return fake(layer).predict(FakeArray(Meter(), shape)).shape
+
+
 def pass_memory(layer, shape, given=False, train=True):
     """The PassMemory of a layer for an input of that shape.
 

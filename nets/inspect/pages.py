@@ -17,7 +17,7 @@ from snippets.data.files import write
 from snippets.data.markdown import markdown_table
 from snippets.data.options import add_options, chosen
 from snippets.nets.inspect.draw import draw, drawn_layers, shape_text
-from snippets.nets.inspect.fake import FakeArray, Meter, fake
+from snippets.nets.inspect.fake import output_shape
 from snippets.nets.zoo import HEADS, NetConfig, build, input_shape
 
 CLASSES = 487  # Sports-1M's
@@ -51,13 +51,12 @@ def net_table(options):
 def tower_table(options):
     """The layers of the frame network, from the image up, that have parameters or change the shape."""
     config = config_of(options)
-    x, rows = FakeArray(Meter(), (1, *input_shape(config)[2:])), []
+    shape, rows = (1, *input_shape(config)[2:]), []
     for name, layer in build(config, seed=None).layers["tower"].layer.layers.items():
-        y = fake(layer).predict(x)
-        if layer.params or y.shape != x.shape:
+        before, shape = shape, output_shape(layer, shape)
+        if layer.params or shape != before:
             params = sum(a.size for a in layer.params.values())
-            rows.append((f"`{name}`", type(layer).__name__, shape_text(y.shape[1:]), params))
-        x = y
+            rows.append((f"`{name}`", type(layer).__name__, shape_text(shape[1:]), params))
     return command(options) + summed(("layer", "kind", "output", "parameters"), rows)
 
 

@@ -9,7 +9,7 @@ from contract import assert_same_bits
 from small_nets import SMALL, name, net_and_clips
 
 from snippets.layers.loss import softmax_loss
-from snippets.nets.googlenet import VARIANTS, output_shape
+from snippets.nets.googlenet import VARIANTS
 from snippets.nets.zoo import HEADS, TOWERS, NetConfig, build, build_tower, input_shape
 
 PER_FRAME = ("lstm", "rnn", "convlstm")  # heads whose scores are of each frame
@@ -141,18 +141,25 @@ def test_windows_and_softmax_rows_of_local_pooling():
 
 @pytest.mark.parametrize(("end", "D"), [("maps", 7 * 7 * 1024), ("average", 1024), ("vector", 1000)])
 def test_the_three_places_where_googlenet_is_pooled(end, D):
-    assert np.prod(output_shape(220, 1.0, 1000, end)) == D
+    assert np.prod(build_tower(NetConfig(5, "googlenet", "conv", tap=end), None)[1]) == D
     config = NetConfig(5, "googlenet", "conv", 2, 70, 1 / 16, tap=end, vector=9, fc=4)
     frame_net, shape = build_tower(config, np.random.default_rng(0))
     assert frame_net.predict(np.zeros((2, 70, 70, 3), np.float32)).shape == (2, *shape)
 
 
+@pytest.mark.parametrize(("size", "width"), [(36, 1 / 24), (220, 1 / 32), (57, 1 / 12)])
+def test_maps_of_alexnet_have_the_size_predicted(size, width):
+    assert build_tower(NetConfig(5), None)[1] == (7, 7, 256)
+    frame_net, shape = build_tower(NetConfig(5, size=size, width=width), np.random.default_rng(0))
+    assert frame_net.predict(np.zeros((1, size, size, 3), np.float32)).shape == (1, *shape)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_maps_have_the_size_foretold(variant):
+def test_maps_have_the_size_predicted(variant):
     for size in (220, 224, 97):
         config = NetConfig(5, "googlenet", "conv", 2, size, 1 / 32, tap="maps", variant=variant)
         frame_net, shape = build_tower(config, np.random.default_rng(0))
         x = np.zeros((1, size, size, 3), np.float32)
         assert frame_net.predict(x).shape == (1, *shape), size
     net = build(NetConfig(5, "googlenet", "single", 1, 97, 1 / 32, variant=variant, vector=9, fc=4, auxiliary=0.3))
-    net.forward(x[None], np.random.default_rng(0))  # its side heads read the maps half-way up
+    net.forward(x[None], np.random.default_rng(0))  # its auxiliary heads read the maps half-way up

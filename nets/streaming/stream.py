@@ -10,8 +10,8 @@ Frames meet in time in few kinds of layers, and each has a state that does not g
 Each layer becomes a generator from blocks (1, t, ...) to blocks, and the network is a chain of them. Frames are
 gathered into blocks of whole chunks of the tower, however they arrive, so that the tower computes just what
 `net.predict` does on the whole video and its maximum is the same to the last bit. Matrix products behind the tower have
-fewer rows than there, which changes their rounding. A layer that is not in the tables below must see all frames at once
-(Local Pooling, say), and is refused.
+fewer rows than there, which changes their rounding. A layer that is not in the table STREAMED must see all frames at
+once (Local Pooling, say), and is refused.
 """
 
 from functools import reduce
@@ -19,18 +19,20 @@ from itertools import islice
 
 import numpy as np
 
-from snippets.layers.core.base import Recurrent, Sequential
+from snippets.layers.conv_lstm import ConvLSTM
+from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import xp_of
 from snippets.layers.dropout import Dropout
 from snippets.layers.linear import AsMap, Flatten, Linear
 from snippets.layers.loss import softmax
+from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.relu import ReLU
+from snippets.layers.rnn import RNN
 from snippets.layers.temporal import TemporalAvgPool, TemporalMaxPool
 from snippets.layers.time_conv import TimeConv
 from snippets.nets.frame_predictions import Running
 from snippets.nets.frames import OverFrames, one_blas_thread
 
-FRAME_BY_FRAME = (OverFrames, Linear, ReLU, Dropout, AsMap)
 BLOCK = 64  # frames at a time, about: whole chunks of the tower, and the same number on any machine
 
 
@@ -42,23 +44,13 @@ def stream(net, blocks, mode="weighted"):
     Raises TypeError for a layer that must see all frames at once, ValueError for a video without any.
     """
     before, pool, after = parts_in_time(net)
-    device, predictions, empty = xp_of(next(iter(net.params.values()))), Running(mode), True
-
-    def frames():
-        nonlocal empty
-        for x in regroup(blocks, block_length(net)):  # (1, t, ...)
-            empty = False
-            yield device.asarray(x)
-
-    results = chain(before, frames())
-    if pool is None:
-        for scores in results:
-            predictions.add(softmax(scores)[0])
-    else:
-        pooled = over_all(pool, results)  # (1, ...)
-    if empty:
-        raise ValueError("the video has no frames")
-    return predictions.result() if pool is None else softmax(Sequential(**after).predict(pooled))[0]
+    outputs = chain(before, regroup(net, blocks))
+    if pool:
+        return softmax(Sequential(**after).predict(over_all(pool, outputs)))[0]
+    predictions = Running(mode)
+    for scores in outputs:
+        predictions.add(softmax(scores)[0])
+    return predictions.result()
 
 
 def streams(net):
@@ -72,49 +64,40 @@ def streams(net):
 
 def parts_in_time(net):
     """The net's layers that run on every block, the pooling layer over all frames or None, and those behind it."""
-    before, rest = {}, dict(net.layers)
-    while rest:
-        name = next(iter(rest))
-        layer = rest.pop(name)
+    layers = list(net.layers.items())
+    for i, (name, layer) in enumerate(layers):
         if isinstance(layer, TemporalAvgPool) or (isinstance(layer, TemporalMaxPool) and layer.window is None):
-            return before, layer, rest
+            return dict(layers[:i]), layer, dict(layers[i + 1 :])
         if not can_stream(layer):
             raise TypeError(
                 f"layer {name} is a {type(layer).__name__}, which does not run frame by frame: this net cannot stream; "
                 "predict clips of its own length instead"
             )
-        before[name] = layer
-    return before, None, {}
+    return dict(layers), None, {}
 
 
 def can_stream(layer):
-    """Whether there is a generator for this layer, or for each layer of a chain."""
+    """Whether STREAMED has this kind of layer, or each layer of a chain, and its settings keep time apart."""
     if isinstance(layer, Sequential):
         return all(can_stream(child) for child in layer.layers.values())
     if isinstance(layer, Flatten):
-        return layer.start >= 2  # keeps time apart
+        return layer.start >= 2
     if isinstance(layer, TemporalMaxPool):
         return layer.window is not None
     if isinstance(layer, TimeConv):
         return layer.stride <= layer.params["W"].shape[0]  # no frame is skipped
-    return isinstance(layer, (*FRAME_BY_FRAME, Recurrent))
+    return type(layer) in STREAMED
 
 
 def chain(layers, blocks):
     """Blocks (1, t, ...) through all of `layers`, a generator."""
-    return reduce(lambda stream, layer: generator(layer, stream), layers.values(), blocks)
+    for layer in layers.values():
+        blocks = STREAMED[type(layer)](layer, blocks)
+    return blocks
 
 
-def generator(layer, blocks):
-    """Blocks (1, t, ...) through one layer."""
-    if isinstance(layer, Sequential):
-        return chain(layer.layers, blocks)
-    if isinstance(layer, Recurrent):
-        return carried(layer, blocks)
-    if isinstance(layer, TimeConv):
-        return windowed(layer, blocks, layer.params["W"].shape[0], layer.stride, clipped=False)
-    if isinstance(layer, TemporalMaxPool):
-        return windowed(layer, blocks, layer.window, layer.stride, clipped=True)
+def frame_by_frame(layer, blocks):
+    """A layer that sees each frame alone."""
     return map(layer.predict, blocks)
 
 
@@ -126,9 +109,9 @@ def carried(layer, blocks):
         yield y
 
 
-def windowed(layer, blocks, window, stride, clipped):
+def windowed(layer, blocks, window, clipped):
     """A layer on windows of frames that start every `stride`; clipped: the frames left at the end are one more."""
-    kept, some = None, False  # frames that a later window reads; any window yet
+    kept, some, stride = None, False, layer.stride  # frames that a later window reads; any window yet
     for x in blocks:
         x = x if kept is None else xp_of(x).concatenate([kept, x], axis=1)
         count = max(0, 1 + (x.shape[1] - window) // stride)  # whole windows
@@ -140,24 +123,36 @@ def windowed(layer, blocks, window, stride, clipped):
         yield layer.predict(kept)
 
 
+STREAMED = {  # kind of layer: (layer, blocks (1, t, ...)) -> blocks
+    **dict.fromkeys((OverFrames, Linear, ReLU, Dropout, Flatten, AsMap), frame_by_frame),
+    **dict.fromkeys((RNN, PeepholeLSTM, ConvLSTM), carried),
+    TemporalMaxPool: lambda layer, blocks: windowed(layer, blocks, layer.window, clipped=True),
+    TimeConv: lambda layer, blocks: windowed(layer, blocks, layer.params["W"].shape[0], clipped=False),
+    Sequential: lambda layer, blocks: chain(layer.layers, blocks),
+}
+
+
 def over_all(pool, blocks):
-    """The maximum or the mean over all frames of all blocks: (1, ...), or None without blocks."""
-    mean, total, T = isinstance(pool, TemporalAvgPool), None, 0
+    """The maximum or the mean over all frames of all blocks: (1, ...)."""
+    if isinstance(pool, TemporalMaxPool):
+        return reduce(lambda y, part: xp_of(y).maximum(y, part), (x.max(axis=1) for x in blocks))
+    total, T = 0, 0
     for x in blocks:
-        part = x.sum(axis=1, dtype=np.float64) if mean else x.max(axis=1)  # float64: thousands of frames
-        combine = xp_of(x).add if mean else xp_of(x).maximum
-        total, T, dtype = part if total is None else combine(total, part), T + x.shape[1], x.dtype
-    return total if total is None or not mean else (total / T).astype(dtype)
+        total, T, dtype = total + x.sum(axis=1, dtype=np.float64), T + x.shape[1], x.dtype  # thousands of frames
+    return (total / T).astype(dtype)
 
 
-def block_length(net):
-    """Frames of a block: as many whole chunks of the tower as BLOCK holds, at least one."""
-    tower = net.layers.get("tower")
-    return tower.chunk * max(1, BLOCK // tower.chunk) if isinstance(tower, OverFrames) else BLOCK
+def regroup(net, blocks):
+    """The frames of blocks (t, ...) where the net is, in blocks (1, t, ...) of as many whole chunks as BLOCK holds.
 
-
-def regroup(blocks, length):
-    """The frames of blocks (t, ...), in blocks (1, length, ...); the last one may be shorter."""
+    ValueError if there are none.
+    """
+    device, tower = xp_of(next(iter(net.params.values()))), net.layers.get("tower")
+    length = tower.chunk * max(1, BLOCK // tower.chunk) if isinstance(tower, OverFrames) else BLOCK
     frames = (frame for block in blocks for frame in block)
-    while group := list(islice(frames, length)):
-        yield np.stack(group)[None]
+    group = list(islice(frames, length))
+    if not group:
+        raise ValueError("the video has no frames")
+    while group:
+        yield device.asarray(np.stack(group)[None])
+        group = list(islice(frames, length))

@@ -10,7 +10,7 @@ from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import xp_of
 from snippets.layers.loss import softmax
 from snippets.layers.temporal import TemporalAvgPool
-from snippets.nets.streaming.stream import block_length, chain, parts_in_time, regroup
+from snippets.nets.streaming.stream import chain, parts_in_time, regroup
 
 
 def follow(net, blocks, alone=False):
@@ -21,12 +21,12 @@ def follow(net, blocks, alone=False):
     `nets.streaming.stream.stream`, which says what cannot be followed, and raises the same TypeError for it.
     """
     before, pool, after = parts_in_time(net)
-    device, seen = xp_of(next(iter(net.params.values()))), []
+    seen = []
 
     def frames():
-        for x in regroup(blocks, block_length(net)):  # (1, t, ...)
+        for x in regroup(net, blocks):  # (1, t, ...)
             seen.append(x.shape[1])
-            yield device.asarray(x)
+            yield x
 
     rows = (y[0] for y in chain(before, frames()))  # (m, ...)
     for y in rows if pool is None or alone else so_far(pool, rows):

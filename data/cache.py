@@ -1,14 +1,13 @@
-"""Decode once: frames on disk as one .npy file a video, and a manifest that says where they come from.
+"""Decode once: frames on disk as one .npy file per video, and a manifest that says where they come from.
 
-    <root>/256px_native/manifest.jsonl            first line: side, fps; then one line a video, the last one counts
+    <root>/256px_native/manifest.jsonl            first line: side, fps; then one line per video, the last one counts
     <root>/256px_native/Archery/v_Archery_g01_c01.avi.npy      uint8 (frames, 256, 256, 3), RGB
 
-Another side, frame rate or limit has a folder of its own, so a cache is never read with other parameters than it was
-built with. An entry is used only if its source and its own file still have the checksums noted in the manifest (the
-source is looked at once a process, the file when its frames are first asked for and whenever it is another one since)
-and the array has the noted shape; else it is built again, which is told where bits have changed. Files appear whole
-(data/files.py) and before their line in the manifest, so building may be interrupted anywhere and goes on from there,
-and two processes may fill one cache: each file is one of theirs.
+Each side, frame rate and limit has its own folder, so a cache is never read with other parameters than it was built
+with. An entry is used only if the video and the frames still have the checksums in the manifest (compared once per
+process, the frames again when their file is another one) and the array has the shape noted there; else it is built
+again. Files appear whole (data/files.py) and before their line in the manifest, so building may be interrupted
+anywhere, and two processes may fill one cache: each file is one of theirs.
 """
 
 import contextlib
@@ -21,6 +20,7 @@ import os
 import re
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,10 +28,12 @@ import numpy as np
 from numpy.lib import format as npy
 from tqdm import tqdm
 
-from snippets.data.files import checksum, guarded, parse_json, replacing
+from snippets.data.files import check_file, checksum, guarded, parse_json, replacing
 from snippets.data.layouts.splits import Video
 from snippets.data.listing import shown
 from snippets.data.video import VideoError, read_frames
+
+ENTRY = {"name", "frames", "source", "frames_crc"}  # what a line of the manifest says of a video
 
 
 class Decoder:
@@ -57,12 +59,12 @@ class Decoder:
 
     @property
     def rate(self):
-        """Frames a second, None if they are the native ones."""
+        """Frames per second, None if they are the native ones."""
         return self.fps
 
     @property
     def name(self):
-        """Of the folder in a cache."""
+        """The name of the folder in a cache."""
         rate = "native" if self.rate is None else f"{self.rate:g}fps"
         return f"{self.side}px_{rate}" + ("" if self.limit is None else f"_first{self.limit}")
 
@@ -71,7 +73,7 @@ class Decoder:
         return read_frames(path, self.fps, self.side, self.limit)
 
     def length(self, path) -> int:
-        """How many frames `read` gives; all of them are decoded for it, but small. Raises what read_frames raises."""
+        """How many frames `read` gives, found by decoding all of them, small. Raises what read_frames raises."""
         return sum(1 for _ in read_frames(path, self.fps, 8, self.limit))
 
     def frames(self, video: Video) -> np.ndarray:
@@ -79,11 +81,10 @@ class Decoder:
         return np.stack(list(self.read(video.path)))
 
     def checksum(self, video: Video) -> int:
-        """CRC-32 of a video's file, looked at once a process. FileNotFoundError, VideoError: cannot be read."""
+        """CRC-32 of a video's file, read once per process. FileNotFoundError, VideoError: it cannot be read."""
         path, known = str(video.path), self._checked.get(video.name)
         if known is None or known[0] != path:
-            if not os.path.isfile(path):
-                raise FileNotFoundError(f"{path}: no such video file")
+            check_file(path, "video file")
             try:
                 with open(path, "rb") as file:
                     known = self._checked[video.name] = path, checksum(file)
@@ -92,7 +93,7 @@ class Decoder:
         return known[1]
 
     def count(self, video: Video) -> int:
-        """How many frames a video has, found out once: later calls take its word for it."""
+        """How many frames a video has, found once per process."""
         if video.path not in self._counts:
             self._counts[video.path] = self.length(video.path)
         return self._counts[video.path]
@@ -100,8 +101,8 @@ class Decoder:
     def take(self, video: Video, windows) -> Iterator[np.ndarray]:
         """The frames of each window, a list of frame numbers: uint8 RGB (T, side, side, 3).
 
-        After its last frame a video begins anew. It is read once, and a frame kept only while a window waits for it: if
-        windows follow each other in time, memory depends on them and not on the video.
+        After its last frame a video starts again. It is read once, and a frame is kept only while a window needs it:
+        if windows follow each other in time, memory depends on them and not on the video.
         """
         windows = list(windows)
         last = {n: w for w, window in enumerate(windows) for n in window}  # window that is the last to want frame n
@@ -151,9 +152,9 @@ class FrameCache(Decoder):
             yield frames[np.array(window) % len(frames)]
 
     def build(self, videos: list[Video], progress: bool = True) -> None:
-        """Decode all videos that are not in the cache; what is there already costs only a look.
+        """Decode all videos that are not in the cache.
 
-        Goes on past bad files and raises one VideoError at the end, with a note on each: one run finds them all.
+        Continues past bad files and raises one VideoError at the end, with a note on each: one run finds them all.
         """
         bad = []
         for video in tqdm(videos, desc=f"cache {self.folder.name}", unit="video", disable=not progress):
@@ -172,7 +173,7 @@ class FrameCache(Decoder):
             raise error
 
     def missing(self, videos: list[Video]) -> list[Video]:
-        """Those that are not in the cache yet."""
+        """The videos that are not in the cache yet."""
         return [video for video in videos if video.name not in self._entries]
 
     def _file(self, video):
@@ -193,8 +194,9 @@ class FrameCache(Decoder):
             if not compare or self._intact.get(video.name) == stored.stamp:
                 return stored
             with open(file, "rb") as content:
-                same = checksum(content) == entry["crc"]
-            if same:
+                content.seek(stored.start)
+                found = checksum(content)
+            if found == entry["frames_crc"]:
                 self._intact[video.name] = stored.stamp
                 return stored
             print(f"{shown(file)}: bits of it have changed on this disk; it is decoded again", file=sys.stderr)
@@ -202,17 +204,17 @@ class FrameCache(Decoder):
 
     def _add(self, video, file):
         """Decode a video into its file, then note it in the manifest; returns its `StoredFrames`."""
-        source, count = self.checksum(video), 0
+        source, count, crc = self.checksum(video), 0, 0
         with replacing(file) as out:
             # NumPy leaves room in the header for the count to grow: it is written again when the count is known
             self._write_header(out, count)
             for frame in self.read(video.path):
-                out.write(frame.tobytes())
-                count += 1
+                pixels = frame.tobytes()
+                out.write(pixels)
+                count, crc = count + 1, zlib.crc32(pixels, crc)
             out.seek(0)
             self._write_header(out, count)
-            out.seek(0)
-            entry = {"name": video.name, "frames": count, "source": source, "crc": checksum(out)}
+        entry = {"name": video.name, "frames": count, "source": source, "frames_crc": crc}
         stored = StoredFrames(file)
         self._intact[video.name] = stored.stamp
         self._begin()  # again, if somebody has deleted the cache meanwhile
@@ -235,23 +237,22 @@ class FrameCache(Decoder):
     def _read_manifest(self):
         """Entries by name; a new manifest if there is none."""
         self._begin()
-        parameters = self.parameters
-        found, *entries = (_parse(line) for line in self.manifest.read_bytes().split(b"\n"))
-        if found != parameters:
-            differ = {key: value for key, value in parameters.items() if found.get(key) != value}
+        found, *entries = map(_parse, self.manifest.read_bytes().split(b"\n"))
+        if found != self.parameters:
+            differ = {key: value for key, value in self.parameters.items() if found.get(key) != value}
             found = {key: found.get(key) for key in differ} if found else "no parameters"
             raise ValueError(
                 f"{self.manifest} begins with {found}, expected {differ}: not a cache of these frames; "
                 "delete its folder or choose another one"
             )
-        return {str(entry["name"]): entry for entry in entries if {"name", "frames", "source", "crc"} <= entry.keys()}
+        return {str(entry["name"]): entry for entry in entries if ENTRY <= entry.keys()}
 
 
 class StoredFrames:
-    """Frames (frames, H, W, C) in a file of the cache; indexing along the first axis reads those asked for.
+    """Frames (frames, H, W, C) in a file of the cache; indexing along the first axis reads only those frames.
 
-    Read, and not mapped into memory: a map of a file that another program cuts short would end this process. ValueError
-    if the file is none of uint8 frames, or shorter than it says; VideoError if it becomes so later.
+    They are read, and not mapped into memory: if another program cut a mapped file short, this process would end.
+    ValueError if the file holds no uint8 frames, or is shorter than it says; VideoError if it becomes so later.
     """
 
     def __init__(self, path):

@@ -1,16 +1,16 @@
-"""Files: written whole or not at all, read with suspicion. All that the program keeps goes through here.
+"""Files: written whole or not at all, and checked when they are read. The whole program writes its files here.
 
-Writing. A file is written under a short name of its own in the same folder, forced to disk, and takes the place of the
-old one in one step. While it is written it is locked; a lock ends with its process, be it by a power cut, so what
-stands there without a lock is of a dead run and is swept away before the next file is written beside it.
+Writing. A file is written under a temporary name in the same folder, forced to disk, and replaces the old one in one
+step. While it is written it is locked; a lock ends with its process, even by a power cut, so a temporary file without a
+lock was left by a run that died, and is deleted before the next file is written beside it.
 
-Reading. An .npz file that was written here ends in a checksum of all bytes before it, as the comment that every zip
-file may have, so that NumPy reads it as ever and no changed bit, wherever it is, goes unnoticed:
+Reading. An .npz file that was written here ends in a checksum of all bytes before it, in the comment that a zip file
+may have, so that NumPy reads it as usual and no changed bit goes unnoticed:
 
     zip file of .npy files, up to the two bytes with the comment's length | "snippets crc32 " | 8 hexadecimal digits
 
-Files without a comment are made elsewhere, or by an older version. They are read with the same guards, but only the
-checksums that a zip file keeps of each array protect them.
+Files without a comment were made elsewhere, or by an older version. They are read with the same checks, but only the
+checksums that a zip file has for each array protect them.
 """
 
 import contextlib
@@ -40,9 +40,9 @@ LARGE, RATIO = 1 << 28, 500  # arrays of so many bytes that are more than so man
 
 @contextlib.contextmanager
 def replacing(path):
-    """A binary file to write in; at the end it takes the place of path in one step, after an error it leaves no trace.
+    """A binary file to write in; at the end it replaces path in one step, after an error it is deleted.
 
-    Missing folders are made. A full disk is an OSError that names path; what stood there before stands there still.
+    Missing folders are made. A full disk is an OSError that names path; what was at path before is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,8 +69,8 @@ def replacing(path):
 def write(path, content, keep=True):
     """Write a file whole: bytes, text (as UTF-8), or what the function content(file) writes.
 
-    keep: on a full disk the file goes to the folder for temporary files or to the home folder, for it has cost time,
-    and the OSError that follows tells where it is.
+    keep: on a full disk the file goes to the folder for temporary files or to the home folder, and the OSError that
+    follows says where it is.
     """
     if not callable(content):
         data = content.encode() if isinstance(content, str) else content
@@ -86,11 +86,11 @@ def write(path, content, keep=True):
             with contextlib.suppress(OSError):
                 with replacing(kept) as file:
                     content(file)
-                told = f"the disk is full; the file is kept as {kept}: make room and move it to its place"
+                advice = f"the disk is full; the file is kept as {kept}: make room and move it to its place"
                 break
         else:
             raise
-        raise OSError(error.errno, told, str(path)) from error
+        raise OSError(error.errno, advice, str(path)) from error
 
 
 def write_json(path, value):
@@ -129,9 +129,7 @@ def read_npz(path, required=(), optional=(), only=None):
     required, optional: patterns (as of file names) of the names that must, or may, be there; any other name is an
     error. only: the names to read among them. Nothing is unpickled, and nothing unpacked before its size is known.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}, expected an .npz file")
+    path = check_file(path, "file of arrays (.npz)")
     with open(path, "rb") as file:
         with guarded(f"{path}: not an .npz file of plain arrays, or damaged"):
             count, archive = check_end(file), zipfile.ZipFile(file)
@@ -151,13 +149,21 @@ def read_npz(path, required=(), optional=(), only=None):
             return {name: _array(archive, info) for name, info in members.items() if only is None or name in only}
 
 
+def check_file(path, kind):
+    """The path, if there is a file; else FileNotFoundError. kind: what file is expected, "video file" for instance."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: " + (f"a folder, expected a {kind}" if path.is_dir() else f"no such {kind}"))
+    return path
+
+
 def read_json(path):
     """The dict in a JSON file. FileNotFoundError, or ValueError that names the file and what is wrong."""
     return parse_json(Path(path).read_bytes(), path)
 
 
 def parse_json(text, where, nan=False):
-    """The dict that JSON (str, or UTF-8 bytes) holds; nan: numbers that are not finite are let through.
+    """The dict that JSON (str, or UTF-8 bytes) holds; nan: accept numbers that are not finite.
 
     Raises ValueError that begins with `where` for anything else.
     """

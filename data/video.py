@@ -20,6 +20,7 @@ import numpy as np
 from av.stream import Disposition
 
 from snippets.data.display import Display
+from snippets.data.files import check_file
 from snippets.data.whole import all_bytes
 
 SUFFIXES = set(  # of video files from computers, phones, cameras, discs and television
@@ -151,10 +152,7 @@ class Film:
     """
 
     def __init__(self, path):
-        self.path, self.strange = Path(path), 0
-        if not self.path.is_file():
-            found = "a folder, expected a video file" if self.path.is_dir() else "no such video file"
-            raise FileNotFoundError(f"{path}: {found}")
+        self.path, self.strange = check_file(path, "video file"), 0
         if self.path.stat().st_size == 0:
             raise VideoError(f"{path}: the file is empty (0 bytes); get it again or skip it")
         try:

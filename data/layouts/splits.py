@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snippets.data.files import check_file
+
 
 class Video(NamedTuple):
     """One video: where it is, its class 0..K-1 (or a tuple of them), its name ("Class/file.avi"), its group.
@@ -71,7 +73,7 @@ def only_present(split: Split) -> Split:
 def check_present(split: Split, lists) -> None:
     """Raises FileNotFoundError that counts the videos, listed in `lists`, whose files are not there."""
     listed = split.train + split.test
-    missing = [video for video in listed if not os.path.isfile(video.path)]  # nor lead there
+    missing = [video for video in listed if not os.path.isfile(video.path)]
     if missing:
         raise FileNotFoundError(
             f"{missing[0].path}: listed in {lists}, but no file is there (missing: {len(missing)} of {len(listed)} "
@@ -83,8 +85,8 @@ def check_present(split: Split, lists) -> None:
 def split_by_group(videos: list[Video], classes: list[str], fold: int = 1, folds: int = 3, seed: int = 0) -> Split:
     """Cross-validation: the groups of a class are shuffled by seed and dealt into folds, of which one tests.
 
-    The order of videos does not change the deal. A class with fewer groups than folds (at least 2) has some of its
-    folds alike. Raises ValueError for a class with one group only, or a fold out of range.
+    The order of videos does not matter. A class with fewer groups than folds (at least 2) has some equal folds.
+    Raises ValueError for a class with one group only, or a fold out of range.
     """
     check_fold(fold, folds)
     tests = set()
@@ -110,12 +112,12 @@ def check_fold(fold: int, folds: int = 3) -> None:
 
 
 def read_skip(path) -> set[str]:
-    """Names to leave out, one a line ("Class/file.avi"); blank lines say nothing, and those with # that are no name."""
+    """Names of videos to leave out, one per line ("Class/file.avi"); a line with # that is no name is a comment."""
     return set(lines_of(path))
 
 
 def without(split: Split, skip: Collection[str], where: str) -> Split:
-    """The split without the videos named in skip; ValueError for a name that nobody knows, most likely misspelled."""
+    """The split without the videos named in skip. Raises ValueError for an unknown name; where: the place searched."""
     unknown = {name for name in skip if not name.startswith("#")} - {v.name for v in split.train + split.test}
     if unknown:
         raise ValueError(f"skip list: {min(unknown)} is not {where}")
@@ -124,11 +126,11 @@ def without(split: Split, skip: Collection[str], where: str) -> Split:
 
 
 def lines_of(path) -> list[str]:
-    """Lines of a text file without their ends (CRLF or LF) and without blank ones; bytes that are no UTF-8 are kept."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such list")
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")  # file names may be bytes in any encoding
+    """The lines of a text file, stripped, without blank ones. Bytes that are not UTF-8 are kept: file names have them.
+
+    Raises FileNotFoundError, or ValueError for a file that is not text.
+    """
+    text = check_file(path, "list").read_text(encoding="utf-8-sig", errors="surrogateescape")
     if "\0" in text:
-        raise ValueError(f"{path}: not a text file in UTF-8, expected a list, one a line")
+        raise ValueError(f"{path}: not a text file in UTF-8, expected a list, one name per line")
     return [line.strip() for line in text.split("\n") if line.strip()]

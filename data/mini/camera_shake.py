@@ -1,7 +1,7 @@
 """The mini data set filmed badly: the same clips under a shaking camera and a flickering light.
 
-Every frame is shifted by up to `shake` pixels both ways and dimmed or lit by up to `flicker`, drawn anew for each
-frame. Optical flow then sees the camera more than what moves in front of it.
+Every frame is shifted by up to `shake` pixels in both directions and made darker or brighter by up to `flicker`, drawn
+for each frame. Optical flow then shows the camera more than what moves in front of it.
 """
 
 import shutil
@@ -15,14 +15,13 @@ from snippets.data.video import read_frames
 
 
 def make_shaky(root, mini, seed=0, shake=4, flicker=0.15):
-    """Copies the mini data set in folder `mini` into `root`, each frame shaken; clips that are there are kept."""
+    """Copy the mini data set in folder `mini` to `root`, each frame shaken; clips that are there are kept."""
     root, mini = Path(root), Path(mini)
     claim(root, read_json(mini / "mini.json") | {"shaken": seed, "shake": shake, "flicker": flicker})
     for number, path in enumerate(sorted(mini.glob("*/*.avi"))):
         out = root / path.relative_to(mini)
         if out.exists():
             continue
-        out.parent.mkdir(exist_ok=True)
         rng = np.random.default_rng([seed, number])
         write_avi(out, np.stack([shaken(frame, rng, shake, flicker) for frame in read_frames(path)]))
     shutil.copytree(mini / "ucfTrainTestlist", root / "ucfTrainTestlist", dirs_exist_ok=True)
@@ -30,7 +29,7 @@ def make_shaky(root, mini, seed=0, shake=4, flicker=0.15):
 
 
 def shaken(frame, rng, shake, flicker):
-    """One frame (H, W, 3) uint8, shifted with its edges repeated, and lit otherwise."""
+    """The frame (H, W, 3) uint8, shifted by up to `shake` pixels, its edges repeated, and made darker or brighter."""
     (dy, dx), light = rng.integers(0, 2 * shake + 1, 2), rng.uniform(1 - flicker, 1 + flicker)
     H, W, _ = frame.shape
     wide = np.pad(frame, [(shake, shake), (shake, shake), (0, 0)], mode="edge")

@@ -36,7 +36,6 @@ in UCF-101: there a split that leaks groups pays, for a net can learn the place 
 """
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,7 +43,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from snippets.data.files import read_json
+from snippets.data.files import read_json, write
 from snippets.data.mini.scenes import ball, card, count, dance, lamp
 from snippets.data.mini.sprites import BLUE, GREEN, PAPER, RED, YELLOW, Canvas, draw_look
 from snippets.layers.device.xp import usable_cores
@@ -77,13 +76,13 @@ KIND_NAMES = ("appearance", "motion", "order", "moment")
 
 
 def look_of(name, seed, group):
-    """The Look of a class's group."""
+    """The `Look` of a group of a class."""
     kind, _, _, cast, _ = CLASSES[name]
     return draw_look(seed, cast, cast if kind == "moment" else 0, group)
 
 
 def paint_clip(name, look, rng, frames=24, side=64):
-    """One clip of class `name` in that Look, everything else drawn from rng: (T, side, side, 3) uint8 RGB."""
+    """One clip of class `name` in that `Look`, everything else drawn from rng: (T, side, side, 3) uint8 RGB."""
     _, scene, arguments, _, backwards = CLASSES[name]
     t, phase = np.arange(frames)[:, None], rng.uniform(0, 2 * np.pi, 2)
     canvas = Canvas(look, 0.012 * np.sin(2 * np.pi * t / rng.uniform(16, 30, 2) + phase), side)
@@ -94,37 +93,36 @@ def paint_clip(name, look, rng, frames=24, side=64):
 
 
 def write_avi(path, pixels):
-    """Pixels (T, H, W, 3) uint8 RGB to an MPEG-4 AVI file that appears under its name only when it is whole."""
-    part = path.with_suffix(".part")
+    """Write pixels (T, H, W, 3) uint8 RGB as an MPEG-4 AVI file, whole or not at all."""
     options = {"qmin": "3", "qmax": "3", "g": "1", "flags": "+bitexact", "threads": "1"}  # intra-only, fixed quantiser
-    with av.open(str(part), "w", format="avi", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("mpeg4", rate=FPS, options=options)
-        stream.height, stream.width, stream.pix_fmt = *pixels.shape[1:3], "yuv420p"
-        stream.codec_context.codec_tag = "XVID"
-        for image in pixels:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
-        container.mux(stream.encode())
-    os.replace(part, path)
+
+    def content(file):
+        with av.open(file.name, "w", format="avi", options={"fflags": "+bitexact"}) as container:
+            stream = container.add_stream("mpeg4", rate=FPS, options=options)
+            stream.height, stream.width, stream.pix_fmt = *pixels.shape[1:3], "yuv420p"
+            stream.codec_context.codec_tag = "XVID"
+            for image in pixels:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+            container.mux(stream.encode())
+
+    write(path, content)
 
 
-def write_text(path, lines):
-    """Lines with CRLF ends, as in UCF-101's lists; whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_bytes("".join(f"{line}\r\n" for line in lines).encode())
-    os.replace(part, path)
+def write_lines(path, lines):
+    """Write lines with CRLF ends, as in UCF-101's lists."""
+    write(path, "".join(f"{line}\r\n" for line in lines))
 
 
 def write_lists(folder, groups, clips):
     """classInd.txt (labels from 1), trainlist0k.txt ("path label") and testlist0k.txt ("path"), folds k = 1, 2, 3."""
-    folder.mkdir(exist_ok=True)
     labels = {name: label for label, name in enumerate(CLASSES, 1)}
-    write_text(folder / "classInd.txt", [f"{label} {name}" for name, label in labels.items()])
+    write_lines(folder / "classInd.txt", [f"{label} {name}" for name, label in labels.items()])
     for k, held_out in enumerate(np.array_split(np.arange(1, groups + 1), 3), 1):
         jobs = every_clip(groups, clips)
         train = [f"{clip_path(*job)} {labels[job[0]]}" for job in jobs if job[1] not in held_out]
         test = [clip_path(*job) for job in jobs if job[1] in held_out]
-        write_text(folder / f"trainlist{k:02d}.txt", train)
-        write_text(folder / f"testlist{k:02d}.txt", test)
+        write_lines(folder / f"trainlist{k:02d}.txt", train)
+        write_lines(folder / f"testlist{k:02d}.txt", test)
 
 
 def every_clip(groups, clips):
@@ -138,15 +136,18 @@ def clip_path(name, group, clip):
 
 
 def claim(root, wanted):
-    """Makes `root` the data set's folder: writes mini.json, or checks that the one there asks for the same pictures."""
+    """Make `root` the data set's folder: write mini.json, or check that the one there asks for the same pictures.
+
+    FileExistsError: a folder of other things; ValueError: other pictures.
+    """
     manifest = root / "mini.json"
     root.mkdir(parents=True, exist_ok=True)
     if not manifest.exists():
-        if any(entry.suffix != ".part" for entry in root.iterdir()):
+        if any(not entry.name.startswith(".snippets-") for entry in root.iterdir()):
             raise FileExistsError(
                 f"{root} is not empty and has no mini.json: give the mini data set a new or empty folder"
             )
-        write_text(manifest, [json.dumps(wanted)])
+        write_lines(manifest, [json.dumps(wanted)])
     try:
         found = read_json(manifest)
     except ValueError:
@@ -157,31 +158,28 @@ def claim(root, wanted):
 
 
 def make_mini(root, seed=0, groups=12, clips=2, frames=24, side=64, workers=None):
-    """Renders the mini data set into `root`, a new or empty folder or one that it rendered before; returns its Path.
+    """Render the mini data set into `root`, a new or empty folder or one that it rendered before; returns its Path.
 
-    groups a class, clips a group: 16 * groups * clips files of `frames` frames of side x side pixels; workers: threads,
-    by default one a core. The same arguments give the same bytes, whatever the workers (under the same NumPy and PyAV;
-    elsewhere a pixel may round otherwise). Clips that are there are kept, those that an interrupted call left out are
-    rendered. ValueError: a number out of range, or a folder with other parameters; FileExistsError: a folder of other
-    things.
+    groups per class, clips per group: 16 * groups * clips files of `frames` frames of side x side pixels; workers:
+    threads, by default one per core. The same arguments give the same bytes (under the same NumPy and PyAV; elsewhere a
+    pixel may be rounded differently). Clips that are there are kept. ValueError: a number out of range, or a folder
+    with other parameters; FileExistsError: a folder of other things.
     """
-    numbers = {"seed": seed, "groups": groups, "clips": clips, "frames": frames, "side": side}
+    parameters = {"seed": seed, "groups": groups, "clips": clips, "frames": frames, "side": side}
     limits = {"seed": (0, 2**32 - 1), "groups": (3, 99), "clips": (1, 99), "frames": (16, 9999), "side": (32, 1024)}
     for name, (low, high) in limits.items():
-        if not isinstance(numbers[name], int) or not low <= numbers[name] <= high:
-            raise ValueError(f"{name} must be a whole number from {low} to {high}, not {numbers[name]!r}")
+        if not isinstance(parameters[name], int) or not low <= parameters[name] <= high:
+            raise ValueError(f"{name} must be a whole number from {low} to {high}, not {parameters[name]!r}")
     if side % 2:
         raise ValueError(f"side must be even, for the codec halves the colour planes, not {side}")
     root = Path(root)
-    claim(root, {"version": VERSION, **numbers})
+    claim(root, {"version": VERSION, **parameters})
 
     def render(job):
         name, group, clip = job
         rng = np.random.default_rng([seed, 3, CLASSES[name][3], group, clip])
         write_avi(root / clip_path(*job), paint_clip(name, look_of(name, seed, group), rng, frames, side))
 
-    for name in CLASSES:
-        (root / name).mkdir(exist_ok=True)
     missing = [job for job in every_clip(groups, clips) if not (root / clip_path(*job)).exists()]
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
         for _ in tqdm(pool.map(render, missing), desc="mini data set", total=len(missing), unit="clip", disable=None):

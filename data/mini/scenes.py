@@ -1,7 +1,7 @@
 """Scenes of the mini data set: what happens in a clip, before its class decides whether it is played backwards.
 
-Each function paints the frames of a canvas in the group's Look, and draws all that does not belong to the group
-from rng: place, phase, speed, timing. Why they are as they are stands in data/mini/make.py.
+Each function paints the frames of a canvas in the group's `Look`, and draws all that does not belong to the group from
+rng: place, phase, speed, timing. data/mini/make.py says why they are as they are.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def ball(canvas, look, rng, moves):
 
 
 def display(canvas, look, rng, colour):
-    """A panel in a frame of the group's colour, muted lest it outshine what the panel shows; its u, v and radius."""
+    """A panel in a frame of the group's colour, darker than what the panel shows; returns its u, v and radius."""
     r = 0.31 * look.size
     u, v = canvas.around(*rng.uniform(0.44, 0.56, 2), r)
     canvas.outlined(sprites.square(u, v), r, 0.45 * np.float32(look.colour) + 0.3)

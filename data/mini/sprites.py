@@ -19,18 +19,22 @@ RED, YELLOW, GREEN, BLUE = (0.95, 0.08, 0.10), (1.0, 0.80, 0.0), (0.05, 0.75, 0.
 
 
 def disc(u, v):
+    """A disc."""
     return np.hypot(u, v) - 1
 
 
 def square(u, v):
+    """A square."""
     return np.maximum(abs(u), abs(v)) - 0.85
 
 
 def triangle(u, v):
+    """A triangle, one tip up."""
     return np.maximum(0.866 * abs(u) + 0.5 * v, -v) - 0.55
 
 
 def plus(u, v, arm=0.36):
+    """A cross of two bars, of half width `arm`."""
     u, v = abs(u), abs(v)
     return np.minimum(np.maximum(u - 1, v - arm), np.maximum(u - arm, v - 1))
 
@@ -44,21 +48,25 @@ def star(u, v, inner=0.42):
 
 
 def heart(u, v, a=0.85):
-    u, v = abs(u), v + 0.15  # a square on its corner and two discs on its upper edges
+    """A heart: a square on its corner and two discs on its upper edges, `a` long."""
+    u, v = abs(u), v + 0.15
     return np.minimum((u + abs(v) - a) * 0.707, np.hypot(u - a / 2, v - a / 2) - a * 0.707)
 
 
 def sun(u, v):
+    """A disc with eight waves on its edge."""
     return np.hypot(u, v) - 0.78 - 0.22 * np.cos(8 * np.arctan2(u, v))
 
 
 def leaf(u, v, c=0.75):
+    """The common part of two discs."""
     along, across = (u + v) * 0.707, (u - v) * 0.707
     return np.hypot(along, abs(across) + c) - np.hypot(1, c)
 
 
 def drop(u, v, r=0.62):
-    sine = r / (2 - r)  # a disc of radius r at the bottom, and the two lines from (0, 1) that touch it
+    """A drop: a disc of radius r and the two lines from (0, 1) that touch it."""
+    sine = r / (2 - r)
     cone = np.maximum(abs(u) * np.sqrt(1 - sine**2) - (1 - v) * sine, r - 1 + r * sine - v)
     return np.minimum(np.hypot(u, v + 1 - r) - r, cone)
 
@@ -70,19 +78,22 @@ def bars(u, v, count=3, half=0.17):
 
 
 def ring(u, v):
+    """A ring."""
     return abs(np.hypot(u, v) - 0.72) - 0.22
 
 
 def dots(u, v):
+    """Four dots."""
     return np.hypot(abs(u) - 0.5, abs(v) - 0.5) - 0.32
 
 
 def saltire(u, v):
+    """A cross like an x."""
     return plus((u + v) * 0.707, (u - v) * 0.707, arm=0.24)
 
 
 class Look(NamedTuple):
-    """What belongs to a group: its actor and its place."""
+    """What belongs to a group: its actor and its background."""
 
     colour: tuple  # the actor's; patterns on it are PAPER
     size: float  # factor on the actor's radius
@@ -94,9 +105,9 @@ class Look(NamedTuple):
 
 
 def draw_look(seed, cast, place, group):
-    """The Look of a group: its actor from the cast 0, 1, ..., its background from the place 0, 1, ...
+    """The `Look` of a group: its actor from the cast 0, 1, ..., its background from the place 0, 1, ...
 
-    Hues and brightness go by steps of the golden ratio and its kin, which spread any run of groups over the range.
+    Hues and brightness go by steps of the golden ratio and similar ones, which spread groups evenly over the range.
     """
     hue = (np.random.default_rng([seed, 1, cast]).uniform() + 0.618 * group) % 1  # Python floats: float32 stays float32
     ground, light = (
@@ -119,7 +130,7 @@ def draw_look(seed, cast, place, group):
 
 
 class Canvas:
-    """`pixels` (T, H, W, 3): a Look's background, side pixels a side; sway (T, 2): the camera's y, x."""
+    """`pixels` (T, side, side, 3): the background of a `Look`; sway (T, 2): y and x of the camera."""
 
     def __init__(self, look, sway, side):
         self.side = side

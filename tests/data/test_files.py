@@ -298,7 +298,7 @@ def test_nothing_in_the_library_writes_or_reads_past_this_module():
     reasons = {
         "data/cache.py": "lines are added to the manifest",
         "data/lock.py": "locks",
-        "data/mini/make.py": "clips and lists under .part, renamed when whole",
+        "data/mini/make.py": "FFmpeg writes into the file that `files.write` opened",
         "layers/device/on_host.py": "source for the compiler, in a folder of its own",
         "training/log.py": "lines are added to the log",
         "training/experiments/runner.py": "lines are added to the output of the steps",

@@ -1,5 +1,5 @@
-// The matrix that turns a convolution into a product, and the way back: see conv.py. Rows are (n, p, q), columns
-// (i, j, c); a row holds kh runs of kw C neighbours in x, and what lies outside the image is zero.
+// The matrix cols that turns a convolution into a product (im2col), and its transpose (col2im): see conv.py. Rows are
+// (n, p, q), columns (i, j, c); a row is kh runs of kw C neighbours in x, and zero outside the image.
 
 extern "C" __global__ void im2col(const REAL *x, REAL *cols, int H, int W, int C, int kh, int kw, int s, int top,
                                   int left, int Ho, int Wo, int n)
@@ -16,9 +16,9 @@ extern "C" __global__ void im2col(const REAL *x, REAL *cols, int H, int W, int C
     }
 }
 
-// The same where C is too small for whole sectors of memory (the three colours of an image): a block fetches what
-// Q positions of the kernel see, once and in order, and hands it out from shared memory. Loops begin up to 31 numbers
-// early, so that the threads of a warp meet whole sectors.
+// The same where C is too small to read whole sectors of memory (the three colours of an image): a block reads the inputs
+// of Q positions once and in order into shared memory, and writes cols from there. Loops begin up to 31 elements early,
+// so that the threads of a warp read and write whole sectors.
 extern "C" __global__ void im2col_image(const REAL *x, REAL *cols, int H, int W, int C, int kh, int kw, int s, int top,
                                         int left, int Ho, int Wo, int Q, int tiles)
 {
@@ -43,7 +43,7 @@ extern "C" __global__ void im2col_image(const REAL *x, REAL *cols, int H, int W,
     }
 }
 
-// dx[n, h, w, c] = the sum of dcols over all kernel positions that saw it
+// dx[n, h, w, c] = the sum of dcols over all kernel positions that read x[n, h, w, c]
 extern "C" __global__ void col2im(const REAL *dcols, REAL *dx, int H, int W, int C, int kh, int kw, int s, int top,
                                   int left, int Ho, int Wo, int n)
 {

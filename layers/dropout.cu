@@ -1,6 +1,6 @@
-// Dropout without a stored mask: number k of the stream of Philox 4x64-10 (Salmon et al. 2011) under a key, exactly as
-// numpy.random.Generator(Philox(key=key)).random(dtype=float32) has it: four words of 64 bits a counter, two numbers a
-// word, 24 bits a number.
+// Dropout without a stored mask: see dropout.py. Number k of the stream of Philox 4x64-10 (Salmon et al. 2011) under a
+// key, exactly as numpy.random.Generator(Philox(key=key)).random(dtype=float32) draws it: four words of 64 bits per
+// counter, two numbers per word, 24 bits per number.
 
 typedef unsigned long long word;
 

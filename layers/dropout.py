@@ -14,8 +14,8 @@ mask of a seed is the same on every device.
 import numpy as np
 
 from snippets.layers.core.base import Layer
-from snippets.layers.device.launch import launch
-from snippets.layers.device.xp import on_gpu, xp_of
+from snippets.layers.device.launch import launch_elementwise
+from snippets.layers.device.xp import on_gpu
 
 
 def dropout_forward(x, p, rng):
@@ -57,8 +57,4 @@ class Dropout(Layer):
 
 def dropout_cuda(x, key, p):
     """x times the mask of a key: forward for x, backward for dy."""
-    xp = xp_of(x)
-    x = xp.ascontiguousarray(x)
-    y = xp.empty_like(x)
-    launch("layers/dropout.cu", "dropout", x.size, x, y, key, p, 1 - p, x.size)
-    return y
+    return launch_elementwise("layers/dropout.cu", "dropout", [x], key, p, 1 - p)

@@ -1,5 +1,5 @@
-// Softmax and its weighted cross-entropy: see loss.py. A block takes a row of K scores. The target of row r is the class
-// label[r / frames] or, if dense, the distribution target[r / frames]. A label that is no class makes the loss NaN.
+// Softmax and its weighted cross-entropy: see loss.py. A block computes one row of K scores. The target of row r is the
+// class label[r / frames] or, if dense, the distribution target[r / frames]. A label out of range makes the loss NaN.
 
 static __device__ REAL largest(REAL value, REAL *all) // over the threads of the block
 {
@@ -40,7 +40,7 @@ extern "C" __global__ void softmax_loss(const REAL *scores, const long long *lab
             w = weight[r];
         }
         const REAL *s = scores + r * K, *t = target + (dense ? r / frames * K : 0);
-        int first = threadIdx.x - (r * K & 31); // so that the threads of a warp meet whole sectors
+        int first = threadIdx.x - (r * K & 31); // so that the threads of a warp read whole sectors
         REAL top = log(REAL(0)), sum = 0; // -infinity
         for (int k = first; k < K; k += blockDim.x)
             if (k >= 0)

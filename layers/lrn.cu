@@ -1,7 +1,7 @@
-// Local response normalisation across channels: see lrn.py. A block fetches a run of neighbours with r = n / 2 more on
-// either side into shared memory, for each is read by n threads. s is computed again in the backward pass.
+// Local response normalisation across channels: see lrn.py. Each element is read by n threads, so a block copies its run
+// of elements into shared memory, with r = n / 2 more on either side. The backward pass computes s again.
 
-#define MOST 64 // the largest r
+#define MOST 64 // the largest r: CUDA_CHANNELS of lrn.py is 2 * MOST + 1
 
 static __device__ REAL inverse_power(REAL s, REAL beta) // s^-beta
 {

@@ -15,8 +15,8 @@ and its weights (GoogLeNet's) expect that: `divide_by_n=True`. The twin on a GPU
 import numpy as np
 
 from snippets.layers.core.base import Layer
-from snippets.layers.device.launch import launch
-from snippets.layers.device.xp import on_gpu, xp_of
+from snippets.layers.device.launch import launch_elementwise
+from snippets.layers.device.xp import on_gpu
 
 BLOCK_ELEMENTS = 2**18  # in a block: few enough for the cache, and long calls, because threads may wait between two
 CUDA_CHANNELS = 129  # the largest n that lrn.cu has shared memory for
@@ -136,16 +136,11 @@ def lrn_forward_cuda(x, n, k, a, beta):
     """`lrn_forward` on a GPU: s is not kept, the backward pass computes it again."""
     if n > CUDA_CHANNELS:
         raise ValueError(f"LRN: n is {n}, expected at most {CUDA_CHANNELS} channels on a GPU")
-    xp = xp_of(x)
-    x = xp.ascontiguousarray(x)
-    y = xp.empty_like(x)
-    launch("layers/lrn.cu", "lrn_forward", x.size, x, y, k, a, beta, n // 2, x.shape[-1], x.size)
-    return y, (x, n, k, a, beta)
+    constants = k, a, beta, n // 2, x.shape[-1]
+    return launch_elementwise("layers/lrn.cu", "lrn_forward", [x], *constants), (x, constants)
 
 
 def lrn_backward_cuda(dy, cache):
     """`lrn_backward` on a GPU."""
-    x, n, k, a, beta = cache
-    dy, dx = xp_of(dy).ascontiguousarray(dy), xp_of(dy).empty_like(x)
-    launch("layers/lrn.cu", "lrn_backward", x.size, dy, x, dx, k, a, beta, n // 2, x.shape[-1], x.size)
-    return dx
+    x, constants = cache
+    return launch_elementwise("layers/lrn.cu", "lrn_backward", [dy, x], *constants)

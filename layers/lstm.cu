@@ -1,5 +1,5 @@
-// One frame of the peephole LSTM after its matrix products, Equations 3-7 and back: see lstm.py for the letters. Arrays
-// of a frame: a, ah, gates, delta (N, 4M) with the gates side by side in the order i, f, g, o; h, c (N, M); W_c (3, M).
+// One frame of the peephole LSTM after its matrix products, Equations 3-7, forward and backward: see lstm.py for the
+// letters. Arrays of a frame: a, ah, gates, delta (N, 4M) with the gates in the order i, f, g, o; h, c (N, M); W_c (3, M).
 
 static __device__ REAL logistic(REAL z)
 {

@@ -1,5 +1,5 @@
-// Max over size x size windows: see pool.py. The winner is i * size + j, the first in row-major order that reaches the
-// maximum; what lies outside the image never wins.
+// Max over size x size windows: see pool.py. winner is the offset i * size + j in its window of the first maximum in
+// row-major order, a byte: size is at most CUDA_SIZE = 16. Outside the image nothing wins.
 
 extern "C" __global__ void max_pool_forward(const REAL *x, REAL *y, unsigned char *winner, int H, int W, int C,
                                             int size, int s, int top, int left, int Ho, int Wo, int n)

@@ -1,4 +1,4 @@
-// y = max(x, 0), dx = dy where y > 0: see relu.py; and the same around a convolution's products, with the bias.
+// dx = dy where y > 0: see relu.py; and bias and ReLU after a convolution's matrix product, forward and backward.
 
 extern "C" __global__ void relu_backward(const REAL *dy, const REAL *y, REAL *dx, int n)
 {
@@ -15,8 +15,8 @@ extern "C" __global__ void add_bias(REAL *y, const REAL *b, int relu, int F, int
     }
 }
 
-// dz (rows, F): dy, whose rows lie dy_row apart, where y > 0; db (chunks, F): its sums over every `chunk` rows.
-// A thread adds up one column of a chunk, neighbours read neighbouring columns, and the order of the sum never changes.
+// dz (rows, F): dy, whose rows are dy_row elements apart, where y > 0 and 0 elsewhere; db (chunks, F): its sums over
+// `chunk` rows each. A thread sums one column of a chunk, neighbours read neighbouring columns, always in one order.
 extern "C" __global__ void add_bias_backward(const REAL *dy, int dy_row, const REAL *y, REAL *dz, REAL *db, int relu,
                                          int chunk, int rows, int F, int n)
 {

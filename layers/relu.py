@@ -8,7 +8,7 @@ import numpy as np
 
 from snippets.layers.core.base import Layer
 from snippets.layers.core.window import blocks
-from snippets.layers.device.launch import evenly_spaced_rows, launch
+from snippets.layers.device.launch import evenly_spaced_rows, launch, launch_elementwise
 from snippets.layers.device.xp import on_gpu, xp_of
 
 BLOCK_ELEMENTS = 2**19  # in a block: few enough for the cache, and long calls, because threads may wait between two
@@ -59,11 +59,7 @@ class ReLU(Layer):
 
 def relu_backward_cuda(dy, y):
     """`relu_backward` on a GPU."""
-    xp = xp_of(dy)
-    dy, y = xp.ascontiguousarray(dy), xp.ascontiguousarray(y)
-    dx = xp.empty_like(dy)
-    launch("layers/relu.cu", "relu_backward", dx.size, dy, y, dx, dx.size)
-    return dx
+    return launch_elementwise("layers/relu.cu", "relu_backward", [dy, y])
 
 
 def add_bias_cuda(y, b, relu):

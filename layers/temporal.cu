@@ -1,5 +1,5 @@
-// Max over the frames of windows: see temporal.py. Window m is [m stride, min(m stride + window, T)), M windows; the
-// winner is the offset in it of the first frame that reaches the maximum. x (N, T, D), y (N, M, D).
+// Max over windows of frames: see temporal.py. Window m of M is [m stride, min(m stride + window, T)); winner is the
+// offset in its window of the first frame that has the maximum. x (N, T, D), y and winner (N, M, D).
 
 extern "C" __global__ void temporal_max_forward(const REAL *x, REAL *y, unsigned short *winner, int T, int D, int window,
                                                 int stride, int M, int n)

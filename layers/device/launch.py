@@ -67,6 +67,15 @@ def launch(file, function, size, *args):
     compiled(text, like.dtype.char, like.device.id).get_function(function)((grid,), (BLOCK_THREADS,), tuple(args))
 
 
+def launch_elementwise(file, function, inputs, *numbers):
+    """Run a kernel whose arguments are inputs of one shape, an output like the first, `numbers` and n -> the output."""
+    xp = xp_of(inputs[0])
+    inputs = [xp.ascontiguousarray(a) for a in inputs]
+    out = xp.empty_like(inputs[0])
+    launch(file, function, out.size, *inputs, out, *numbers, out.size)
+    return out
+
+
 def row_stride(a):
     """Elements from one row (the last axis) of an array to the next, or None if the rows are not evenly spaced."""
     rows = [(n, s) for n, s in zip(a.shape[:-1], a.strides[:-1], strict=True) if n > 1]

@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = map(str, (ROOT / "tests", ROOT / "tests" / "kit"))
 from file_kinds import KINDS  # noqa: E402
 
-from snippets.training.distributed.ranks import MENDABLE  # noqa: E402
+from snippets.training.cli.errors import MENDABLE  # noqa: E402
 
 FAULTS = ("SILENT", "UNNAMED", "TRACEBACK", "HANG", "CRASH")
 OUTCOMES = ("same", "refused", "changed", *FAULTS)

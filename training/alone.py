@@ -6,6 +6,9 @@ class Ranks:
 
     rank, size, stop = 0, 1, False
 
+    def __init__(self):
+        self.host = self  # the ranks of this machine
+
     def backward(self, params):
         """A function (net, dscores, cache) -> gradients of `params`, a dict, summed over ranks."""
         return lambda net, dscores, cache: net.backward(dscores, cache)[1]

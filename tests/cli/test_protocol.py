@@ -40,7 +40,7 @@ def test_three_folds_and_their_mean(folds, mini, capsys):
     assert all(f"fold {p.fold}: {p.result}" in text for p in found)
     assert before == [(folds / f"fold{k}" / "predictions.npz").stat().st_mtime_ns for k in (1, 2, 3)]
     assert main([*again(folds, mini), "--epochs", "1"]) == 1
-    assert "fold1 holds a run: go on with --resume" in capsys.readouterr().err
+    assert "fold1 holds a run: continue it with --resume" in capsys.readouterr().err
 
 
 def test_an_interrupted_protocol_goes_on(mini, folds, tmp_path, capsys, monkeypatch):

@@ -133,9 +133,9 @@ def test_ctrl_c_stops_all_ranks_after_the_same_step(features, tmp_path):
 def test_an_error_on_one_rank_ends_all(features, tmp_path):
     script = tmp_path / "fails.py"
     script.write_text(
-        "from snippets.training.distributed import ranks\n"
+        "from snippets.training.cli.errors import report\nfrom snippets.training.distributed import ranks\n"
         "ranks.TOGETHER = 0\n"
-        "with ranks.ranks() as team:\n"
+        "with ranks.ranks(report) as team:\n"
         "    if team.rank == 1:\n        raise ValueError('clip 7 is broken')\n"
         "    team.same(None)\n    team.sum(__import__('numpy').zeros(9))\n"
     )

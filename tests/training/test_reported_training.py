@@ -271,7 +271,7 @@ def test_rows_of_simulate(tmp_path, monkeypatch):
         "1",
         "2",
     ]
-    monkeypatch.setattr(snippets.training.cli.scale, "new_net", lambda args, data: (two_classes(net), None))
+    monkeypatch.setattr(snippets.training.cli.scale, "new_net", lambda *_: (two_classes(net), None))
     assert main([*command, "--out", str(tmp_path / "out"), "--momentum", "0.75"]) == 0
     rows = json.loads((tmp_path / "out" / "simulate.json").read_text())["rows"]
     assert rows[0] == {

@@ -14,6 +14,7 @@ from snippets.data.video import read_frames, write_video
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.inspect.memory import GIB, available_memory
 from snippets.training.bench.machine import product_rate
+from snippets.training.cli.errors import report
 from snippets.training.cli.options import add_command
 from snippets.training.distributed.ranks import ranks
 
@@ -56,7 +57,7 @@ def try_codec():
 def ranks_here():
     """The ranks that mpiexec started with this process, and the MPI library beneath; MPI is not started otherwise."""
     try:
-        with ranks() as team:
+        with ranks(report) as team:
             if team.size == 1:
                 return "1; start more with mpiexec -n 4 snippets train …"
             return f"{team.size}, {team.host.size} of them on this machine; {team.library}"

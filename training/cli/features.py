@@ -26,10 +26,10 @@ from snippets.nets.frames import CHUNK, OverFrames
 from snippets.nets.inspect.memory import check_memory, prediction_memory
 from snippets.nets.zoo import NetConfig, build, build_tower, input_shape
 from snippets.training.checkpoint import check_fits
+from snippets.training.cli.errors import in_words
 from snippets.training.cli.files import Archive, Input
 from snippets.training.cli.options import COUNT, SEED, add_command, add_data, add_device
 from snippets.training.cli.predict import video_set
-from snippets.training.distributed.ranks import in_words
 from snippets.training.model import Model, frame_features, load_model
 from snippets.training.parameters import move_to_device
 

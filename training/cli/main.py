@@ -18,8 +18,8 @@ from snippets.training.cli import (
     train,
     weights,
 )
+from snippets.training.cli.errors import MENDABLE, report
 from snippets.training.cli.files import check_outputs
-from snippets.training.distributed.ranks import MENDABLE, in_words
 from snippets.training.interrupts import stoppable
 
 FAMILIES = (experiments, train, evaluate, predict, features, dataset, weights, summary, bench, scale, doctor)
@@ -61,7 +61,7 @@ def main(argv=None):
         print(f"snippets: out of memory ({error}); try a smaller --size, --frames or --batch", file=sys.stderr)
         return 1
     except MENDABLE as error:
-        print(f"snippets: {in_words(error)}", file=sys.stderr)
+        report(error)
         return 1
 
 

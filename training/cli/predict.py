@@ -13,9 +13,9 @@ from snippets.data.open import DataSpec
 from snippets.data.video import VideoError
 from snippets.nets.streaming.stream import stream
 from snippets.training.checkpoint import to_numpy
+from snippets.training.cli.errors import in_words
 from snippets.training.cli.files import Film, Input
 from snippets.training.cli.options import COUNT, add_command, add_device
-from snippets.training.distributed.ranks import in_words
 from snippets.training.model import load_model, predict_clips
 from snippets.training.render.predictions import render
 

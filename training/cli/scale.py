@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from snippets.data.markdown import markdown_table
-from snippets.data.open import DataSettings, DataSpec, fold_for, open_data, settings_for
+from snippets.data.open import DataSettings, open_data
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import NetConfig, build, input_shape
+from snippets.training.cli.errors import report
 from snippets.training.cli.files import Folder, Input
 from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data, network_config, number
-from snippets.training.cli.train import clip_frames, config_for, fit_memory, new_net
+from snippets.training.cli.train import clip_frames, config_for, fit_memory, new_net, spec_for
 from snippets.training.distributed.costs import measured, scaling
 from snippets.training.distributed.downpour import Downpour, Job
 from snippets.training.distributed.ranks import ranks
 from snippets.training.distributed.simulate import Cluster
 from snippets.training.distributed.simulation_report import compare, simulate_all
-from snippets.training.model import start_from
 from snippets.training.settings import Settings
 
 
@@ -51,9 +51,9 @@ def run_scaling(args):
     """Time a synchronous step; under mpiexec, of many ranks."""
     config = network_config(args, classes=args.classes)
     rng = np.random.default_rng(args.seed)
-    with ranks() as team:
+    with ranks(report) as team:
         shape = input_shape(config, args.batch)
-        fit_memory(config, shape, Settings(), processes=team.host.size if team.size > 1 else 1)
+        fit_memory(config, shape, Settings(), processes=team.host.size)
         x = rng.standard_normal(shape, dtype=np.float32)
         found = scaling(build(config, args.seed), x, rng.integers(0, args.classes, args.batch), team, args.repeat)
     head = ("ranks", "cores per rank", "step ms", "alone ms", "reduce ms", "MB", "memcpy ms", "clips/s")
@@ -64,8 +64,6 @@ def run_scaling(args):
 
 def run_simulate(args):
     """Run Downpour SGD on simulated time, beside synchronous training."""
-    data = settings_for(args.data, DataSettings(**chosen(args, DataSettings)))
-    frames = clip_frames(args)
     settings, cluster = Settings(**chosen(args, Settings)), Cluster(**chosen(args, Cluster))
     d = Downpour(**chosen(args, Downpour))
 
@@ -74,12 +72,9 @@ def run_simulate(args):
         shape = input_shape(config, min(settings.batch, len(train_set)))
         fit_memory(config, shape, settings, more=4 * max(args.counts))  # replicas: net, vector, gradients, pushes
 
-    fold = fold_for(args.data, args.fold)
-    spec = DataSpec(args.data, args.size, data, fold, args.cache, args.skip, args.available)
-    train_set, test_set = open_data(spec, frames, check=check)
-    net, config = new_net(args, train_set)
-    if args.init:
-        print(start_from(args.init, net, config, data, fold, train_set, test_set))
+    spec = spec_for(args, args.fold)
+    train_set, test_set = open_data(spec, clip_frames(args), check=check)
+    net, _ = new_net(args, spec, train_set, test_set)
     job = Job(net, train_set, settings, d)
     if args.measure or args.real:
         cluster = measured(job, mtbf=args.mtbf, grow=args.grow, cluster_seed=args.cluster_seed)

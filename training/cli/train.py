@@ -14,6 +14,7 @@ from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan_mem
 from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.alone import ALONE
 from snippets.training.checkpoint import save
+from snippets.training.cli.errors import report
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
 from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, network_config, number
 from snippets.training.distributed.downpour import Downpour
@@ -68,8 +69,14 @@ def fold_or_all(text):
 
 
 def clip_frames(args):
-    """T, the frames of a clip: as asked for, else 30 of a video and None, all that there are, of a feature file."""
+    """Frames per clip: --frames, else 30 of a video and None, which means all, of a feature file."""
     return args.frames or (None if is_features(args.data) else 30)
+
+
+def spec_for(args, fold):
+    """The `DataSpec` that the options ask for, with this fold (None: the data set's own)."""
+    settings = settings_for(args.data, DataSettings(**chosen(args, DataSettings)))
+    return DataSpec(args.data, args.size, settings, fold_for(args.data, fold), args.cache, args.skip, args.available)
 
 
 def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0):
@@ -112,10 +119,14 @@ def config_for(args, dataset):
     return network_config(args, **own)
 
 
-def new_net(args, dataset):
-    """The network that the options and the data set ask for, and its config."""
-    config = config_for(args, dataset)
-    return build(config, args.seed), config
+def new_net(args, spec, train_set, test_set):
+    """A network for these data, of a `DataSpec`, with the parameters of --init where that is given; and its config."""
+    config = config_for(args, train_set)
+    net = build(config, args.seed)
+    if args.init:
+        path = args.init.replace("{fold}", str(spec.fold))
+        print(start_from(path, net, config, spec.settings, spec.fold, train_set, test_set))
+    return net, config
 
 
 def check_classes(path, train_set, test_set):
@@ -141,11 +152,11 @@ def run_train(args):
     if args.downpour and args.address:
         check_address(args.address)
     if args.fold != "all":
-        with ranks() as team, one_run(None if team.rank else out):
+        with ranks(report) as team, one_run(None if team.rank else out):
             print(train_fold(args, args.fold, out, args.resume, team))
         print(shown(out / "checkpoint.npz"))
     elif has_folds(args.data):
-        with ranks() as team:
+        with ranks(report) as team:
             if team.size > 1:
                 raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
         with one_run(out):
@@ -155,43 +166,21 @@ def run_train(args):
 
 
 def train_fold(args, fold, out, resume, team=ALONE):
-    """Train one network, or go on with it, and test it; the `Result`, which is also written to out/predictions.npz."""
+    """Train one network, or continue to, and test it; the `Result`, which is also written to out/predictions.npz."""
+    if args.downpour and team.size > 1:
+        raise ValueError("--downpour starts its replicas itself: leave out mpiexec, or leave out --downpour")
+    if args.downpour and args.device != "cpu":
+        raise ValueError(f"--downpour computes on CPUs, --device is {args.device}: leave one of them out")
     settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
-    data, fold = settings_for(args.data, DataSettings(**chosen(args, DataSettings))), fold_for(args.data, fold)
-    frames = clip_frames(args)
-    found = None
-
-    def check(train_set, test_set):
-        nonlocal found
-        check_classes(args.data, train_set, test_set)
-        config = config_for(args, train_set)
-        shape = input_shape(config, -(-min(settings.batch, len(train_set)) // team.size))
-        if args.device == "cpu":
-            processes = team.host.size if team.size > 1 else 1  # on this machine
-            if args.downpour and not args.address:
-                processes = args.replicas
-            found = fit_memory(config, shape, settings, args.workers, args.memory, processes)
-        else:
-            print(f"on a GPU: {GPU_CHUNK} frames at a time; the memory that takes is not predicted, see docs/gpu.md")
-
-    for turn in range(min(2, team.size)):  # the first rank fills the cache, then the others find it full
-        if turn == (team.rank > 0):
-            spec = DataSpec(args.data, args.size, data, fold, args.cache, args.skip, args.available)
-            train_set, test_set = open_data(spec, frames, check=check)
-        team.same(None)
-    net, config = new_net(args, train_set)
-    if found:
-        found.apply(net)
-    device = f"cuda:{team.host.rank}" if team.size > 1 and args.device == "cuda" else args.device  # one a rank
+    spec = spec_for(args, fold)
+    train_set, test_set, plan = data_in_turn(args, spec, settings, team)
+    net, config = new_net(args, spec, train_set, test_set)
+    if plan:
+        plan.apply(net)
+    device = f"cuda:{team.host.rank}" if team.size > 1 and args.device == "cuda" else args.device  # one per rank
     net = move_to_device(net, device)
-    if args.init:
-        print(start_from(args.init.replace("{fold}", str(fold)), net, config, data, fold, train_set, test_set))
-    how = dict(folder=out, resume=resume, config=asdict(config), fold=fold, data=asdict(data))
+    how = dict(folder=out, resume=resume, config=asdict(config), fold=spec.fold, data=asdict(spec.settings))
     if args.downpour:
-        if team.size > 1:
-            raise ValueError("--downpour starts its replicas itself: leave out mpiexec, or leave out --downpour")
-        if args.device != "cpu":
-            raise ValueError(f"--downpour computes on CPUs, --device is {args.device}: leave one of them out")
         done = downpour(net, train_set, settings, Downpour(**chosen(args, Downpour)), address=args.address, **how)
         print(f"staleness: {', '.join(f'{k}: {n}' for k, n in sorted(done['staleness'].items()))}")
         history = done["history"]
@@ -206,19 +195,45 @@ def train_fold(args, fold, out, resume, team=ALONE):
             return old.result
     result = evaluate(net, test_set, views=args.views, batch=args.batch, mode=settings.inference, ranks=team)
     if team.rank == 0:
-        save_predictions(file, Predictions(result, fold, **about))
+        save_predictions(file, Predictions(result, spec.fold, **about))
     return result
+
+
+def data_in_turn(args, spec, settings, team):
+    """Training set, test set and the plan for the memory of a step (None on a GPU), on every rank.
+
+    The first rank fills the cache, then the others find it full. ValueError for data that cannot be learned from, or a
+    step that does not fit into memory, before anything is decoded.
+    """
+    plan = None
+
+    def check(train_set, test_set):
+        nonlocal plan
+        check_classes(args.data, train_set, test_set)
+        config = config_for(args, train_set)
+        if args.device != "cpu":
+            print(f"on a GPU: {GPU_CHUNK} frames at a time; the memory that takes is not predicted, see docs/gpu.md")
+            return
+        shape = input_shape(config, -(-min(settings.batch, len(train_set)) // team.size))
+        processes = args.replicas if args.downpour and not args.address else team.host.size  # on this machine
+        plan = fit_memory(config, shape, settings, args.workers, args.memory, processes)
+
+    for turn in range(min(2, team.size)):
+        if turn == (team.rank > 0):
+            train_set, test_set = open_data(spec, clip_frames(args), check=check)
+        team.same(None)
+    return train_set, test_set, plan
 
 
 def all_folds(one, out, resume=False, folds=(1, 2, 3)):
     """Calls one(fold, folder, resume), which trains and returns a `Result`, for each fold in a folder of its own.
 
-    Prints each fold and their mean. resume: finished folds are only reported, an interrupted one goes on.
+    Prints each fold and their mean. resume: a finished fold is only reported, an interrupted one is continued.
     """
     folders = {fold: Path(out) / f"fold{fold}" for fold in folds}
     begun = {fold for fold, folder in folders.items() if (folder / "checkpoint.npz").exists()}
     if begun and not resume:
-        raise FileExistsError(f"{folders[min(begun)]} holds a run: go on with --resume, or choose another folder")
+        raise FileExistsError(f"{folders[min(begun)]} holds a run: continue it with --resume, or choose another folder")
     results = {}
     for fold, folder in folders.items():
         print(f"fold {fold} of {len(folders)}: {folder}")

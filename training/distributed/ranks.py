@@ -15,7 +15,6 @@ through MPI; CuPy arrays through NCCL, one device a rank.
 """
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -28,38 +27,35 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from snippets.data.listing import shown
 from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import usable_cores, xp_of
 from snippets.training.alone import ALONE, Ranks
 from snippets.training.parameters import empty_like, slices, views
 
 CHUNK = 1 << 20  # bytes in one all-reduce
-MENDABLE = (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)  # by the user: one line tells how
 TOGETHER = 3  # seconds in which all ranks find what all of them find; after that, a rank speaks for itself
 LAUNCHERS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")  # set by mpiexec
 
 
-def in_words(error):
-    """What went wrong in one line, without Python's error numbers; each of its notes on a line of its own."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        full = error.strerror == os.strerror(errno.ENOSPC)
-        text = "the disk is full; make room and run again" if full else error.strerror
-        text = f"{error.filename}: {text}" if error.filename else text
-    return "\n  ".join(map(shown, [text, *getattr(error, "__notes__", ())]))
+def print_traceback(error, who=""):
+    """Print an error as Python does. who: the rank that it is of, if not the first."""
+    print(who, end="", file=sys.stderr)
+    traceback.print_exception(error)
 
 
-def ranks():
-    """The ranks that mpiexec started, or this process alone. ModuleNotFoundError without mpi4py."""
+def ranks(report=print_traceback):
+    """The ranks that mpiexec started, or this process alone. ModuleNotFoundError without mpi4py.
+
+    report: is called with an error that ends them all, and with words that name the rank, if it is not the first.
+    """
     started = max((int(os.environ.get(name, 1)) for name in LAUNCHERS), default=1)
-    return MPIRanks(started) if started > 1 else ALONE
+    return MPIRanks(started, report=report) if started > 1 else ALONE
 
 
 class MPIRanks(Ranks):
     """The ranks of an MPI communicator. As a context: shares out cores, stops on Ctrl-C at one step, fails together."""
 
-    def __init__(self, started=None, comm=None):
+    def __init__(self, started=None, comm=None, report=print_traceback):
         if os.environ.get("MPI_LOCALNRANKS", 0) == os.environ.get("PMI_SIZE"):  # all on this machine
             os.environ.setdefault("UCX_NET_DEVICES", "lo")  # so MPICH need not listen to others
         try:
@@ -84,7 +80,7 @@ class MPIRanks(Ranks):
         self.failed = self.comm.Dup()  # for those that have, so that they meet beside whatever the others wait for
         if self.host.rank == 0:
             forget_shared_memory()
-        self.stop, self.nccl = False, None
+        self.stop, self.nccl, self.report = False, None, report
 
     def backward(self, params):
         return Reducer(self, params)
@@ -139,23 +135,15 @@ class MPIRanks(Ranks):
         if kind is None or issubclass(kind, (KeyboardInterrupt, SystemExit)):
             return
         if self.rank == 0:
-            self.say(kind, error)
+            self.report(error, "")
         others, until = self.failed.Ibarrier(), time.monotonic() + TOGETHER
         while not (all_failed := others.Test()) and time.monotonic() < until:
             time.sleep(0.02)
         if self.rank and not all_failed:  # what all ranks have found, rank 0 says once
-            self.say(kind, error)
+            self.report(error, f"rank {self.rank}: ")
         if "HYDI_CONTROL_FD" not in os.environ:  # MPICH's mpiexec ends the others by itself, and clears up only then
             self.comm.Abort(1)
         os._exit(1)
-
-    def say(self, kind, error):
-        """One line for what the user can mend, else the traceback."""
-        if issubclass(kind, MENDABLE):
-            who = f"rank {self.rank}: " if self.rank else ""
-            print(f"snippets: {who}{in_words(error)}", file=sys.stderr, flush=True)
-        else:
-            traceback.print_exception(error)
 
 
 def forget_shared_memory():

@@ -3,13 +3,12 @@ r"""Convolutional LSTM: the paper's Equations 3-7 with convolutions for matrix p
     a_t = W_x * x_t + W_h * h_{t-1} + b                       "*" is a convolution, "same", four gates' filters in each
     i, f, g, o, c_t, h_t   from a_t and c_{t-1} as in `layers.lstm`, at every pixel
 
-x_t is a map of the frame network, h and c are maps of the same height and width: at every pixel the layer sees, beside
-the current frame, its own activations of the previous one in a neighbourhood that grows with time. It is the recurrent
-convolutional network that the paper names as future work (section 5), with back-propagation through time inside it.
+x_t is a map of the frame network, h and c are maps of the same height and width: at every pixel the layer reads the
+current frame, and its own activations of the previous one in a neighbourhood that grows with time. It is the recurrent
+convolutional network that the paper names as future work (section 5).
 
-Peepholes W_ci, W_cf, W_co are vectors of F, shared by all pixels as every other weight is, so that a map may have any
-size and a shifted video has shifted maps. (Shi et al. give every pixel its own.) On maps of one pixel with kernels of
-one pixel the layer is `layers.lstm.PeepholeLSTM`.
+Peepholes W_ci, W_cf, W_co are vectors of F, shared by all pixels (Shi et al. give every pixel its own), so a map may
+have any size. On maps of one pixel with kernels of one pixel the layer is `layers.lstm.PeepholeLSTM`.
 
     delta_t, dc_{t-1}   from dh_t and dc_t as in `layers.lstm`, at every pixel
     dh_{t-1} = delta_t * flip(W_h),    dx_t = delta_t * flip(W_x)
@@ -47,8 +46,7 @@ def conv_lstm_forward(x, h0, c0, W_x, W_h, W_c, b):
     gates, no_bias = xp.empty_like(a), xp.zeros_like(b)
     for t in range(T):
         a_t = a[:, t] + conv_forward(h[:, t], W_h, no_bias)[0]
-        found = gates_forward(rows(a_t), rows(c[:, t]), W_c)
-        h[:, t + 1], c[:, t + 1], gates[:, t] = (part.reshape(N, H, W, -1) for part in found)
+        h[:, t + 1], c[:, t + 1], gates[:, t] = gates_forward(a_t, c[:, t], W_c)
     return h[:, 1:], (h[:, T], c[:, T]), (x_cache, h, c, gates, W_h, W_c)
 
 
@@ -62,10 +60,7 @@ def conv_lstm_backward(dh, cache, dhT=None, dcT=None):
     dh_next, dc_next = zero if dhT is None else dhT, zero if dcT is None else dcT
     delta = xp.empty_like(gates)
     for t in reversed(range(T)):
-        delta_t, dc_next = gates_backward(
-            rows(dh[:, t] + dh_next), rows(dc_next), rows(gates[:, t]), rows(c[:, t]), rows(c[:, t + 1]), W_c
-        )
-        delta[:, t] = delta_t.reshape(N, H, W, 4 * F)
+        delta[:, t], dc_next = gates_backward(dh[:, t] + dh_next, dc_next, gates[:, t], c[:, t], c[:, t + 1], W_c)
         dh_next = conv_input_grad(delta[:, t], W_h, (N, H, W, F), 1, top, left)
     dx, dW_x, db = conv_backward(images(delta), x_cache)
     h_prev = pad2d(images(h[:, :T]), (top, bottom), (left, right))
@@ -75,11 +70,11 @@ def conv_lstm_backward(dh, cache, dhT=None, dcT=None):
         "W_c": peephole_grads(rows(delta), rows(c[:, :T]), rows(c[:, 1:])),
         "b": db,
     }
-    return dx.reshape(N, T, *dx.shape[1:]), dh_next, dc_next.reshape(N, H, W, F), grads
+    return dx.reshape(N, T, *dx.shape[1:]), dh_next, dc_next, grads
 
 
 class ConvLSTM(Cells):
-    """F maps of cells over a sequence of maps, (N, T, H, W, C) -> (N, T, H, W, F); kernel x kernel pixels."""
+    """F maps of cells over a sequence of maps, (N, T, H, W, C) -> (N, T, H, W, F); kernel in pixels."""
 
     sequence, sequence_backward = staticmethod(conv_lstm_forward), staticmethod(conv_lstm_backward)
 
@@ -88,8 +83,7 @@ class ConvLSTM(Cells):
 
         def filters(channels):
             shape, area = (kernel, kernel, channels, F), kernel * kernel
-            gates = [glorot_uniform(rng, shape, area * channels, area * F) for _ in GATES]
-            return side_by_side(gates)
+            return side_by_side([glorot_uniform(rng, shape, area * channels, area * F) for _ in GATES])
 
         super().__init__(W_x=filters(C), W_h=filters(F), W_c=zeros(rng, (3, F)), b=gate_biases(rng, F, forget_bias))
 

@@ -17,7 +17,7 @@ from snippets.layers.core.base import Layer, glorot_uniform, he_normal
 
 def linear_forward(x, W, b):
     """x (..., D), W (D, M), b (M,) -> y (..., M), cache."""
-    rows = x.reshape(-1, W.shape[0])  # (rows, D): one product, not one a leading index
+    rows = x.reshape(-1, W.shape[0])  # (rows, D): one product for all leading axes
     y = rows @ W
     y += b
     return y.reshape(*x.shape[:-1], W.shape[1]), (x, W)

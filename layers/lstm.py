@@ -41,7 +41,7 @@ def split(a):
 
 
 def gates_forward(a, c_prev, W_c):
-    """Eqs. 3-7 after the matrix products: a (N, 4M), c_prev (N, M) -> h, c (N, M), the gates (N, 4M)."""
+    """Eqs. 3-7 after the products: a (N, ..., 4M), c_prev (N, ..., M) -> h, c (N, ..., M), the gates (N, ..., 4M)."""
     xp = xp_of(a)
     W_ci, W_cf, W_co = W_c
     gates = xp.empty_like(a)
@@ -55,7 +55,7 @@ def gates_forward(a, c_prev, W_c):
 
 
 def gates_backward(dh, dc, gates, c_prev, c, W_c):
-    """Gradients of h_t and c_t (N, M) -> delta (N, 4M) before the gates' non-linearities, dc_prev (N, M)."""
+    """dh, dc of frame t (N, ..., M) -> delta (N, ..., 4M) before the gates' non-linearities, dc_prev (N, ..., M)."""
     xp = xp_of(dh)
     W_ci, W_cf, W_co = W_c
     i, f, g, o = split(gates)

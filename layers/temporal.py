@@ -3,7 +3,7 @@ r"""Pooling over time: what turns T frames into one clip.
 Max over frames, whole or windowed (x (N, T, ...), the rest of the axes are left alone):
 
     y_n = max_t x_nt                     the winner is the first frame that reaches the maximum
-    dx_nt = dy_n where t is the winner   the paper's "sparse updates": one frame in T hears from each feature
+    dx_nt = dy_n where t is the winner   the paper's "sparse updates": each feature trains one frame in T
 
     y_nm = max over frames [m s, min(m s + window, T)),  m < 1 + ceil(max(T - window, 0) / s)
     overlapping windows add their gradients in a frame that wins several.

@@ -42,7 +42,7 @@ def time_conv_backward(dy, cache, input_grad=True):
     dstacked = dstacked.reshape(N, len(starts), H, width, kt, C).transpose(0, 1, 4, 2, 3, 5)  # (N, m, kt, H, W, C)
     dx = xp_of(dy).zeros((N, T, H, width, C), dy.dtype)
     for m, t in enumerate(starts):
-        dx[:, t : t + kt] += dstacked[:, m]  # a frame hears from every window that read it
+        dx[:, t : t + kt] += dstacked[:, m]  # every window that read a frame adds to its gradient
     return dx, dW, db
 
 

@@ -32,13 +32,13 @@ def alexnet(rng, width=1.0, norm="lrn"):
     if norm not in NORMS:
         raise ValueError(f"alexnet: norm is {norm!r}, expected one of {', '.join(NORMS)}")
     layers, C = {}, 3
-    for number, (kernel, stride, filters) in enumerate(TABLE, start=1):
+    for n, (kernel, stride, filters) in enumerate(TABLE, start=1):
         F = scaled(filters, width)
-        layers[f"conv{number}"] = Conv2D(C, F, kernel, stride, relu=True, rng=rng)
-        layers[f"pool{number}"] = MaxPool2D(3, 2)
-        layers[f"norm{number}"] = NORMS[norm]()
+        layers[f"conv{n}"] = Conv2D(C, F, kernel, stride, relu=True, rng=rng)
+        layers[f"pool{n}"] = MaxPool2D(3, 2)
+        layers[f"norm{n}"] = NORMS[norm]()
         C = F
-    layers["conv1"].input_grad = False  # nobody needs the gradient of the pixels
+    layers["conv1"].input_grad = False  # the gradient of the pixels is not needed
     return Sequential(**layers)
 
 

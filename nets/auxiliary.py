@@ -54,7 +54,7 @@ def with_auxiliary_heads(trunk, size, classes, rng, width=1.0):
 
 
 class AuxiliaryTower(Sequential):
-    """A chain with the heads named in PLACES: x passes them by, their scores come out beside y."""
+    """A chain with the heads named in PLACES: x goes past them, and their scores are joined to y."""
 
     @property
     def trunk(self):

@@ -38,16 +38,19 @@ def warm_start(net, params):
 def expand(net, params):
     """Network expansion proper: every array of `net` is one of `params`, and none of these is left over.
 
-    Raises ValueError that says what is missing, for example where parameters depend on the number of frames.
+    ValueError says what is missing, for example where parameters depend on the number of frames.
     """
     copied, new = warm_start(net, params)
     if new:
         key = new[0]
         there = next((params[k].shape for k in (key, other_name(key)) if k in params), "absent")
         raise ValueError(
-            f"this is no expansion: {len(new)} arrays would be new, the first {key}, {net.params[key].shape} in the "
-            f"new network and {there} in the old one; train it with --init, which starts from what fits"
+            f"the network cannot be expanded to this one: {len(new)} arrays would be new, the first {key}, "
+            f"{net.params[key].shape} in the new network and {there} in the old one; train it with --init, which "
+            "starts from what fits"
         )
     left = [key for key in params if not {key, other_name(key)} & set(copied) and "/aux" not in key]
     if left:
-        raise ValueError(f"this is no expansion: {', '.join(left)} of the old network would be left behind")
+        raise ValueError(
+            f"the network cannot be expanded to this one: {', '.join(left)} of the old network would be left behind"
+        )

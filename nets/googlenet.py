@@ -4,7 +4,7 @@ The 2014 network: no batch normalisation, a true 5x5 branch, Caffe's LRN. "Same"
 at 220 pixels, and average pooling is global, so other sizes work too. Without the last linear layer it has 5,973,552
 parameters. Frames can be joined in time at three places: at the maps, at their average, at the output vector.
 
-Trained weights come from programs that differ in details which no shape tells (docs/weights.md); a network that uses
+Trained weights come from programs that differ in details that no shape shows (docs/weights.md); a network that uses
 them has to do as they do, so these details have names, the VARIANTS.
 """
 
@@ -36,7 +36,7 @@ ENDS = ("maps", "average", "vector")  # 7 x 7 x 1024; 1024; 1000
 
 
 class Variant(NamedTuple):
-    """What no parameter's name or number of channels tells."""
+    """What no name or shape of a parameter shows."""
 
     conv1: str | int = "same"  # padding of the first convolution
     pool: str = "same"  # padding of the pools of stride 2
@@ -66,7 +66,7 @@ def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector", variant="pape
         norm2=LRN(k=1.0, divide_by_n=True),
         pool2=MaxPool2D(3, 2, v.pool),  # 28
     )
-    layers["conv1"].input_grad = False  # nobody needs the gradient of the pixels
+    layers["conv1"].input_grad = False  # the gradient of the pixels is not needed
     if not v.lrn:
         del layers["norm1"], layers["norm2"]
     C = c192

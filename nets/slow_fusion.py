@@ -20,17 +20,17 @@ from snippets.nets.alexnet import NORMS, TABLE, scaled
 from snippets.nets.frames import CHUNK, OverFrames
 
 IN_TIME = ((4, 2), (2, 2), (2, 2))  # frames of each convolution's kernel, and from one to the next
-LEAST = 10  # frames of a clip
+LEAST = 10  # frames that a clip must have
 
 
 def slow_fusion_tower(rng, width=1.0, norm="lrn", chunk=CHUNK, threads=None, recompute=False):
     """Clips (N, T, H, W, 3) in [-1, 1] -> maps (N, T', h, w, C), T' = 1 for ten frames. chunk ...: see OverFrames."""
     layers, C = {}, 3
-    for number, ((kernel, stride, filters), (frames, step)) in enumerate(zip(TABLE, IN_TIME, strict=True), start=1):
+    for n, ((kernel, stride, filters), (frames, step)) in enumerate(zip(TABLE, IN_TIME, strict=True), start=1):
         F = scaled(filters, width)
-        layers[f"conv{number}"] = TimeConv(C, F, (frames, kernel, kernel), step, stride, rng=rng)
+        layers[f"conv{n}"] = TimeConv(C, F, (frames, kernel, kernel), step, stride, rng=rng)
         pool_and_norm = Sequential(pool=MaxPool2D(3, 2), norm=NORMS[norm]())
-        layers[f"maps{number}"] = OverFrames(pool_and_norm, chunk, threads, recompute)
+        layers[f"maps{n}"] = OverFrames(pool_and_norm, chunk, threads, recompute)
         C = F
-    layers["conv1"].input_grad = False  # nobody needs the gradient of the pixels
+    layers["conv1"].input_grad = False  # the gradient of the pixels is not needed
     return Sequential(**layers)

@@ -103,7 +103,7 @@ def draw(net, shape, path, title=""):
     from matplotlib.patches import FancyBboxPatch
 
     found, T = drawn_layers(net, shape), shape[1]
-    unit, pitch = 6.0 / T, 0.72  # inches of a frame, and from row to row
+    unit, pitch = 6.0 / T, 0.72  # inches per frame, and from row to row
     width, height = 6.0 + 4.3, pitch * len(found) + 1.0
     figure = new_figure(width, height, facecolor="white")
     ax = figure.add_axes((0, 0, 1, 1), xlim=(-0.3, width - 0.3), ylim=(-0.42, height - 0.42))

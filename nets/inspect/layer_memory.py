@@ -85,15 +85,10 @@ def _by_winograd(x_shape, y, k):
     padded, w_hat = size_of(N, t * m + k - 1, t * n + k - 1, C), size_of(S2, C, F)
     padded_dy = size_of(N, t * m, t * n, F) * ((Ho, Wo) != (t * m, t * n))
     squares = max(size_of(k, k, C, F), size_of(S2, R, C), size_of(t, t, R, F))
-    both = dict(squares=squares, w_hat=w_hat, x_hat=size_of(S2, R, C))
-    return LayerMemory(
-        y,
-        forward=padded,
-        backward=padded + padded_dy + w_hat,
-        scratch=dict(both, y_hat=size_of(S2, R, F), whole=size_of(R, t, t, F)),
-        scratch_backward=dict(both, dy_hat=size_of(S2, R, F), dw_part=w_hat),
-        more_dx=size_of(N, t * (m + 1), t * (n + 1), C) - size_of(*x_shape),
-    )
+    both, y_hat = dict(squares=squares, w_hat=w_hat, x_hat=size_of(S2, R, C)), size_of(S2, R, F)
+    scratch = dict(both, y_hat=y_hat, whole=size_of(R, t, t, F)), dict(both, dy_hat=y_hat, dw_part=w_hat)
+    more_dx = size_of(N, t * (m + 1), t * (n + 1), C) - size_of(*x_shape)
+    return LayerMemory(y, "", 0, padded, padded + padded_dy + w_hat, *scratch, more_dx=more_dx)
 
 
 def _by_fft(x_shape, y, k, padded):
@@ -106,16 +101,12 @@ def _by_fft(x_shape, y, k, padded):
     blocks = 4 * max(fft.BLOCK_ELEMENTS, 4 * S * V * max(C, F))
     some = blocks // 2  # columns transformed, rows not yet
     both = dict(x_hat=spectrum * C, w_hat=2 * size_of(S, V, C, F), dft=blocks, parts=blocks)
-    spectra = max(outputs, squares * C) + some - size_of(k, k, C, F)
-    return LayerMemory(
-        y,
-        forward=padded + max(squares * C + some, outputs),
-        backward=padded + max(spectra - dx, spectrum * C - dx, squares * C),  # dx and dW are not there at first
-        scratch=dict(both, P=spectrum * F, Q=spectrum * F),
-        scratch_backward=dict(both, d_hat=spectrum * F, P=spectrum * C, Q=spectrum * C),
-        more_y=size_of(N, m * t, n * t, F) - size_of(*y),
-        more_dx=size_of(N, (m - 1) * t + S, (n - 1) * t + S, C) - dx,
-    )
+    of_y, of_dx = spectrum * F, spectrum * C
+    scratch = dict(both, P=of_y, Q=of_y), dict(both, d_hat=of_y, P=of_dx, Q=of_dx)
+    forward, spectra = max(squares * C + some, outputs), max(outputs, squares * C) + some - size_of(k, k, C, F)
+    backward = max(spectra - dx, of_dx - dx, squares * C)  # dx and dW are not there at first
+    more_y, more_dx = size_of(N, m * t, n * t, F) - size_of(*y), size_of(N, (m - 1) * t + S, (n - 1) * t + S, C) - dx
+    return LayerMemory(y, "", 0, padded + forward, padded + backward, *scratch, more_y, more_dx)
 
 
 def _by_im2col(x_shape, y, k, stride, padded, input_grad):
@@ -128,17 +119,14 @@ def _by_im2col(x_shape, y, k, stride, padded, input_grad):
         return math.prod(block(N, Ho, max(1, conv.BLOCK_ROWS // Wo, times * conv.BLOCK_ELEMENTS // (Wo * run))))
 
     columns, some = k * k * C, rows(Ho, Wo, k * k * C, 4)
-    of_dx = size_of(rows(H, W, k * k * F), W, k * k * F) * input_grad
-    padded_dy = size_of(N, H + k - 1, W + k - 1, F) * input_grad  # beside a copy of the filters, before dW is there
+    of_dx = size_of(rows(H, W, k * k * F), W, k * k * F) if input_grad else 0
+    padded_dy = (
+        size_of(N, H + k - 1, W + k - 1, F) if input_grad else 0
+    )  # beside a copy of the filters, before dW is there
     parts = size_of(columns, F) * (some < N * Ho)
     forward, backward = size_of(rows(Ho, Wo, columns), Wo, columns), size_of(some, Wo, columns)
-    return LayerMemory(
-        y,
-        forward=padded,
-        backward=max(padded_dy, padded + parts),
-        scratch=dict(cols=forward),
-        scratch_backward=dict(cols=max(backward, of_dx)),
-    )
+    scratch = dict(cols=forward), dict(cols=max(backward, of_dx))
+    return LayerMemory(y, "", 0, padded, max(padded_dy, padded + parts), *scratch)
 
 
 def max_pool_memory(layer, shape, rng):
@@ -173,7 +161,7 @@ def lrn_memory(layer, shape, rng):
 
 
 def lcn_memory(layer, shape, rng):
-    """`layers.lcn`: one array of x's size is kept, and three numbers per pixel."""
+    """`layers.lcn`: one array of x's size is kept, and three elements per pixel."""
     x, pixels = size_of(*shape), size_of(*shape[:3])
     return LayerMemory(shape, "y", x + 3 * pixels, 4 * pixels, x + 4 * pixels)
 

@@ -1,11 +1,11 @@
 """How much memory will a training step take? Predicted by arithmetic before the run starts, and made to fit.
 
-A chunk of frames goes through the tower, forward and backward, and the whole batch through the head; not the numbers,
-only their shapes (`nets.inspect.fake`). A step is put together from that, its worst stage being the prediction:
+A chunk of frames goes through the tower, forward and backward, and the whole batch through the head, as shapes alone
+(`nets.inspect.fake`). A step is put together from that; its worst stage is the prediction:
 
-    forward    k threads with a chunk's work each; caches and outputs of the chunks that are done
+    forward    k threads with the work of a chunk; caches and outputs of the chunks that are done
     head       the caches of all chunks; the head's forward and backward pass
-    backward   the same caches; k threads with a chunk's work each, its own set of the tower's gradients included; the
+    backward   the same caches; k threads with the work of a chunk, each with its own set of the tower's gradients; the
                sum of the sets, and the one that was added last
     load       the next batch's clips and their copy, beside the batch before; no caches
 
@@ -169,7 +169,7 @@ def refuse(what, size, memory):
 
 
 def allowed_memory(gib=None):
-    """Bytes that a run may take: so many GiB, or else SHARE of what is free; None where the system tells nothing."""
+    """Bytes that a run may take: so many GiB, or else SHARE of what is free; None if that is unknown."""
     available = None if gib is not None else available_memory()
     return gib * GIB if gib is not None else available and SHARE * available
 
@@ -186,7 +186,7 @@ def bytes_of(arrays):
 
 
 def available_memory():
-    """Bytes that this process may still take, of the machine and of its container; None where the system tells none."""
+    """Bytes that this process may still take, of the machine and of its container; None if unknown."""
     found = []
     with contextlib.suppress(OSError, ValueError, IndexError):  # Linux
         found.append(1024 * int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0]))

@@ -33,7 +33,7 @@ def config_of(options):
 
 
 def summed(head, rows):
-    """A table in Markdown whose last column is numbers; a last row has their sum."""
+    """A table in Markdown whose last column is added up in a last row."""
     cells = [(*row[:-1], f"{row[-1]:,}") for row in rows]
     total = ("**all**", *[""] * (len(head) - 2), f"**{sum(row[-1] for row in rows):,}**")
     return markdown_table(head, [*cells, total], numbers=1)

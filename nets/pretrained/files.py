@@ -1,6 +1,6 @@
 """Files of trained weights: named arrays from .npz, .safetensors and .onnx. Nothing is ever unpickled.
 
-Each reader returns the arrays by name, and what the file says of the network beside them: an ONNX graph says which of
+Each reader returns the arrays by name, and what the file says of the network: an ONNX graph says which of
 GoogLeNet's variants it computes (`nets.googlenet`), the others say None.
 """
 
@@ -47,7 +47,7 @@ def read_arrays(path):
 
 
 def read_safetensors(path):
-    """A .safetensors file: 8 bytes with the length of a JSON header, the header, the numbers that it points into."""
+    """A .safetensors file: 8 bytes with the length of a JSON header, the header, the elements that it points into."""
     with open(path, "rb") as file:
         length = min(int.from_bytes(file.read(8), "little"), os.fstat(file.fileno()).st_size)
         header, data = file.read(length), file.read()
@@ -71,11 +71,11 @@ def read_onnx(path):
         tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         nodes = [(n.op_type, {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute}, n) for n in graph.node]
         for op, options, node in nodes:
-            if op == "ConstantOfShape":  # a tensor that is one number everywhere
+            if op == "ConstantOfShape":  # a tensor whose elements are all equal
                 value = onnx.numpy_helper.to_array(options["value"]) if "value" in options else np.float32(0)
                 shape = tensors.pop(node.input[0]).tolist()
                 if math.prod(shape) > LARGE:
-                    raise ValueError(f"it holds one number in a shape of {shape}")
+                    raise ValueError(f"it holds one element in a shape of {shape}")
                 tensors[node.output[0]] = np.full(shape, value)
         variant, found = onnx_variant([(op, options) for op, options, _ in nodes if op != "ConstantOfShape"])
     if variant is None:

@@ -7,8 +7,8 @@ becomes (D, K).
     torchvision   has batch norm and no bias, y = gamma (W * x - mean) / sqrt(var + 0.001) + beta, which is
                   W' = W gamma / sqrt(var + 0.001)    b' = beta - mean gamma / sqrt(var + 0.001)
 
-Padding, LRN and kernels that differ are the network's `variant`; PIXELS says which numbers the network expects. A mean
-is not folded into the first bias: what is padded is zero *after* it is subtracted, so the border would come out wrong.
+Padding, LRN and kernels that differ are the network's `variant`; PIXELS says how pixels are scaled for the network. A
+mean is not folded into the first bias: padding is zero *after* it is subtracted, so the border would come out wrong.
 """
 
 from pathlib import Path
@@ -73,7 +73,7 @@ def read_weights(path):
 
 
 def tensor_names(layer, program):
-    """The tensors of one of our layers: filters and bias, or filters and the four numbers a channel of batch norm."""
+    """The tensors of one of our layers: filters and bias, or filters and the four arrays of batch norm."""
     module, _, branch = layer.partition("/")
     caffe, torchvision = BRANCHES[branch] if branch else STEM[layer]
     if program == "caffe":

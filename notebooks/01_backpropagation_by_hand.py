@@ -60,7 +60,7 @@ plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.ri
 #
 # Two things are already visible. The backward pass needs numbers from the forward pass ($y$, $x$, $w$): these are the
 # **cache**. And each step needs only its own derivative and the number that arrives from above, the **upstream
-# gradient**. A step does not know in which network it stands.
+# gradient**. A step need not know which network it is in.
 
 
 # %%
@@ -94,7 +94,7 @@ assert change < 0 and abs(change / (rate * (dw**2 + db**2)) + 1) < 0.05
 # %% [markdown]
 # ## 1.2 The numerical derivative, and how far to trust it
 #
-# "Trying it" is the referee of this whole project, so it had better be exact. Taylor's series tells what the difference
+# "Trying it" decides what is right in this whole project, so it must be exact. Taylor's series says what the difference
 # quotients leave out:
 #
 # $$\frac{f(x+h) - f(x)}{h} = f'(x) + O(h), \qquad D(h) = \frac{f(x+h) - f(x-h)}{2h} = f'(x) + O(h^2) .$$
@@ -598,7 +598,7 @@ plt.show()
 
 # %% [markdown]
 # **What to see:** for the first steps nothing seems to happen (dotted: the loss of a guess); then the filters find the
-# strokes and the loss falls. Where it stumbles, a step was too long: the rate is near the largest that plain SGD bears
+# strokes and the loss falls. Where it jumps, a step was too long: the rate is near the largest that works for plain SGD
 # here. With another `SEED`, or on another processor, whose sums differ in their last bits, the curve is another one and
 # its end is the same.
 #
@@ -691,7 +691,7 @@ def normalise_backward(dy, x):
 mark(2, normalise_forward, normalise_backward, np.random.default_rng(2).standard_normal((4, 5)))
 
 # %% [markdown]
-# **3.** *Stride two*, in one dimension: $y_p = \sum_i x_{2p+i} W_i$. What stands between the numbers of $dy$ when you
+# **3.** *Stride two*, in one dimension: $y_p = \sum_i x_{2p+i} W_i$. What is between the numbers of $dy$ when you
 # run the turned filter over it? (Or write the loops: for each $p$ and $i$, which `dx` hears from `dy[p]`?)
 
 # %%

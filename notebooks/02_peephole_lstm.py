@@ -21,7 +21,7 @@
 #
 # You need `01_backpropagation_by_hand`: the chain rule, caches, and `check_gradient` with a random upstream gradient.
 #
-# **Notation.** N clips · T frames · D features a frame · M units · K classes. Rows are clips: `x` is (N, T, D), time is
+# **Notation.** N clips · T frames · D features per frame · M units · K classes. Rows are clips: `x` is (N, T, D), time is
 # always axis 1. The paper writes $Wx$ with columns; with rows it reads $xW$. `dx` is $\partial L / \partial x$.
 
 # %%
@@ -158,7 +158,7 @@ assert 0.95 < factor["LSTM, $b_f = 3$"] < 1.05
 # h_t &= o_t \tanh(c_t) && (7)
 # \end{aligned}$$
 #
-# From (5), $\partial c_t / \partial c_{t-1}$ contains $f_t$ as it stands, without a squashing slope and without a
+# From (5), $\partial c_t / \partial c_{t-1}$ contains $f_t$ as it is, without a squashing slope and without a
 # matrix. With $f_t$ near one the gradient walks straight through.
 #
 # The terms $W_{ci} c_{t-1}$, $W_{cf} c_{t-1}$, $W_{co} c_t$ are the **peepholes**: each gate of a unit looks at that
@@ -596,7 +596,7 @@ assert min(values[-1] for values in accuracy.values()) > 0.97
 assert accuracy["$g_t = t/T$"][4] > 0.65 and accuracy["$g_t = 1$"][4] > 0.65 and accuracy["last frame only"][4] < 0.45
 
 # %% [markdown]
-# **What to see:** at the last frame each LSTM is nearly perfect and max-pooling stands at exactly one half; on the way
+# **What to see:** at the last frame each LSTM is nearly perfect and max-pooling is at exactly one half; on the way
 # there, the two LSTMs that hear the label at every frame keep to the best possible (dotted), and the one that hears it
 # at the last frame only is at first *worse than guessing*.
 #

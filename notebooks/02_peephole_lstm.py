@@ -21,8 +21,8 @@
 #
 # You need `01_backpropagation_by_hand`: the chain rule, caches, and `check_gradient` with a random upstream gradient.
 #
-# **Notation.** N clips · T frames · D features per frame · M units · K classes. Rows are clips: `x` is (N, T, D), time is
-# always axis 1. The paper writes $Wx$ with columns; with rows it reads $xW$. `dx` is $\partial L / \partial x$.
+# **Notation.** N clips · T frames · D features per frame · M units · K classes. Rows are clips: `x` is (N, T, D), time
+# is always axis 1. The paper writes $Wx$ with columns; with rows it reads $xW$. `dx` is $\partial L / \partial x$.
 
 # %%
 import os

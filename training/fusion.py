@@ -18,18 +18,18 @@ from snippets.training.predictions import aligned, positions, save_predictions
 
 
 def fuse_mean(probabilities, weights=None):
-    """Weighted mean of arrays (V, K), one a stream; weights: one a stream, not negative, by default equal."""
+    """Weighted mean of arrays (V, K), one per stream; weights: as many, not negative, by default equal."""
     weights = np.ones(len(probabilities)) if weights is None else np.asarray(weights, np.float64)
     if weights.shape != (len(probabilities),) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
         raise ValueError(
-            f"weights are {weights.tolist()}, expected {len(probabilities)} numbers, one a stream, none negative and "
+            f"weights are {weights.tolist()}, expected {len(probabilities)} numbers, one per stream, none negative and "
             "not all zero"
         )
     return sum(w * p for w, p in zip(weights, probabilities, strict=True)) / weights.sum()
 
 
 def fuse_svm(train, labels, test, C=1.0):
-    """Scores (V, K) of a linear SVM; train, test: lists of (V, K), one a stream; labels (V,) of the training videos.
+    """Scores (V, K) of a linear SVM; train, test: lists of (V, K), one per stream; labels (V,) of the training videos.
 
     A class without training videos scores below all others. Needs scikit-learn.
     """
@@ -38,7 +38,7 @@ def fuse_svm(train, labels, test, C=1.0):
     except ImportError as error:
         raise ValueError('fusion by SVM needs scikit-learn: pip install -e ".[svm]"') from error
     if labels.ndim != 1:
-        raise ValueError("fusion by SVM needs one label a video, found several; take the weighted mean")
+        raise ValueError("fusion by SVM needs one label per video, found several; take the weighted mean")
     svm = LinearSVC(C=C, max_iter=100_000, random_state=0).fit(stacked(train), labels)
     margins = svm.decision_function(stacked(test))  # (V, classes seen); of two classes (V,), the second's
     margins = np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins

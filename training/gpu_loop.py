@@ -16,7 +16,7 @@ from snippets.training.checkpoint import to_numpy
 from snippets.training.interrupts import defer_interrupt
 from snippets.training.step import Gradient, gradient, means, sums_of
 
-EVERY = 20  # steps between looks at the loss
+EVERY = 20  # steps whose losses are read together
 
 
 class Slot:

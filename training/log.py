@@ -1,4 +1,4 @@
-"""The run log: JSON Lines, one record a line, flushed as it is written.
+"""The run log: JSON Lines, one record per line, flushed as it is written.
 
 A run that is resumed from a checkpoint repeats the steps that came after it, bit for bit; so those lines are cut off
 first, and the log of an interrupted run reads like that of an uninterrupted one, times apart.

@@ -1,4 +1,4 @@
-"""From a checkpoint to a network that can be used, and from a network to what it says about a video."""
+"""From a checkpoint to a network that can be used, and from a network to its predictions for a video."""
 
 from dataclasses import asdict, dataclass
 

@@ -1,4 +1,4 @@
-"""Predictions on file: what a network says about every video of a test set (or training set), to be fused or looked at.
+"""Predictions in files: class probabilities of every video of a test set (or training set), to be fused or studied.
 
 `snippets train` and `snippets evaluate --save` write an .npz of plain arrays:
 
@@ -8,7 +8,7 @@
     clips  clip_hits (2,)       clips in all, the share of them that hit at 1 and at 5; 0 and NaN for whole videos
     fold                        of the network and the videos; 0: none
     side                        "test" or "train": videos that the network has not seen, or has
-    mode  views                 how frames, and how many clips a video, became one prediction; 0 views: whole videos
+    mode  views                 how frames, and how many clips per video, became one prediction; 0 views: whole videos
     steps                       updates that the network had had; 0: several networks, fused
 """
 

@@ -64,7 +64,7 @@ class SGD:
     lr            number, or function of the number of updates done, see `exponential`
     momentum      m above, 0 <= m < 1
     weight_decay  wd above
-    clip_norm     longest gradient let through (norm over all trained parameters), None = no limit
+    clip_norm     maximum gradient norm (over all trained parameters together), None = no limit
     groups        key prefix -> learning-rate multiplier
     """
 
@@ -120,17 +120,21 @@ class SGD:
         for key, whole in self.params.items():
             lr = self.lr * self.factors[key]
             for w, v, g in pieces(whole, self.velocity[key], grads[key]):
-                v *= self.momentum
-                v -= (lr * shrink) * g
-                if self.decays[key]:
-                    v -= (lr * self.decays[key]) * w
-                w += v
+                self.change(w, v, g, lr, shrink, self.decays[key])
         self.steps += 1
         return norm
 
+    def change(self, w, v, g, lr, shrink, decay):
+        """The equations above for a piece of a parameter, in place; shrink: min(1, clip / |g|)."""
+        v *= self.momentum
+        v -= (lr * shrink) * g
+        if decay:
+            v -= (lr * decay) * w
+        w += v
+
 
 def pieces(*arrays, size=1 << 15):
-    """The arrays, all of one shape, cut alike into flat views of `size` numbers.
+    """The arrays, all of one shape, cut alike into flat views of `size` elements.
 
     Five operations on a piece that stays in the cache are two to three times as fast as five passes over memory.
     """
@@ -147,7 +151,7 @@ def _heads(params):
 
 # On a GPU one launch of training/sgd.cu updates every parameter, two give the norm of all gradients. For that the
 # parameters are views of one vector (`training.parameters`), and velocities get a vector of the same layout. The norm
-# stays on the GPU: to look at it would hold up everything that follows.
+# stays on the GPU: to read it would hold up everything that follows.
 
 
 def vector_of(params):
@@ -176,7 +180,7 @@ def gpu_velocities(params):
 
 
 def tables(grads, at=None, rates=None):
-    """The structs of sgd.cu for a dict of contiguous gradients, and how many numbers each is about.
+    """The structs of sgd.cu for a dict of contiguous gradients, and how many elements each has.
 
     at: dict key -> slice in the parameters' vector; rates: dict key -> (lr, lr wd).
     """

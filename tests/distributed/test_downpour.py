@@ -53,9 +53,9 @@ def test_gradients_of_replicas_add_up():
 
 def test_every_batch_is_read_once():
     for d in (Downpour(3, 1), Downpour(3, 1, warm_start_steps=5), Downpour(1, 1, warm_start_steps=4), Downpour(30, 1)):
-        numbers = [n for me in range(d.replicas) for n in job(d).numbers(me)]
+        numbers = [n for me in range(d.replicas) for n in job(d).batches_of(me)]
         assert sorted(numbers) == list(range(18))
-    assert job(Downpour(3, 1, warm_start_steps=5)).numbers(0)[:6] == [0, 1, 2, 3, 4, 5]
+    assert job(Downpour(3, 1, warm_start_steps=5)).batches_of(0)[:6] == [0, 1, 2, 3, 4, 5]
     whole = [job(Downpour()).batch(n).index for n in range(6)]
     assert sorted(np.concatenate(whole)) == list(range(44))  # an epoch
 
@@ -65,7 +65,7 @@ def test_pushes_cover_all_steps_and_staleness_is_counted(d):
     shards, seen = run(d)
     for me, requests in seen.items():
         covered = [step for r in requests if isinstance(r, Push) for step in range(r.first, r.end)]
-        assert covered == list(range(len(job(d).numbers(me))))
+        assert covered == list(range(len(job(d).batches_of(me))))
         asks = [r.step for r in requests if isinstance(r, Ask)]
         assert asks == [step for step in covered if step % d.fetch == 0]
     pushes = sum(isinstance(r, Push) for requests in seen.values() for r in requests)
@@ -192,7 +192,7 @@ def test_wrong_settings_are_refused():
 
     with pytest.raises(ValueError, match="replicas is 0, expected at least 1"):
         Downpour(0)
-    with pytest.raises(ValueError, match="one shard a parameter"):
+    with pytest.raises(ValueError, match="one shard per parameter"):
         job(Downpour(1, 10**6)).range(0)
 
 

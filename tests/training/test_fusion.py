@@ -115,7 +115,7 @@ def test_the_weighted_mean_by_loops():
     np.testing.assert_allclose(fused.sum(axis=1), 1)
     np.testing.assert_array_equal(fuse_mean([a, b], [2, 0]), a)
     for weights in ([1], [1, -1], [0, 0], [1, np.nan]):
-        with pytest.raises(ValueError, match="expected 2 numbers, one a stream"):
+        with pytest.raises(ValueError, match="expected 2 numbers, one per stream"):
             fuse_mean([a, b], weights)
 
 
@@ -146,7 +146,7 @@ def test_the_svm_joins_what_each_stream_knows(rng):
     scores = fuse_svm([p[few] for p in streams[0]], train[few], streams[1])
     assert (scores[:, 2:] < scores[:, :2].min()).all()
     assert (scores.argmax(axis=1) == test)[test < 2].mean() > 0.95
-    with pytest.raises(ValueError, match="one label a video, found several"):
+    with pytest.raises(ValueError, match="one label per video, found several"):
         fuse_svm(streams[0], np.ones((200, K), bool), streams[1])
 
 

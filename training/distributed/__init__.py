@@ -1,1 +1,10 @@
-"""Training over processes and machines: MPI, Downpour SGD, and their simulation."""
+"""Training over processes and machines, as in section 3.3 of the paper.
+
+    synchronous    ranks (MPI: every rank has a share of each batch, gradients are added up)
+    Downpour SGD   downpour (what a replica does, for any engine) · shard (what a parameter shard does)
+                   ray_engine, ray_session (on Ray) · simulate (on a clock that only counts)
+    beside them    simulate_synchronous · simulation_report (both compared) · costs (what work costs on this machine)
+                   column_parallel (one layer over several ranks, a worked example)
+
+Read downpour first, then shard. Not here: the training step and loop, which all of these use (`snippets.training`).
+"""

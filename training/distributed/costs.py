@@ -1,5 +1,6 @@
 """What a replica's work costs on this machine: for the simulated clock (simulate.py), and for tables of scaling."""
 
+import itertools
 import os
 import statistics
 import time
@@ -31,11 +32,11 @@ def seconds(work, repeat=15):
 
 def gradient_times(job, repeat=15):
     """Seconds that gradients take on one core, their data included."""
-    net, cores, numbers = deepcopy(job.net), None, iter(range(repeat + 1))
+    net, cores, counter = deepcopy(job.net), None, itertools.count()
     run = Run(net, job.settings, job.optimiser(net.params), len(job.dataset.classes))
 
     def work():
-        job.gradient(run, next(numbers) % job.total)
+        job.gradient(run, next(counter) % job.total)
 
     if hasattr(os, "sched_setaffinity"):
         cores = os.sched_getaffinity(0)
@@ -48,8 +49,8 @@ def gradient_times(job, repeat=15):
             os.sched_setaffinity(0, cores)
 
 
-def ray_costs(ray, numbers):
-    """Through Ray here: (latency of a message, bytes a second, seconds until a killed actor answers again)."""
+def ray_costs(ray, size):
+    """Through Ray here: (latency of a message, bytes per second, seconds until a killed actor answers again)."""
 
     class Echo:
         def pid(self):
@@ -59,7 +60,7 @@ def ray_costs(ray, numbers):
             return a  # there and back: as much as a push and a fetch
 
     actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0)(Echo).remote()
-    large = np.zeros(numbers, np.float32)
+    large = np.zeros(size, np.float32)
     small = statistics.median(seconds(lambda: ray.get(actor.pid.remote()), 50))
     both = statistics.median(seconds(lambda: ray.get(actor.take.remote(large)).sum(), 15))
     os.kill(ray.get(actor.pid.remote()), 9)

@@ -52,7 +52,7 @@ class Downpour(Options):
     staleness: float | None = option(
         None, "steps that a replica may be ahead of the slowest (default: any)", least=0, most=1e9
     )
-    ahead: int = option(0, "1: ask for parameters a step early, to compute while they travel", (0, 1))
+    ahead: int = option(0, "1: ask for parameters one step early, to compute while they travel", (0, 1))
     warm_start_steps: int = option(
         0, "steps that one replica makes before the others begin", old="warm", least=0, most=1e9
     )
@@ -77,7 +77,7 @@ class Job:
         """The part of the vector of trained parameters that a shard owns: (first, end)."""
         n, S = sum(a.size for a in self.trained().values()), self.downpour.shards
         if n < S:
-            raise ValueError(f"{S} shards for {n} trained parameters; expected at most one shard a parameter")
+            raise ValueError(f"{S} shards for {n} trained parameters; expected at most one shard per parameter")
         return n * shard // S, n * (shard + 1) // S
 
     def optimiser(self, params, kind=SGD, **changes):
@@ -92,7 +92,7 @@ class Job:
         found = gradient(run, x, labels, dropout_generator(run.settings.seed, *divmod(number, self.per_epoch)))
         return found, sums_of(found, labels, run.settings.inference)
 
-    def numbers(self, replica):
+    def batches_of(self, replica):
         """The batches of a replica, counted over all epochs: the warm start to the first, the others in turn."""
         warm, R = min(self.downpour.warm_start_steps, self.total), self.downpour.replicas
         return [*(range(warm) if replica == 0 else ()), *range(warm + replica, self.total, R)]
@@ -110,7 +110,7 @@ class Ask(NamedTuple):
 
 
 class Take(NamedTuple):
-    """Wait for what was asked for: a list of `Answer`s, one a shard."""
+    """Wait for what was asked for: a list of `Answer`s, one per shard."""
 
 
 class Compute(NamedTuple):
@@ -155,7 +155,7 @@ def replica(job, me, start=0, stop=None):
     vector = pack_parameters(job.net, trained)
     local = job.optimiser(views(vector, trained), momentum=0.0)
     run = Run(job.net, s, local, len(job.dataset.classes))
-    numbers, ranges = job.numbers(me), [job.range(i) for i in range(d.shards)]
+    numbers, ranges = job.batches_of(me), [job.range(i) for i in range(d.shards)]
     stop = len(numbers) if stop is None else min(stop, len(numbers))
     asked, first, total, records = False, start, None, []
     for step in range(start, stop):

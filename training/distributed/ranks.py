@@ -11,7 +11,7 @@ same update from it; R ranks are one process with the same batch, only faster. W
 
 The gradient is one vector (training/parameters.py), filled from its end because the backward pass begins with the last
 layer. Whatever part is complete travels in chunks while the layers before it are still computing. NumPy arrays go
-through MPI; CuPy arrays through NCCL, one device a rank.
+through MPI; CuPy arrays through NCCL, one device per rank.
 """
 
 import contextlib
@@ -155,7 +155,7 @@ def forget_shared_memory():
 
 
 class Reducer:
-    """The backward pass whose gradients come out summed over ranks; call it once a step, on every rank.
+    """The backward pass whose gradients come out summed over ranks; call it once per step, on every rank.
 
     `params`: the trained parameters. Chunks are cut from the end of the vector at the same places on all ranks.
     """

@@ -1,4 +1,4 @@
-"""Downpour SGD on Ray: one actor a replica, one a shard; Ray starts them again when they die.
+"""Downpour SGD on Ray: one actor per replica, one per shard; Ray starts them again when they die.
 
     snippets train DATA --downpour --replicas 4 --shards 4 --fetch 5 --push 5 [--address HEAD:6379]
 
@@ -191,7 +191,7 @@ class Run:
             return self.replicas[me].run.remote(stop)
 
     def report(self):
-        """What the shards have to tell goes into the log; a shard that is down tells it later."""
+        """What the shards report goes into the log; a shard that is down reports later."""
         for i, shard in enumerate(self.shards):
             try:
                 reported = self.ray.get(shard.call.remote("report"))

@@ -2,7 +2,7 @@
 
 Its own processes listen on the loopback alone, ask whoever calls them for a token that only this user can read, keep
 their files in one folder, and are gone with it when the block ends; what a killed run had no time to remove is swept
-away by the next one. Ctrl-C is asked about, not raised: an exception out of the midst of Ray's C++ may end in a crash.
+away by the next one. Ctrl-C is asked about, not raised: an exception in the middle of Ray's C++ code may crash.
 """
 
 import contextlib

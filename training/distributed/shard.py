@@ -15,23 +15,17 @@ from snippets.data.options import renamed
 from snippets.training.checkpoint import Checkpoint, check_fits, check_same_videos, load, load_into, save
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.parameters import flatten, slices, views
-from snippets.training.sgd import SGD, gradient_norm, pieces
+from snippets.training.sgd import SGD
 
 
 class Adagrad(SGD):
     """Rates that fall with the gradients seen, parameter by parameter; `velocity` holds G, momentum plays no part."""
 
-    def step(self, grads, norm=None, eps=1e-8):
-        grads = self.trained(grads)
-        norm = gradient_norm(grads) if norm is None else norm
-        shrink = 1.0 if self.clip_norm is None or norm <= self.clip_norm else self.clip_norm / norm
-        for key, whole in self.params.items():
-            for w, G, g in pieces(whole, self.velocity[key], grads[key]):
-                g = shrink * g + self.decays[key] * w
-                G += g * g
-                w -= self.lr * self.factors[key] * g / (np.sqrt(G) + eps)
-        self.steps += 1
-        return norm
+    def change(self, w, v, g, lr, shrink, decay, eps=1e-8):
+        """G += a^2; w = w - lr a / (sqrt(G) + eps), a the gradient with weight decay, for a piece of a parameter."""
+        g = shrink * g + decay * w
+        v += g * g
+        w -= lr * g / (np.sqrt(v) + eps)
 
 
 class Answer(NamedTuple):
@@ -89,7 +83,7 @@ class Shard:
         """No push will come any more."""
         for replica in range(self.job.downpour.replicas):
             self.leave(replica)
-            if self.done[replica] < (end := len(self.job.numbers(replica))):
+            if self.done[replica] < (end := len(self.job.batches_of(replica))):
                 self.lost(replica, end)
 
     def lost(self, replica, before):

@@ -6,7 +6,7 @@ request after the other; a replica goes on when its answer is there; a process m
 run.
 
     fetch    latency, wait for the shard, bytes / bandwidth, latency
-    push     latency, wait for the shard, bytes / bandwidth + apply * numbers; the replica does not wait
+    push     latency, wait for the shard, bytes / bandwidth + apply * elements; the replica does not wait
     compute  lognormal around `compute`, after a free core where replicas outnumber the cores
 """
 
@@ -33,16 +33,16 @@ DEADLY = 50  # deaths for each step of a run that gets nowhere
 class Cluster(Options):
     """What a simulated machine takes how long for; the defaults are made up, costs.py measures real ones."""
 
-    compute: float = option(0.1, "seconds a gradient, the median", above=0, most=1e9)
+    compute: float = option(0.1, "seconds per gradient, the median", above=0, most=1e9)
     std: float = option(0.1, "standard deviation of its logarithm", old="spread", least=0, most=10)
     cores: int = option(
         0, "gradients that can be computed at once; 0: each replica has a machine of its own", least=0, most=1e9
     )
     latency: float = option(0.0005, "seconds that a message takes besides its bytes", least=0, most=1e9)
-    bandwidth: float = option(1e9, "bytes a second of a shard's link", above=0, most=1e18)
-    apply: float = option(2e-9, "seconds a parameter that an update takes", least=0, most=1e9)
+    bandwidth: float = option(1e9, "bytes per second of a shard's link", above=0, most=1e18)
+    apply: float = option(2e-9, "seconds that an update takes per parameter", least=0, most=1e9)
     grow: float = option(
-        1.0, "factor on the bytes: as if the model had so many times the parameters", above=0, most=1e9
+        1.0, "factor on the bytes: as if the model had this many times the parameters", above=0, most=1e9
     )
     mtbf: float = option(0.0, "seconds between two deaths of one process, on average; 0: none dies", least=0, most=1e12)
     restart: float = option(2.0, "seconds until a dead process is back", least=0, most=1e9)
@@ -51,7 +51,7 @@ class Cluster(Options):
 
 @dataclass
 class Trace:
-    """What a simulated run has done: seconds, loss a clip and staleness along the way."""
+    """What a simulated run has done: seconds, loss per clip and staleness along the way."""
 
     name: str
     time: list = field(default_factory=list)  # when each step's gradient arrived
@@ -72,7 +72,7 @@ class Trace:
 
     @property
     def throughput(self):
-        """Clips a second."""
+        """Clips per second."""
         return self.samples[-1] / self.time[-1] if self.time else math.nan
 
     def smooth(self, width):
@@ -131,10 +131,10 @@ class Simulation:
             if not worker.started:
                 worker.start()
 
-    def send(self, i, bytes, numbers, what, *args):
+    def send(self, i, bytes, elements, what, *args):
         """A message to shard i, which does what(i, *args) when it has served all that came before."""
         c = self.cluster
-        work = c.grow * (bytes / c.bandwidth + c.apply * numbers)
+        work = c.grow * (bytes / c.bandwidth + c.apply * elements)
         self.free[i] = max(self.free[i], self.now + c.latency) + work
         self.at(self.free[i], self.serve, what, i, *args)
 

@@ -101,7 +101,7 @@ def picture(traces, width):
     colours = [f"C{i}" for i in range(len(traces))]
     rate.barh([trace.name for trace in traces], [trace.throughput for trace in traces], color=colours)
     rate.invert_yaxis()
-    rate.set(xlabel="clips a second")
+    rate.set(xlabel="clips per second")
     by_clips.legend(frameon=False, fontsize=8)
     figure.tight_layout()
     return figure

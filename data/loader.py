@@ -1,13 +1,11 @@
 """From a list of videos to batches of clips.
 
 A data set is any object with classes, labels, names, len(), train_clip(i, rng), test_clips(i, views, rng), blocks(i)
-and, if it can tell what its videos hold, checksum(i): ClipSet here for videos, FeatureSet in data/features.py for
-features computed before. batches() draws from either.
+and, if it can, checksum(i): ClipSet here for videos, FeatureSet in data/features.py for features computed before.
 
 Example i of an epoch is drawn from default_rng([seed, epoch, i]) and the order from default_rng([seed, epoch]), so
 (seed, epoch, step) is the whole state of the loader: the number of threads and an interruption change nothing.
-
-Threads prepare clips while the net computes, across the ends of epochs too: only the very first batch is waited for.
+Threads prepare clips while the net computes, also across the ends of epochs.
 """
 
 import contextlib
@@ -94,7 +92,7 @@ class ClipSet:
         return np.concatenate(list(self.blocks(i)))
 
     def blocks(self, i: int, block: int = 32) -> Iterator[np.ndarray]:
-        """The frames of whole_video, so many at a time: x (t, size, size, 3)."""
+        """The frames of whole_video, `block` at a time: x (t, size, size, 3)."""
         count = self.count(i)
         yield from self._cut(i, [range(first, min(first + block, count)) for first in range(0, count, block)])
 
@@ -103,7 +101,7 @@ class ClipSet:
         return next(self._cut(i, [np.linspace(0, self.count(i) - 1, T).round().astype(int).tolist()]))
 
     def count(self, i: int) -> int:
-        """How many frames video i has, or is taken to have."""
+        """How many frames video i has, or `length`."""
         return self.length or self.source.count(self.videos[i])
 
     def _crop(self, rng=None):
@@ -151,19 +149,15 @@ def batches(dataset, batch: int, start: Position, epochs: int = 1, workers: int 
     if V == 0:
         raise ValueError("the data set has no training examples")
 
-    def orders():
+    def shares():
         for e in range(epoch, epoch + epochs):
             order = np.random.default_rng([seed, e]).permutation(V).astype(np.int64)
-            yield e, order[step * batch if e == epoch else 0 :]
+            for first in range(step * batch if e == epoch else 0, V, batch):
+                yield e, order[first : first + batch][part[0] :: part[1]]
 
     def example(item):
         e, i = item
         return dataset.train_clip(int(i), np.random.default_rng([seed, e, int(i)]))
-
-    def shares():
-        for e, order in orders():
-            for first in range(0, len(order), batch):
-                yield e, order[first : first + batch][part[0] :: part[1]]
 
     def collect():
         items, ahead = ((e, i) for e, index in shares() for i in index), -(-batch // part[1]) + workers

@@ -1,6 +1,6 @@
 """What the command line means by DATA: a folder of videos, or a file of precomputed features.
 
-FOLDER       UCF-101 and what looks like it (official lists in or beside it), Sports-1M, else one folder a class
+FOLDER       one of the layouts in `data.layouts.table`
 FILE.npz     features of frames, see `data.features`; the networks then have no tower
 """
 
@@ -28,24 +28,28 @@ from snippets.data.video import VideoError, read_header
 
 @dataclass(frozen=True)
 class DataSettings(Options):
-    """How pixels or features become the network's input; stored in the checkpoint, for a net understands no other."""
+    """How pixels or features become the network's input; stored in the checkpoint, as a net needs the same again."""
 
     stream: str = option("rgb", "what the network sees: frames, or the optical flow between them", ("rgb", "flow"))
     fps: float | None = option(
         None, "frames per second (default: every frame, every flow image; Sports-1M: 1)", above=0, most=1e3
     )
-    flow_fps: float = option(15.0, "flow: from each frame to the next one of so many per second", above=0, most=1e3)
-    bound: float = option(40.0, "flow: pixels at which it is cut off", above=0, most=1e4)
-    tvl1: str = option("", "flow: TV-L1 parameters other than the usual, such as lam=0.1,warps=10; see docs/flow.md")
+    flow_fps: float = option(15.0, "flow: frames per second between which it is computed", above=0, most=1e3)
+    bound: float = option(40.0, "flow: largest motion in pixels, larger ones are clipped", above=0, most=1e4)
+    tvl1: str = option("", "flow: TV-L1 parameters other than the defaults, e.g. lam=0.1,warps=10; see docs/flow.md")
     seconds: float | None = option(
         None,
-        "use the first so many; shorter videos repeat from the start (default: as they are; Sports-1M: 300)",
+        "use the first N seconds; shorter videos repeat from the start (default: all; Sports-1M: 300)",
         above=0,
         most=1e6,
     )
-    mean: float | list = option(127.5, "the network sees (pixel - mean) / scale; one number or R, G, B", nargs="+")
+    mean: float | list = option(
+        127.5, "the network sees (pixel - mean) / scale; a number, or one each for R, G, B", nargs="+"
+    )
     scale: float | list = option(127.5, "see mean", nargs="+")
-    features: str = option("unit", "precomputed features: each frame scaled to mean square 1, or raw", ("unit", "raw"))
+    features: str = option(
+        "unit", "precomputed features: each frame scaled to mean square 1, or as stored", ("unit", "raw")
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -58,7 +62,7 @@ class DataSettings(Options):
 
     @property
     def limit(self):
-        """Frames that every video is cut or repeated to; None: as many as it has."""
+        """Frames to which every video is cut or repeated; None: as many as it has."""
         if self.seconds is None:
             return None
         fps = self.fps or (self.flow_fps if self.stream == "flow" else None)

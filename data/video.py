@@ -1,11 +1,10 @@
-"""Video files: from a path to its frames, one by one, whole or not at all.
+"""Video files: from a path to its frames, one by one, all of them or an error.
 
 Frames are decoded through PyAV (FFmpeg inside a wheel) and shown as players show them (`data.display`): the film among
-the streams and not its cover, upright, with square pixels, each at its time from the first frame on. What a header says
-about a file is only a hint: the decoded frames are the truth. FFmpeg conceals damage (the end of a cut AVI file arrives
-as a full but smeared frame, without an error), so it is told not to, every packet and every frame is asked whether it
-is intact, and the file must reach the end that its header declares. This is why PyAV is called directly and not through
-imageio, which hands on the pixels only.
+the streams and not its cover, upright, with square pixels, each at its time from the first frame on. A header is only a
+hint, the decoded frames count. FFmpeg conceals damage (the end of a cut AVI file becomes a full but smeared frame,
+without an error), so this is turned off, every packet and frame is checked, and the file must reach the end that its
+header declares. imageio gives the pixels only, so PyAV is called directly.
 """
 
 import itertools
@@ -28,19 +27,18 @@ SUFFIXES = set(  # of video files from computers, phones, cameras, discs and tel
     ".ogv .ogm .divx .xvid .f4v .mp4v .asf .vob .mpe .mpv .m1v .m2v .m2p .rm .rmvb .amv .wtv .y4m .nut".split()
 )
 
-# Of FFmpeg's decoders. With several threads for the slices of a frame, errors in them would get lost; more pixels than
-# 8K has are a damaged header's, which would take gigabytes.
+# Options of FFmpeg's decoders. With several threads per frame, errors would get lost; more pixels than 8K has come from
+# a damaged header, and would take gigabytes.
 STRICT = {"err_detect": "explode+crccheck+bitstream+buffer", "threads": "1", "max_pixels": "36000000"}
 
-# How far a file may end before its declared length. Real AVI and MP4 clips reach their declared count exactly, counted
-# in packets (packed B-frames cost the decoder a frame), so the count is taken at its word, with one exception: encoders
-# drop a repeated frame by an empty chunk, which leaves no trace at the end of a file, so an AVI file whose bytes are
-# all there may miss a few. Other files declare seconds only, most of them rounded.
+# How far a file may end before its declared length. Real AVI and MP4 clips reach their declared count of packets exactly
+# (packed B-frames cost the decoder one frame), with one exception: encoders drop a repeated frame by an empty chunk, so
+# an AVI file whose bytes are all there may miss a few. Other files declare seconds only, most of them rounded.
 SLACK_FRAMES = 10
 SLACK_SECONDS = 0.25
 
 # How long a frame may be held, in seconds. More is a clock that jumped; where streams are joined end to end (FFmpeg's
-# TS_DISCONT: MPEG) a jump is nothing rare, and ffmpeg too goes on as if there were none.
+# TS_DISCONT: MPEG) jumps are frequent, and ffmpeg ignores them, too.
 HELD, HELD_IN_STREAMS, TS_DISCONT = 600, 10, 0x200
 RATES = 0.1, 1000  # frames per second that are believed
 
@@ -54,9 +52,9 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about itself (frames, fps = 0: it does not say), and the size in pixels at which it is shown.
+    """What a file declares (frames, fps = 0: nothing), and the size in pixels at which it is shown.
 
-    beat: frames per second on whose beat all frames lie, more than the mean fps where the rate varies.
+    beat: frames per second of the grid on which all frames lie, more than the mean fps where the rate varies.
     """
 
     fps: float
@@ -69,11 +67,13 @@ class Header:
 def read_header(path) -> Header:
     """The header of a video file: frame rate (frames per second), declared frame count, width and height in pixels.
 
-    The first frame is decoded, for it says how it is turned. Raises FileNotFoundError for a missing file and VideoError
+    The first frame is decoded, as it says how it is turned. Raises FileNotFoundError for a missing file and VideoError
     for an empty file, one that is no video, or one without a first frame.
     """
     with Film(path) as film:
-        return film.header()
+        frame, _, _ = next(film._timed())
+        height, width = Display(film.stream.sample_aspect_ratio).shown(frame)
+        return Header(float(film.fps), film.stream.frames, width, height, float(film.beat))
 
 
 def read_frames(
@@ -83,7 +83,7 @@ def read_frames(
 
     fps: frames per second to resample to (nearest frame in time, repeated or left out, at least one); None keeps every
     native frame. size: side of a square or (height, width) in pixels, aspect ratio not kept; None: as players show it.
-    limit: frames after which to stop; what lies behind them is not checked.
+    limit: frames after which to stop; the rest is not checked.
     Raises FileNotFoundError, or VideoError for an empty, damaged or truncated file or one that is no video; damage is
     reported when it is reached, so take all frames before trusting any.
     """
@@ -109,9 +109,9 @@ def write_film(path, timed, fps, bits_per_second=4_000_000, codec="mpeg4", conta
     """Encode uint8 RGB frames (H, W, 3), one size, that come as (start, end, frame), times in seconds, as MPEG-4.
 
     container: "avi", which has 1 / fps seconds between frames or a multiple of it; "mp4", where fps is only the usual
-    rate; None: as the suffix says. codec: "libx264" plays in web browsers too; where FFmpeg lacks the codec it is
-    "mpeg4", which it always has. timed may be a generator: one frame at a time is held. Raises ValueError for no frames
-    or another shape or dtype, and OSError where the file cannot be written.
+    rate; None: as the suffix says. codec: "libx264" plays in web browsers, too; where FFmpeg lacks it, "mpeg4" is used.
+    timed may be a generator: one frame is held at a time. Raises ValueError for no frames or another shape or dtype,
+    and OSError where the file cannot be written.
     """
     timed = iter(timed)
     first = next(timed, None)
@@ -147,7 +147,7 @@ def write_film(path, timed, fps, bits_per_second=4_000_000, codec="mpeg4", conta
 class Film:
     """An open video file and the film in it, to be read once: `with Film(path) as film: film.pictures()`.
 
-    strange: frames until now with a time that cannot be; they are taken to follow the one before at the usual rate.
+    strange: frames so far with an impossible time; they are taken to follow the one before at the usual rate.
     Raises what `read_frames` raises.
     """
 
@@ -182,12 +182,6 @@ class Film:
             found = "in a format that is not known here" if streams else "no video stream"
             raise VideoError(f"{self.path}: the file holds {found}; skip it")
         return max(known, key=lambda s: (Disposition.default in s.disposition, s.width * s.height))
-
-    def header(self) -> Header:
-        """See `read_header`."""
-        frame, _, _ = next(self._timed())
-        height, width = Display(self.stream.sample_aspect_ratio).shown(frame)
-        return Header(float(self.fps), self.stream.frames, width, height, float(self.beat))
 
     def clock_fault(self) -> str | None:
         """What is wrong with the times of the frames read, None: nothing."""

@@ -6,11 +6,10 @@ the right and down, cut off at +-40 pixels of the image and scaled to bytes,
     pixel = round((clip(u, -40, 40) + 40) 255 / 80)           u = pixel 80 / 255 - 40
 
 No motion is 127.5, which no byte can hold: it is stored as 128 (halves go to the even neighbour), 0.16 pixels too much.
-Mirrored left to right an image shows the opposite motion, so that its first channel becomes 255 - pixel. Networks take
-three channels; the third is filled with zeros when the mean has been subtracted (see `data.augment.cut`), and so it has
-no effect, neither on inference nor on learning.
+Mirrored left to right an image shows the opposite motion: its first channel becomes 255 - pixel. Networks take three
+channels; the third is zero after the mean is subtracted (see `data.augment.cut`), and so it has no effect.
 
-FlowDecoder and FlowCache stand wherever Decoder and FrameCache do. The first line of a cache's manifest holds bound and
+FlowDecoder and FlowCache are used like Decoder and FrameCache. The first line of a cache's manifest holds bound and
 TV-L1 parameters, and a cache of other ones is refused.
 """
 
@@ -29,7 +28,7 @@ GREY = np.float32([0.299, 0.587, 0.114])  # shares of red, green and blue in the
 
 
 def quantise(u: np.ndarray, bound: float = 40.0) -> np.ndarray:
-    """Flow in pixels as bytes, see above; bound: pixels at which it is cut off."""
+    """Flow in pixels as bytes, see above; bound: the largest motion in pixels."""
     return np.rint((np.clip(u, -bound, bound) + bound) * (255 / (2 * bound))).astype(np.uint8)
 
 
@@ -41,8 +40,8 @@ def dequantise(pixels: np.ndarray, bound: float = 40.0) -> np.ndarray:
 class FlowDecoder(Decoder):
     """Flow images of a video, side x side, uint8 (images, side, side, 2), computed at every call.
 
-    fps: images a second (None: all there are). Image k at that rate shows the motion from the frame at k / fps seconds
-    to the next one at flow_fps frames a second: at 1 image a second, what happens within its first fifteenth.
+    fps: images per second (None: all there are). Image k shows the motion from the frame at k / fps seconds to the next
+    one at flow_fps frames per second: at 1 image per second, what happens within its first fifteenth.
     """
 
     channels = 2
@@ -55,10 +54,8 @@ class FlowDecoder(Decoder):
         super().__init__(side, fps, limit)
         if not (flow_fps > 0 and (fps is None or 0 < fps <= flow_fps)):
             raise ValueError(
-                f"{fps} flow images a second of frames at {flow_fps} a second: expected no more images than frames"
+                f"{fps} flow images per second of {flow_fps} frames per second: expected no more images than frames"
             )
-        if not bound > 0:
-            raise ValueError(f"flow is cut off at {bound} pixels, expected a positive number")
         self.flow_fps, self.bound, self.settings = flow_fps, bound, settings or TVL1()
 
     @property
@@ -94,14 +91,15 @@ class FlowDecoder(Decoder):
             yield quantise(u, self.bound)
 
     def _pairs(self, path, side=None):
-        """Pairs of neighbours at flow_fps, fps of them a second, side x side pixels."""
+        """Pairs of neighbours at flow_fps, fps of them per second, side x side pixels."""
         images = 0
         for k, pair in enumerate(itertools.pairwise(read_frames(path, self.flow_fps, side or self.side))):
             if self.fps is None or k == int(images * self.flow_fps / self.fps + 1e-6):
                 images += 1
                 yield pair
         if not images:
-            raise VideoError(f"{path}: only one frame at {self.flow_fps:g} a second, and flow is between two; skip it")
+            found = f"only one frame at {self.flow_fps:g} per second"
+            raise VideoError(f"{path}: {found}, and flow is between two; skip it")
 
 
 class FlowCache(FrameCache, FlowDecoder):

@@ -32,41 +32,31 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from snippets.data.flow.warp import median, resize, smooth, warp
+from snippets.data.options import Options, option
 from snippets.layers.device.launch import launch
 from snippets.layers.device.xp import on_gpu, scratch, usable_cores, xp_of
 
-CHUNK = 320_000  # pixels that a thread computes at a time: long vectors, for threads wait for each other at short calls
-CHECK = 20  # iterations between two looks at how much u still changes
+CHUNK = 320_000  # pixels that a thread computes at a time: in short calls, threads wait for each other
+CHECK = 20  # iterations between two checks of how much u still changes
 LEAST = 16  # pixels of the shorter side, below which frames are made no smaller
 
 
 @dataclasses.dataclass(frozen=True)
-class TVL1:
+class TVL1(Options):
     """The parameters, named as in the module's docstring; other ones give another flow."""
 
-    tau: float = 0.25  # step of the dual variables, at most 1/4
-    lam: float = 0.15  # lambda, the weight of the data term; smaller is smoother
-    theta: float = 0.3  # how tightly u and v are tied together; smaller is tighter
-    scales: int = 5  # sizes of the frames, the full one included
-    warps: int = 5  # warps at each size
-    epsilon: float = 0.01  # a warp ends when the root mean square change of u is less, in pixels an iteration
-    iterations: int = 300  # iterations a warp, at most
-    step: float = 0.8  # ratio of one size to the next
-
-    def __post_init__(self):
-        for name, low, high in (("tau", 0, 0.25), ("lam", 0, np.inf), ("theta", 0, np.inf), ("step", 0, 0.95)):
-            if not low < getattr(self, name) <= high:
-                limits = f"above {low}" + (f", at most {high}" if high < np.inf else "")
-                raise ValueError(f"TV-L1: {name} is {getattr(self, name)}, expected a number {limits}")
-        for name in ("scales", "warps", "iterations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"TV-L1: {name} is {getattr(self, name)}, expected at least 1")
-        if not self.epsilon >= 0:
-            raise ValueError(f"TV-L1: epsilon is {self.epsilon}, expected pixels, 0 or more")
+    tau: float = option(0.25, "step of the dual variables", above=0, most=0.25)
+    lam: float = option(0.15, "lambda, the weight of the data term; smaller is smoother", above=0)
+    theta: float = option(0.3, "how tightly u and v are tied together; smaller is tighter", above=0)
+    scales: int = option(5, "sizes of the frames, the full one included", least=1)
+    warps: int = option(5, "warps at each size", least=1)
+    epsilon: float = option(0.01, "a warp ends when u changes by less per iteration, root mean square, pixels", least=0)
+    iterations: int = option(300, "iterations per warp, at most", least=1)
+    step: float = option(0.8, "ratio of one size to the next", above=0, most=0.95)
 
     @classmethod
     def parse(cls, text):
-        """From text such as "warps=3,epsilon=0.02": the defaults but for these. ValueError says what is wrong."""
+        """From text such as "warps=3,epsilon=0.02", the rest as by default. ValueError says what is wrong."""
         kinds, given = {field.name: field.type for field in dataclasses.fields(cls)}, {}
         for part in filter(None, text.replace(",", " ").split()):
             name, _, value = part.partition("=")
@@ -201,7 +191,7 @@ def iterate(w, p, data, tau, limit, look=False):
 
 
 def energy(I0, I1, u, lam=TVL1.lam):
-    """E(u) a pixel, of each pair: (N,) float64, for frames (N, H, W), 0 to 255, and a flow (N, H, W, 2)."""
+    """E(u) per pixel, of each pair: (N,) float64, for frames (N, H, W), 0 to 255, and a flow (N, H, W, 2)."""
     xp = xp_of(u)
     u = xp.ascontiguousarray(xp.moveaxis(u.astype(np.float64), -1, 0))  # (2, N, H, W)
     E = lam * abs(warp(I1.astype(np.float64), u)[0] - I0)

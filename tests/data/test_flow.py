@@ -16,6 +16,7 @@ from snippets.data.flow.images import FlowCache, FlowDecoder, dequantise, quanti
 from snippets.data.flow.tvl1 import TVL1, energy, tvl1
 from snippets.data.layouts.splits import Video
 from snippets.data.layouts.table import VideoFolder
+from snippets.data.open import DataSettings
 from snippets.data.mini.make import make_mini
 from snippets.data.video import VideoError, read_frames, write_video
 from snippets.nets.zoo import NetConfig, build
@@ -60,11 +61,11 @@ def test_images_are_taken_at_fps_from_pairs_at_flow_fps(video, monkeypatch):
 
 
 def test_what_cannot_be_computed_is_told(tmp_path, video):
-    with pytest.raises(ValueError, match="30 flow images a second of frames at 15.0 a second"):
+    with pytest.raises(ValueError, match="30 flow images per second of 15.0 frames per second"):
         FlowDecoder(32, 30)
-    with pytest.raises(ValueError, match="cut off at 0 pixels"):
-        FlowDecoder(32, bound=0)
-    with pytest.raises(VideoError, match="a.avi: only one frame at 1 a second"):
+    with pytest.raises(ValueError, match="bound is 0, expected more than 0"):
+        DataSettings(bound=0)
+    with pytest.raises(VideoError, match="a.avi: only one frame at 1 per second"):
         FlowDecoder(32, flow_fps=1.0).frames(video)
 
 

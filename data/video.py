@@ -31,7 +31,7 @@ SUFFIXES = set(  # of video files from computers, phones, cameras, discs and tel
 # a damaged header, and would take gigabytes.
 STRICT = {"err_detect": "explode+crccheck+bitstream+buffer", "threads": "1", "max_pixels": "36000000"}
 
-# How far a file may end before its declared length. Real AVI and MP4 clips reach their declared count of packets exactly
+# How far a file may end before its declared length. Real AVI and MP4 clips reach their declared number of packets
 # (packed B-frames cost the decoder one frame), with one exception: encoders drop a repeated frame by an empty chunk, so
 # an AVI file whose bytes are all there may miss a few. Other files declare seconds only, most of them rounded.
 SLACK_FRAMES = 10

@@ -16,8 +16,8 @@ from snippets.data.flow.images import FlowCache, FlowDecoder, dequantise, quanti
 from snippets.data.flow.tvl1 import TVL1, energy, tvl1
 from snippets.data.layouts.splits import Video
 from snippets.data.layouts.table import VideoFolder
-from snippets.data.open import DataSettings
 from snippets.data.mini.make import make_mini
+from snippets.data.open import DataSettings
 from snippets.data.video import VideoError, read_frames, write_video
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.bench.jobs import flow

@@ -26,7 +26,7 @@ def test_an_outcome_knows_its_side():
     assert Outcome("g", 0.6, "==", 0.5).room < 0
 
 
-def test_a_kernel_that_is_not_there_is_told():
+def test_a_kernel_that_is_not_there_is_named():
     assert "does not take the Nonsense kernels" in lacking("Nonsense")
 
 

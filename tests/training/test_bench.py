@@ -65,7 +65,7 @@ def test_peers_that_are_there_have_every_row_but_decoding(quick):
         assert ("torch" in peers) == ("torch" in here and not row.name.startswith(WITHOUT_FLOOR)), row.name
 
 
-def test_a_peer_that_is_not_there_is_told(monkeypatch, capsys):
+def test_a_peer_that_is_not_there_is_named(monkeypatch, capsys):
     monkeypatch.setitem(PEERS, "rival", Peer("no_such_package", None))
     found = bench.bench(["relu"], ["rival"], quick=True)
     assert "left out, not installed: rival\n" in capsys.readouterr().out
@@ -133,7 +133,7 @@ def test_rows_are_chosen_by_name():
 
 
 @pytest.mark.parametrize(
-    "args, told",
+    "args, message",
     [
         (["--rows", "relu", "convnet"], "no row has 'convnet' in its name; the rows are googlenet-forward, "),
         (["--rows", "decode-real"], "--clips"),
@@ -141,9 +141,9 @@ def test_rows_are_chosen_by_name():
         (["--repeat", "0"], "repeat is 0, expected at least 1"),
     ],
 )
-def test_a_mistake_is_told(args, told, capsys):
+def test_a_mistake_is_explained(args, message, capsys):
     assert main(["bench", "--quick", *args]) == 1
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def double(a):

@@ -268,8 +268,8 @@ def test_a_picture_of_the_last_frame(models, clip, tmp_path):
     assert imread(tmp_path / "a.png").shape[:2] == (720, 1280)
 
 
-def test_what_cannot_be_rendered_is_told_and_costs_nothing(models, clip, tmp_path, capsys):
-    def told(model, videos, out):
+def test_what_cannot_be_rendered_is_explained_and_costs_nothing(models, clip, tmp_path, capsys):
+    def error(model, videos, out):
         assert main(["predict", str(model), *map(str, videos), "--render", str(out)]) == 1
         err = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("snippets:", "error:"))]
         assert len(err) == 1
@@ -279,13 +279,13 @@ def test_what_cannot_be_rendered_is_told_and_costs_nothing(models, clip, tmp_pat
     out.write_bytes(b"something that took long")
     cut_off = tmp_path / "cut.avi"
     cut_off.write_bytes(clip.read_bytes()[:-3000])
-    assert "cut.avi: truncated" in told(models["conv"], [cut_off], out)
-    assert "one video at a time, found 2" in told(models["conv"], [clip, clip], out)
-    assert "cannot stream" in told(models["local"], [clip], out)
+    assert "cut.avi: truncated" in error(models["conv"], [cut_off], out)
+    assert "one video at a time, found 2" in error(models["conv"], [clip, clip], out)
+    assert "cannot stream" in error(models["local"], [clip], out)
     assert out.read_bytes() == b"something that took long"
-    assert "ends in .mp4, .avi, .png" in told(models["conv"], [clip], tmp_path / "out.gif")
-    assert "would overwrite" in told(models["conv"], [clip], clip)
+    assert "ends in .mp4, .avi, .png" in error(models["conv"], [clip], tmp_path / "out.gif")
+    assert "would overwrite" in error(models["conv"], [clip], clip)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.avi", "out.mp4"]
     config = NetConfig(**{**SMALL, **FEATURES, "frames": 4})
     save(tmp_path / "f.npz", Checkpoint(build(config).params, config=asdict(config), classes=list("abcde")))
-    assert "reads precomputed features" in told(tmp_path / "f.npz", [clip], out)
+    assert "reads precomputed features" in error(tmp_path / "f.npz", [clip], out)

@@ -80,16 +80,13 @@ def peak_memory(name, setup):
         return pool.submit(peak_of, name, setup).result()
 
 
-def floors(workload, rates):
-    """Seconds that the work takes at least: {"products": at the rate of matrix products, "memory": of copying}."""
-    products = workload.madds / (rates["sgemm_gflops"] * 1e9 / 2)  # a multiply-add is two operations
-    return {"products": products, "memory": workload.bytes / (rates["copy_gbs"] * 1e9)}
-
-
 def record(row, workload, times, rates, peak=None, peer=None, column=1):
     """A row of the result. times: seconds per run (repetitions, sides), ours in column 0, the peer's in `column`."""
     milliseconds = 1000 / (1 if row.unit == "call" else workload.count)  # from seconds per run to milliseconds per unit
-    parts = floors(workload, rates)
+    parts = {  # the least seconds of a run; a multiply-add is two operations
+        "products": 2 * workload.madds / (rates["sgemm_gflops"] * 1e9),
+        "memory": workload.bytes / (rates["copy_gbs"] * 1e9),
+    }
     bound = max(parts, key=parts.get)
     least = parts[bound]
     ours, theirs = milliseconds * times[:, 0], milliseconds * times[:, column] if peer else None

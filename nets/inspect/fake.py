@@ -106,7 +106,8 @@ class FakeLayer(Layer):
     """In the place of a layer that is no container."""
 
     def __init__(self, layer, name):
-        super().__init__(**layer.params)
+        # float32 as the FakeArrays, whatever the layer's own type
+        super().__init__(**{key: np.broadcast_to(np.float32(0), a.shape) for key, a in layer.params.items()})
         self.layer, self.name = layer, name
 
     def forward(self, x, rng=None):

@@ -14,6 +14,7 @@ from snippets.layers.core.base import Layer, Sequential
 from snippets.layers.linear import Linear
 from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.temporal import TemporalMaxPool
+from snippets.nets.frames import OverFrames
 from snippets.nets.inspect.summary import layer_rows
 from snippets.training.bench import run as bench
 from snippets.training.bench.jobs import Workload, multiply_adds
@@ -111,6 +112,8 @@ def test_multiply_adds_are_those_of_the_formulas():
     assert multiply_adds(conv, (2, 7, 8, 4), False) == once
     assert multiply_adds(conv, (2, 7, 8, 4), True) == 3 * once  # dW and dx
     assert multiply_adds(Sequential(a=image, b=conv), (2, 14, 16, 3), True) == 2 * first + 3 * once
+    tower = OverFrames(Sequential(a=image).convert(double))  # in float64 as much as in float32
+    assert multiply_adds(tower, (1, 2, 14, 16, 3), False) == first
     lstm = PeepholeLSTM(5, 3, rng)
     assert multiply_adds(lstm, (2, 7, 5), False) == 2 * 7 * (5 * 12 + 3 * 12)
     pooled = Sequential(lstm=lstm, pool=TemporalMaxPool(), fc=Linear(3, 4, rng))  # the last once a clip

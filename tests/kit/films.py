@@ -30,13 +30,16 @@ def number(frame):
     return int(sum(int(column[len(column) // 2] > 130) << 7 - i for i, column in enumerate(columns)))
 
 
-def film(path, frames, times=None, rate=25, codec="mpeg4", aspect=None, last=None, tick=Fraction(1, 1000), **options):
-    """Write frames, times in seconds (None: at `rate`); options: of the file format.
+RATE = 25  # frames per second
+
+
+def film(path, frames, times=None, codec="mpeg4", aspect=None, last=None, tick=Fraction(1, 1000), **options):
+    """Write frames, times in seconds (None: at RATE); options: of the file format.
 
     aspect: of a pixel. last: seconds that the last frame is held.
     """
     with av.open(str(path), "w", options={key: str(value) for key, value in options.items()}) as file:
-        stream = file.add_stream(codec, rate=rate, options={"bf": "0", "g": "8"})
+        stream = file.add_stream(codec, rate=RATE, options={"bf": "0", "g": "8"})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.bit_rate = "yuv420p", 2_000_000
         if aspect:
@@ -44,13 +47,13 @@ def film(path, frames, times=None, rate=25, codec="mpeg4", aspect=None, last=Non
         packets = []
         for n, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts, frame.time_base = n, 1 / Fraction(rate)
+            frame.pts, frame.time_base = n, 1 / Fraction(RATE)
             packets += stream.encode(frame)
         packets += stream.encode()
         for n, packet in enumerate(packets if times is not None else ()):
             packet.time_base = tick
             packet.pts = packet.dts = round(Fraction(times[n]) / tick)
-            packet.duration = round(Fraction(1, rate) / tick)
+            packet.duration = round(Fraction(1, RATE) / tick)
         if last is not None:
             packets[-1].duration = round(last / Fraction(packets[-1].time_base))
         file.mux(packets)

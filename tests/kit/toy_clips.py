@@ -8,6 +8,7 @@ from snippets.layers.linear import Linear
 from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.relu import ReLU
 from snippets.layers.temporal import TemporalMaxPool
+from snippets.training.loop import train
 
 
 class Clips:
@@ -40,3 +41,18 @@ def pooled(seed=0, D=3, K=3, M=5):
 def recurrent(seed=0, D=3, K=3, M=4):
     rng = np.random.default_rng(seed)
     return Sequential(lstm1=PeepholeLSTM(D, M, rng), drop=Dropout(0.3), scores=Linear(M, K, rng))
+
+
+def bits(arrays):
+    """Arrays by name as bytes, to compare them bit for bit."""
+    return {key: a.tobytes() for key, a in arrays.items()}
+
+
+def quiet(*args, **kwargs):
+    """`train` without a progress bar."""
+    return train(*args, progress=False, **kwargs)
+
+
+def timeless(record):
+    """A record of the log without its times."""
+    return {key: value for key, value in record.items() if not key.endswith("_seconds")}

@@ -1,0 +1,99 @@
+"""What training minimises, and that frozen parts stay as they are."""
+
+import math
+
+import numpy as np
+import pytest
+from toy_clips import Clips, bits, pooled, quiet, recurrent
+
+from snippets.layers.loss import softmax_loss
+from snippets.training.checkpoint import load
+from snippets.training.log import read_log
+from snippets.training.objective import Weighting, gain, loss_and_gradient, loss_weight, split_frozen
+from snippets.training.settings import Settings
+from snippets.training.sgd import SGD
+
+# What is minimised
+
+
+def test_gain_and_weights():
+    np.testing.assert_allclose(gain(4), [0.25, 0.5, 0.75, 1])
+    assert gain(3, "ones").tolist() == [1, 1, 1] and gain(3, "last").tolist() == [0, 0, 1]
+    np.testing.assert_allclose(loss_weight((2, 4, 7), "sum"), [[0.25, 0.5, 0.75, 1]] * 2)
+    np.testing.assert_allclose(loss_weight((2, 4, 7), "mean", "last"), [[0, 0, 0, 1 / 8]] * 2)
+    assert loss_weight((4, 7), "mean").tolist() == [0.25] * 4 and loss_weight((4, 7), "sum").tolist() == [1] * 4
+    for call in (lambda: gain(3, "cubic"), lambda: loss_weight((2, 3), "average"), lambda: loss_weight((2,))):
+        with pytest.raises(ValueError, match="must"):
+            call()
+
+
+def test_sum_of_gain_weighted_frame_gradients_is_the_gradient_of_the_weighted_loss(rng):
+    net = recurrent().convert(lambda a: a.astype(np.float64))
+    x, labels = rng.standard_normal((2, 4, 3)), np.array([0, 2])
+    _, _, _, grads = loss_and_gradient(net, x, labels, weighting=Weighting("sum"))
+    total = {key: 0 for key in grads}
+    for t in range(4):  # the loss of frame t alone, sent back by itself, scaled by g_t afterwards
+        scores, cache = net.forward(x)
+        _, d = softmax_loss(scores[:, t], labels)
+        dscores = np.zeros_like(scores)
+        dscores[:, t] = d
+        for key, g in net.backward(dscores, cache)[1].items():
+            total[key] = total[key] + (t + 1) / 4 * g
+    for key, g in grads.items():
+        np.testing.assert_allclose(g, total[key], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("make, count", [(pooled, 5), (recurrent, 5 * 4)])
+def test_a_rate_times_n_with_the_mean_is_the_rate_with_the_sum(make, count, rng):
+    x, labels = rng.standard_normal((5, 4, 3)), rng.integers(0, 3, 5)
+    after = []
+    for loss, lr in (("sum", 0.01), ("mean", 0.01 * count)):
+        net = make().convert(lambda a: a.astype(np.float64))
+        opt = SGD(net.params, lr, momentum=0, weight_decay=0)
+        for _ in range(3):
+            opt.step(loss_and_gradient(net, x, labels, np.random.default_rng(1), Weighting(loss))[3])
+        after.append(net.params)
+    for key in after[0]:
+        np.testing.assert_allclose(after[0][key], after[1][key], rtol=1e-9, atol=1e-12)
+
+
+def test_the_logged_loss_of_a_guess_is_ln_k_whatever_the_options(tmp_path):
+    for n, (make, options) in enumerate([(pooled, {}), (recurrent, {"loss": "sum"}), (recurrent, {"gain": "last"})]):
+        net = make()
+        net.params["scores/W"][:] = 0
+        quiet(net, Clips(), Settings(epochs=1, batch=10, lr=1e-9, **options), folder=tmp_path / str(n))
+        first = read_log(tmp_path / str(n) / "log.jsonl")[0]
+        assert first["loss"] == pytest.approx(math.log(3), rel=1e-5)
+
+
+# Frozen parts
+
+
+def test_a_frozen_tower_is_neither_changed_nor_sent_back_through(tmp_path, monkeypatch):
+    net = pooled()
+    before = bits(net.params)
+
+    def never(*_):
+        raise AssertionError("backward of a frozen layer")
+
+    monkeypatch.setattr(net.layers["tower"], "backward", never)
+    quiet(net, Clips(), Settings(epochs=1, batch=4, groups={"tower/": 0}), folder=tmp_path)
+    after = bits(net.params)
+    assert all((after[key] == before[key]) == key.startswith("tower/") for key in before)
+    checkpoint = load(tmp_path / "checkpoint.npz")
+    assert set(checkpoint.params) == set(before) and set(checkpoint.velocity) == {"scores/W", "scores/b"}
+
+
+def test_freezing_cuts_after_the_last_frozen_layer_and_gives_the_same_gradient(rng):
+    net = pooled()
+    x, labels = rng.standard_normal((3, 4, 3)).astype(np.float32), np.array([0, 1, 2])
+    frozen, rest = split_frozen(net, {"tower/": 0})
+    assert list(frozen.layers) == ["tower"] and list(rest.layers) == ["pool", "drop", "scores"]
+    whole = loss_and_gradient(net, x, labels, np.random.default_rng(1))
+    part = loss_and_gradient(rest, frozen.predict(x), labels, np.random.default_rng(1))
+    assert whole[0] == part[0] and all(part[3][key].tobytes() == whole[3][key].tobytes() for key in rest.params)
+    assert split_frozen(net, {})[0] is None
+    assert split_frozen(net, {"tower/": 0.1})[0] is None
+    assert split_frozen(net, {"scores/": 0}) == (None, net)  # frozen at the end: nothing to cut
+    with pytest.raises(ValueError, match="nothing to train"):
+        split_frozen(net, {"": 0})

@@ -1,8 +1,8 @@
 """Which part of a video a network sees: frames in time, a crop in space, perhaps its mirror image.
 
-Videos are stored at 256x256 and cut to 220x220 (or any size in that ratio). Of each training example the first frame,
-the crop and the flip are drawn once and hold for all its frames: a crop that jumps from frame to frame would look like
-motion. A clip is T frames in a row; a video shorter than T repeats from its start, nothing is padded with zeros.
+Videos are stored at 256x256 and cut to 220x220 (or any size in that ratio). For each training example the first frame,
+the crop and the flip are drawn once, for all its frames: a crop that jumps from frame to frame would look like motion.
+A clip is T frames in a row; a video shorter than T repeats from its start, nothing is padded with zeros.
 """
 
 from typing import NamedTuple
@@ -37,7 +37,7 @@ def centre_crop(height: int, width: int, size: int) -> Crop:
 
 
 def window(length: int, frames: int, first: int = 0) -> np.ndarray:
-    """Indices (T,) of T = frames in a row from first on, in a video of that length; past its end it starts again."""
+    """Indices (T,) of T = frames in a row from `first`, in a video of that length; after its end it starts again."""
     if length < 1 or frames < 1:
         raise ValueError(f"a clip of {frames} frames from a video of {length}: both must be at least 1")
     return (first + np.arange(frames)) % length
@@ -59,10 +59,9 @@ def spread_firsts(length: int, frames: int, views: int) -> np.ndarray:
 def cut(video, index, crop: Crop, mean, scale) -> np.ndarray:
     """Network input (T, size, size, C), float32 (pixel - mean) / scale, from a video (frames, H, W, C) of uint8 pixels.
 
-    index: (T,) frame numbers; mean, scale: a number, or one a channel. Only these frames are read of a
-    video that is on disk. A video of two channels is optical flow (see data/flow/images.py): mirrored, its motion
-    to the right is one to the left, and x gets a third channel of zeros, which are zeros after the subtraction of the
-    mean.
+    index: (T,) frame numbers, the only ones that are read of a video on disk. mean, scale: a number, or one per
+    channel. A video of two channels is optical flow (see data/flow/images.py): when it is mirrored, motion to the right
+    becomes motion to the left, and x gets a third channel of zeros, after the mean is subtracted.
     """
     top, left, size, flip = crop
     pixels = video[index][:, top : top + size, left : left + size]  # (T, size, size, C)

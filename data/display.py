@@ -1,14 +1,14 @@
 """From a decoded frame to the picture that players show: turned, with square pixels, in RGB.
 
-A phone stores its pictures as the sensor stands and says in a display matrix how to hold them. Row by row its nine
-numbers are (a b u; c d v; x y w), and the pixel (p, q), p to the right and q down, is shown at
+A phone stores its pictures as its sensor sees them, with a display matrix that says how to turn them. Its elements are
+(a b u; c d v; x y w), and the pixel (p, q), p to the right and q down, is shown at
 
     (a p + c q + x, b p + d q + y)
 
 up to a shift that puts the picture back into the first quadrant. Turns by 90 degrees and mirrorings only move pixels
 and swap width and height; another angle is turned within the picture's own edges, black outside, as ffmpeg does it.
-`frame.rotation` of PyAV is the angle alone and knows no mirror. Pixels that are not square (sample aspect ratio, their
-width to their height) make the picture wider or narrower, before it is turned.
+`frame.rotation` of PyAV is the angle only, without mirroring. Pixels that are not square (sample aspect ratio, width to
+height) make the picture wider or narrower, before it is turned.
 """
 
 import math

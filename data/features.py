@@ -109,7 +109,7 @@ def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureS
 
 
 def fold_in(path) -> int | None:
-    """The fold that a feature file notes, None if it notes none."""
+    """The fold in a feature file, None if it has none."""
     fold = read_npz(path, NEEDED, OPTIONAL, only=("fold",)).get("fold")
     return None if fold is None else int(fold)
 
@@ -170,12 +170,12 @@ def _check_multi_hot(path, label, classes):
 
 
 def _text(names):
-    """Names as str, which are bytes in files that were made elsewhere, as they can be shown."""
+    """Names as str that can be shown; in files made elsewhere they may be bytes."""
     return [shown(n.decode(errors="surrogateescape") if isinstance(n, bytes) else n) for n in names.tolist()]
 
 
 def _class_names(path, ids, label, names):
-    """The folder in the videos' names; the numbers of the classes where the names have no folder."""
+    """The class names: the folders in the videos' names, or the numbers of the classes where there are no folders."""
     if not all("/" in name for name in names):
         return [str(i) for i in ids]
     folders = np.array([name.rpartition("/")[0] for name in names])

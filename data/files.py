@@ -35,7 +35,7 @@ from snippets.data.lock import fcntl, lock
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MARK = b"snippets crc32 "
 PLAIN = "biufcSU"  # kinds of NumPy's types: numbers and text
-LARGE, RATIO = 1 << 28, 500  # arrays of so many bytes that are more than so many times their file: a zip bomb
+LARGE, RATIO = 1 << 28, 500  # larger arrays than this, and more than so many times their file, are a zip bomb
 
 
 @contextlib.contextmanager
@@ -187,7 +187,7 @@ def finite(value):
 
 @contextlib.contextmanager
 def guarded(what):
-    """Turns whatever a damaged file makes the reader of its format raise into one ValueError: `what` and the reason."""
+    """Turns any error of a reader of damaged files into one ValueError: `what` and the reason."""
     try:
         yield
     except Exception as error:  # zipfile, zlib, tokenize, struct, json and NumPy have no error in common

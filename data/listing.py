@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from snippets.data.video import SUFFIXES
 
-HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")  # left behind by systems, beside whatever begins with a dot
+HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")  # made by operating systems; as are names with a dot in front
 UNLISTED = "in no list or class folder"
 
 
@@ -21,9 +21,9 @@ class Contents(NamedTuple):
 
 
 def shown(text) -> str:
-    """A name or a message on one line, as any terminal can show it: control characters, bytes that are no text escaped.
+    """A name or a message on one line, with control characters and bytes that are not text escaped.
 
-    Videos and classes are known by such names, so that lists, reports and pictures hold nothing else.
+    Videos and classes have such names everywhere: in lists, reports and pictures.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
@@ -31,7 +31,7 @@ def shown(text) -> str:
 def walk(root) -> Iterator[Contents]:
     """The contents of each folder from root down, in order.
 
-    Links are followed, but none to a folder that it stands in. A broken link with the name of a video is a video whose
+    Links are followed, but none to a folder that contains it. A broken link with the name of a video is a video whose
     file is missing.
     """
     waiting = [(Path(root), os.path.realpath(root), ())]  # a stack, for folders may lie deeper than Python calls

@@ -42,7 +42,7 @@ class ClipSet:
     """Clips of T = frames from videos, cropped and scaled: x (T, size, size, 3) float32.
 
     source: where frames come from, a Decoder or a FrameCache; its side must be at least size (see cache_side).
-    length: frames that every video is taken to have; one that has fewer goes on from its start. None: its own number.
+    length: frames to which every video is cut or repeated; None: as many as it has.
     labels: (V,) int64, or bool multi-hot (V, K) where videos carry tuples of classes; names: one per video.
     """
 

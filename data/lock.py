@@ -22,9 +22,9 @@ HELD = threading.local()  # .paths: what this thread has locked
 def one_run(out, file=False):
     """The block alone writes to the folder `out`, which is made, or to the file `out`. None locks nothing.
 
-    OSError at once if another run is at it, on this host or one that shares the folder. The lock is the kernel's: it
-    ends with the process, however that dies. Within the block the same thread may take it again. A file system without
-    locks is told and trusted.
+    Raises OSError at once if another run writes there, on this host or one that shares the folder. The lock belongs to
+    the kernel: it ends with the process, however that ends. Within the block the same thread may take it again. Where a
+    file system has no locks, a warning is printed.
     """
     held = HELD.__dict__.setdefault("paths", set())
     path = None if out is None else Path(os.path.realpath(out))
@@ -75,9 +75,9 @@ def _locked(path, out):
 
 
 def lock(file, wait=False):
-    """Lock an open file until it is closed or its process ends; False if another has it, OSError where nobody can.
+    """Lock an open file until it is closed or its process ends; False if another has it, OSError if there are no locks.
 
-    On Windows it is a byte behind the text, which others may then read, and nobody waits.
+    On Windows a byte after the text is locked, so that others can read the text, and `wait` has no effect.
     """
     try:
         if fcntl:

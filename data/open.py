@@ -86,7 +86,7 @@ def has_folds(path):
 def fold_for(path, asked=None):
     """The fold that DATA is read with: the one asked for, else 1; None where there are no folds (Sports-1M).
 
-    A feature file that notes its fold has that one and no other. ValueError: it is not the one asked for.
+    Raises ValueError if DATA has no folds, or is a feature file of another fold.
     """
     if is_features(path):
         own = fold_in(path)

@@ -1,10 +1,10 @@
-"""What a long job has done so far, kept in a folder beside its output until that is written.
+"""The results of a long job so far, kept in a folder beside its output until that is written.
 
     OUT-1a2b3c4d.partial/       named by a digest of all that the results depend on
         5e6f....npz             one result, named by a digest of the video that it is of
 
-So a job that was interrupted, by whatever, goes on where it stopped, and one with other settings, or a video that has
-changed, is computed anew.
+So an interrupted job continues where it stopped; with other settings, or for a video that has changed, results are
+computed again.
 """
 
 import contextlib
@@ -18,25 +18,25 @@ from snippets.data.files import read_npz, write_npz
 
 
 class Partial:
-    """Dicts of arrays by video. about: what all of them depend on, anything with a repr that tells it apart."""
+    """Dicts of arrays by video. out: the output. about: what all results depend on, anything with a unique repr."""
 
     def __init__(self, out, about):
         self.out = Path(out)
         self.folder = self.out.with_name(f"{self.out.stem[:40]}-{_digest(self.out.name, about)[:8]}.partial")
 
     def read(self, video) -> dict | None:
-        """What has been kept of a `Video`; None if there is nothing, or it is damaged."""
+        """The results kept for a `Video`; None if there are none, or they are damaged."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             return read_npz(self._file(video), optional=("*",))
         return None
 
     def write(self, video, arrays) -> None:
-        """Keep the results of a video; where there is no room for that, the job goes on without."""
+        """Keep the results of a video; if there is no room for them, nothing is kept."""
         with contextlib.suppress(OSError):
             write_npz(self._file(video), arrays, keep=False)
 
     def remove(self) -> None:
-        """The output is written: delete what was kept for it, under these and other settings."""
+        """Delete all that was kept for this output, also under other settings."""
         kept = re.compile(re.escape(self.out.stem[:40]) + r"-[0-9a-f]{8}\.partial")
         for folder in self.out.absolute().parent.iterdir():
             if kept.fullmatch(folder.name) and folder.is_dir():

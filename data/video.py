@@ -42,7 +42,7 @@ SLACK_SECONDS = 0.25
 HELD, HELD_IN_STREAMS, TS_DISCONT = 600, 10, 0x200
 RATES = 0.1, 1000  # frames per second that are believed
 
-# Some titles in HMDB51 are not UTF-8. PyAV 19 takes every title and knows this argument no longer.
+# Some titles in HMDB51 are not UTF-8. PyAV 19 takes every title and has no such argument.
 ANY_TITLE = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 

@@ -1,4 +1,4 @@
-"""Whether all bytes of a video file are there and as they were written, as far as the file itself says so."""
+"""Whether all bytes of a video file are there and unchanged, as far as the file itself says."""
 
 import os
 import zlib
@@ -56,9 +56,9 @@ def _clusters(file, size):
 
 
 def _number(file, keep=False):
-    """Matroska's numbers: as many bytes as the first one has zeros in front, and one more; None: unknown.
+    """An integer as Matroska stores it: one byte more than the first byte has leading zeros; None: unknown.
 
-    keep: the first 1 with the rest, as names are written.
+    keep: with the first 1, as in names.
     """
     first = file.read(1).strip(b"\0")
     if not first:

@@ -22,8 +22,8 @@ In the unit w = s u, with J = s grad I1 and s = tau/theta, the constants go away
     w_d <- w_d - t J_d + tau div p_d
     p_d <- (p_d + grad w_d) / (1 + |grad w_d|)
 
-The images of a batch lie one behind the other in memory, row by row. p is 0 in the last column and row, so whatever
-stands "left" of a first column, or "above" a first row, is a 0 as well: all differences are those of one long vector.
+The images of a batch follow each other in memory, row by row. p is 0 in the last column and row, so the element before
+a first column, or above a first row, is 0 as well: all differences are those of one long vector.
 """
 
 import dataclasses
@@ -71,8 +71,8 @@ class TVL1(Options):
 def tvl1(I0, I1, settings=None, threads=None):
     """The flow (N, H, W, 2), in pixels, from each frame of I0 to that of I1: (N, H, W), grey, 0 to 255.
 
-    float32, or float64 for float64 frames. Each pair's flow is the same whatever else is in the batch. threads: None
-    for all cores; arrays on a GPU are computed at once.
+    float32, or float64 for float64 frames. The flow of a pair does not depend on the rest of the batch. threads: None
+    for all cores; arrays on a GPU are computed in one call.
     """
     if I0.shape != I1.shape or I0.ndim != 3 or min(I0.shape[1:]) < 4:
         raise ValueError(f"flow from frames {I0.shape} to {I1.shape}: expected the same (N, H, W), grey, 4x4 at least")
@@ -133,7 +133,7 @@ def _solve(I0, I1, u, p, settings):
             continue
         moving = (change > (s * settings.epsilon) ** 2 * pixels) & (n < settings.iterations)
         moving = moving if xp is np else moving.get()
-        if not moving.all():  # the others go on alone
+        if not moving.all():  # the others continue without them
             ready, left = xp.asarray(np.flatnonzero(~moving)), xp.asarray(np.flatnonzero(moving))
             at = xp.asarray(pairs[~moving])
             u[:, at], p[:, :, at] = state[0][:, ready] / s, state[1][:, :, ready]

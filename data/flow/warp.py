@@ -1,7 +1,7 @@
 """What optical flow does to whole images (N, H, W): warp them, resize them, smooth them, take medians.
 
-Outside, an image goes on as its edge does. Nothing here writes into an argument, and float32 and float64 are kept.
-Resizing and smoothing are scipy's; `warp` and `median` are written out, for the reasons that stand there.
+Outside, an image continues as at its edge. Nothing here writes into an argument, and float32 and float64 are kept.
+Resizing and smoothing are scipy's; the docstrings of `warp` and `median` say why these are written out.
 """
 
 import importlib
@@ -15,7 +15,7 @@ def warp(image, u):
     """image at x + u, its derivatives there to the right and down, and whether x + u is inside: (N, H, W) each.
 
     u (2, N, H, W). Between pixels the image is Keys' cubic convolution (a = -1/2), whose derivative at a pixel is the
-    central difference; both are those of the 4x4 pixels around. Outside the frame its edge goes on. scipy's
+    central difference; both are those of the 4x4 pixels around. Outside the frame its edge continues. scipy's
     map_coordinates has splines only, another interpolation, and gives no derivatives.
     """
     xp, (N, H, W) = xp_of(image), image.shape

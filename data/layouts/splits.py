@@ -1,8 +1,8 @@
 """Which videos train and which test: records, groups, and the rule that a group stays on one side.
 
-The clips of one group (v_Archery_g07_c01 ... c04) are cut from the same film: same person, same place. A split that
-puts some of them into training and some into testing measures memory, not recognition (91 % on such a split of UCF-101
-against 76 % on the official one, in a reported case), so it is refused.
+The clips of one group (v_Archery_g07_c01 ... c04) come from the same film: same person, same place. A split with some
+of them in training and some in the test measures memory, not recognition (91 % on such a split of UCF-101 against 76 %
+on the official one, in a reported case), so it is refused.
 """
 
 import os
@@ -65,13 +65,13 @@ def check_groups(split: Split) -> None:
 
 
 def only_present(split: Split) -> Split:
-    """The split without the videos whose files are not there."""
+    """The split without the videos whose files do not exist."""
     train, test = ([v for v in side if os.path.isfile(v.path)] for side in (split.train, split.test))
     return Split(split.classes, train, test)
 
 
 def check_present(split: Split, lists) -> None:
-    """Raises FileNotFoundError that counts the videos, listed in `lists`, whose files are not there."""
+    """Raises FileNotFoundError with the number of videos, listed in `lists`, whose files do not exist."""
     listed = split.train + split.test
     missing = [video for video in listed if not os.path.isfile(video.path)]
     if missing:

@@ -1,16 +1,16 @@
-"""Sports-1M: a million YouTube videos, known by lists of links; you bring the files, as many of them as you have.
+"""Sports-1M: a million YouTube videos, published as lists of links; the files are yours, as many as you have.
 
     <root>/labels.txt               487 names of classes, class 0 first
     <root>/train_partition.txt      "https://www.youtube.com/watch?v=UDqivjS-lpI 168,169": a link and its classes
     <root>/test_partition.txt
     <root>/.../UDqivjS-lpI.mp4      the video: named by its YouTube id, in any folder below root, any video suffix
 
-labels.txt may stand beside root as well, the partitions beside it or in a folder original/, as they are published. The
-test partition alone will do to evaluate a network. Nothing is downloaded.
+labels.txt may also be beside root, the partitions beside it or in a folder original/, as they are published. To
+evaluate a network the test partition is enough. Nothing is downloaded.
 
 About 5 % of the videos belong to several classes: labels are tuples of classes here, rows of a multi-hot matrix in
-batches. Videos are known by their ids in caches and skip lists. Many links are dead, so that everybody has another part
-of the data set: see `data.layouts.splits.only_present`.
+batches. Caches and skip lists name videos by their ids. Many links are dead, so everybody has another part of the data
+set: see `data.layouts.splits.only_present`.
 """
 
 import os

@@ -16,12 +16,11 @@ from snippets.data.listing import Contents, ignored, walk
 
 
 class Layout(NamedTuple):
-    """One way in which videos stand in a folder.
+    """One layout of videos in a folder.
 
-    recognises(root): whether a folder is laid out so. list_videos(root, fold, skip, contents): its `Split`, each video
-    with its class and its group; whether the files are there is not checked. lists: names of the files and folders that
-    hold the lists, () where the folders themselves say what belongs to what. folds: the folds there are, (None,) for a
-    single split. defaults: `DataSettings` for those that are None.
+    recognises(root): whether a folder has this layout. list_videos(root, fold, skip, contents): its `Split`, each video
+    with its class and its group; whether the files exist is not checked. lists: names of the files and folders with the
+    lists, () if there are none. folds: (None,) for a single split. defaults: replace `DataSettings` that are None.
     """
 
     name: str

@@ -6,9 +6,9 @@
         trainlist01.txt     "Archery/v_Archery_g08_c01.avi 3"        folds 01, 02, 03
         testlist01.txt      "Archery/v_Archery_g01_c01.avi"
 
-Traps: the lists have CRLF line ends; labels count from 1 and are turned into 0..K-1 here and nowhere else; the class is
-the folder, not the file (HandstandPushups/v_HandStandPushups_g01_c01.avi); a home-made list easily lacks some videos,
-so the counts of the 101 classes are known and checked.
+Traps: the lists have CRLF line ends; labels count from 1 and become 0..K-1 here; the class is the folder, not the file
+(HandstandPushups/v_HandStandPushups_g01_c01.avi); home-made lists often lack some videos, so the counts of the official
+lists are checked.
 """
 
 import re

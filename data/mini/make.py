@@ -4,13 +4,13 @@ Layout, codec and lists are UCF-101's: `<root>/<Class>/v_<Class>_g01_c01.avi` (M
 `<root>/ucfTrainTestlist/`, CRLF lists of three folds; fold k tests the k-th third of the groups and trains on the
 others.
 
-    kind        classes                               what tells them apart
+    kind        classes                               how they differ
     appearance  SquareDance, StarDance,               the actor's shape and pattern, in any one frame;
                 TriangleDance, CrossDance             all four move alike
     motion      BallRising / BallSinking,             a ball moves up or down by 2 to 3 pixels a frame (at side 64),
-                BallApproaching / BallReceding        grows or shrinks; no single frame tells
+                BallApproaching / BallReceding        grows or shrinks; no single frame shows it
     order       LampRedGreenBlue / LampBlueGreenRed,  one lamp's colours in turn, or one, two, three bars, and the
-                CountingUp / CountingDown             same backwards; no set of frames tells
+                CountingUp / CountingDown             same backwards; no set of frames shows it
     moment      CardDrop, CardHeart,                  a coloured mark on a card, for 2 or 3 frames; the other frames
                 CardLeaf, CardSun                     show black signs that all four classes share
 
@@ -30,9 +30,9 @@ What makes these claims exact rather than likely:
 - Nothing changes its class under the horizontal flip of the augmentation, hence there is no left or right.
 
 Actor (colour, size) and background belong to the group. The classes of a cast (the dances; the balls; a pair of
-lamps or counts) share them and all chance, group by group, and but for the cards all classes share the backgrounds:
-only what the table names tells them apart. Each card class has actors and backgrounds of its own, as every class has
-in UCF-101: there a split that leaks groups pays, for a net can learn the place by heart.
+lamps or counts) share them and all that is random, group by group, and except for the cards all classes share the
+backgrounds: they differ only as the table says. Each card class has its own actors and backgrounds, as every class has
+in UCF-101: there a split that leaks groups raises the accuracy, as a net can memorise the place.
 """
 
 import json

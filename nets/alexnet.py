@@ -29,8 +29,6 @@ def scaled(channels, width):
 
 def alexnet(rng, width=1.0, norm="lrn"):
     """The convolutional part: frames (B, H, W, 3) in [-1, 1] -> maps (B, h, w, C), 7 x 7 x 256 at 220 pixels."""
-    if norm not in NORMS:
-        raise ValueError(f"alexnet: norm is {norm!r}, expected one of {', '.join(NORMS)}")
     layers, C = {}, 3
     for n, (kernel, stride, filters) in enumerate(TABLE, start=1):
         F = scaled(filters, width)

@@ -32,7 +32,7 @@ TABLE = {  # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection; None is a 3
     "inception5a": (256, 160, 320, 32, 128, 128),
     "inception5b": (384, 192, 384, 48, 128, 128),
 }
-ENDS = ("maps", "average", "vector")  # 7 x 7 x 1024; 1024; 1000
+TAPS = ("maps", "average", "vector")  # 7 x 7 x 1024; 1024; 1000
 
 
 class Variant(NamedTuple):
@@ -53,8 +53,8 @@ VARIANTS = {
 }
 
 
-def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector", variant="paper"):
-    """Frames (B, H, W, 3) in [-1, 1] -> (B, out), or what stands at another of ENDS; variant: one of VARIANTS."""
+def googlenet(rng, width=1.0, out=1000, dropout=0.4, tap="vector", variant="paper"):
+    """Frames (B, H, W, 3) in [-1, 1] -> (B, out), or what stands at another of TAPS; variant: one of VARIANTS."""
     v = VARIANTS[variant]
     c64, c192 = scaled(64, width), scaled(192, width)
     layers = dict(
@@ -77,8 +77,8 @@ def googlenet(rng, width=1.0, out=1000, dropout=0.4, end="vector", variant="pape
         n1, _, n3, _, n5, proj = filters = [scaled(n, width) for n in row]
         layers[name] = Inception(C, filters, v.kernel5, rng=rng)
         C = n1 + n3 + n5 + proj
-    if end != "maps":
+    if tap != "maps":
         layers.update(average=GlobalAvgPool())
-    if end == "vector":
+    if tap == "vector":
         layers.update(drop=Dropout(dropout), linear=Linear(C, out, rng))
     return Sequential(**layers)

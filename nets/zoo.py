@@ -33,7 +33,7 @@ from snippets.nets import pooling, recurrent
 from snippets.nets.alexnet import NORMS, alexnet, fully_connected, scaled
 from snippets.nets.auxiliary import AuxiliaryNet, with_auxiliary_heads
 from snippets.nets.frames import CHUNK, OverFrames
-from snippets.nets.googlenet import ENDS, VARIANTS, googlenet
+from snippets.nets.googlenet import TAPS, VARIANTS, googlenet
 from snippets.nets.inspect.fake import output_shape
 from snippets.nets.slow_fusion import LEAST, slow_fusion_tower
 
@@ -66,6 +66,8 @@ HEADS = {
     "convlstm":   Head("convolutional LSTM on the maps", "maps", recurrent.deep_conv_lstm, 1, ("depth", "dropout")),
 }
 # fmt: on
+REFUSED_TAPS = {"maps": ("average", "vector"), "vectors": ("maps",)}  # by heads that read maps, or vectors
+TOWER_OPTIONS = {"norm": "alexnet", "tap": "googlenet", "variant": "googlenet", "auxiliary": "googlenet"}
 HEAD_OPTIONS = ("fc", "dropout", "units", "depth", "activation")
 
 
@@ -91,7 +93,7 @@ class NetConfig(Options):
     )
     norm: str = option("lrn", "AlexNet's normalisation", tuple(NORMS))
     tap: str = option(
-        "auto", "where GoogLeNet ends; auto: maps for heads that read maps, else vector", ("auto", *ENDS), old="end"
+        "auto", "where GoogLeNet ends; auto: maps for heads that read maps, else vector", ("auto", *TAPS), old="end"
     )
     vector: int = option(1000, "length of GoogLeNet's output vector", least=1, most=1e6)
     variant: str = option("paper", "GoogLeNet's details: the paper's, or those of imported weights", tuple(VARIANTS))
@@ -121,18 +123,19 @@ class NetConfig(Options):
         return 1 if self.tower == "features" else 3
 
     @property
-    def ends_at(self):
-        """Where GoogLeNet ends."""
+    def tapped(self):
+        """Where GoogLeNet ends, one of TAPS."""
         return self.tap if self.tap != "auto" else "maps" if self.reads == "maps" else "vector"
 
     def __post_init__(self):
         super().__post_init__()
         check("classes", self.classes, Range(least=1, most=1e6), whole=True)
         check("features", self.features, Range(least=0, most=1e7), whole=True)
-        if self.norm != "lrn" and self.tower != "alexnet":
-            raise ValueError(f"norm is {self.norm!r}, but tower {self.tower!r} has lrn: only alexnet has the choice")
-        if self.variant != "paper" and self.tower != "googlenet":
-            raise ValueError(f"variant is {self.variant!r}, but tower is {self.tower!r}: only googlenet has the choice")
+        for name, tower in TOWER_OPTIONS.items():
+            if getattr(self, name) != getattr(NetConfig, name) and self.tower != tower:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}: only tower {tower} has the choice, not tower {self.tower!r}"
+                )
         if self.head == "slow" and not self.fc:
             raise ValueError("fc is 0, but head 'slow' needs its fully connected layers: give their number of units")
         if self.head == "single" and self.frames != 1:
@@ -144,16 +147,10 @@ class NetConfig(Options):
             )
         if self.reads == "clips" and self.tower != "alexnet":
             raise ValueError(f"head {self.head!r} extends alexnet's convolutions, but tower is {self.tower!r}")
-        refused = {"maps": ("average", "vector"), "vectors": ("maps",)}.get(self.reads, ())
-        if self.tap != "auto" and (self.tower != "googlenet" or self.tap in refused):
-            raise ValueError(
-                f"tap is {self.tap!r}: only tower googlenet ends at a choice of places, and head {self.head!r} reads "
-                f"{self.reads if refused else 'any of them'}"
-            )
-        if self.auxiliary and (self.tower != "googlenet" or self.ends_at == "maps"):
-            raise ValueError(
-                f"auxiliary is {self.auxiliary:g}: expected a loss weight, and a googlenet that ends in a vector"
-            )
+        if self.tap in REFUSED_TAPS.get(self.reads, ()):
+            raise ValueError(f"tap is {self.tap!r}, but head {self.head!r} reads {self.reads}")
+        if self.auxiliary and self.tapped == "maps":
+            raise ValueError(f"auxiliary is {self.auxiliary:g}, but this googlenet ends in maps: it needs a vector")
         if (self.tower == "features") != (self.features > 0):
             raise ValueError(
                 f"tower {self.tower!r} with features={self.features}: features is D of precomputed features"
@@ -166,7 +163,7 @@ def build_tower(config, rng):
         return None, (config.features,)
     frame = (1, config.size, config.size, 3)
     if config.tower == "googlenet":
-        frame_net = googlenet(rng, config.width, config.vector, end=config.ends_at, variant=config.variant)
+        frame_net = googlenet(rng, config.width, config.vector, tap=config.tapped, variant=config.variant)
     else:
         frame_net = alexnet(rng, config.width, config.norm)
         if config.reads == "vectors":  # AlexNet's last fully connected layer, or its flattened map

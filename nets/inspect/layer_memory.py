@@ -8,21 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snippets.layers import conv, lrn, pool
-from snippets.layers.conv import Conv2D
-from snippets.layers.conv_lstm import ConvLSTM
+from snippets.layers import conv, conv_lstm, dropout, lcn, linear, lrn, lstm, pool, relu, rnn, temporal, time_conv
 from snippets.layers.core.window import padding
-from snippets.layers.dropout import Dropout
 from snippets.layers.fast import fft, winograd
-from snippets.layers.lcn import LCN
-from snippets.layers.linear import AsMap, Flatten, Linear
-from snippets.layers.lrn import LRN
-from snippets.layers.lstm import PeepholeLSTM
-from snippets.layers.pool import AvgPool2D, GlobalAvgPool, MaxPool2D
-from snippets.layers.relu import ReLU
-from snippets.layers.rnn import RNN
-from snippets.layers.temporal import FixedFrames, TemporalAvgPool, TemporalMaxPool, windows
-from snippets.layers.time_conv import TimeConv
 
 
 class LayerMemory(NamedTuple):
@@ -174,7 +162,7 @@ def dropout_memory(layer, shape, rng):
 
 def temporal_max_memory(layer, shape, rng):
     """`layers.temporal.TemporalMaxPool`: the winner's place in each window."""
-    (N, _, *rest), spans = shape, windows(shape[1], layer.window, layer.stride)
+    (N, _, *rest), spans = shape, temporal.windows(shape[1], layer.window, layer.stride)
     one, longest = math.prod((N, *rest)), max(b - a for a, b in spans)
     y = (N, *rest) if layer.window is None else (N, len(spans), *rest)
     several = 4 * one * len(spans) if layer.window else 0
@@ -218,22 +206,24 @@ def conv_lstm_memory(layer, shape, rng):
 
 
 LAYER_MEMORY = {  # (layer, x's shape, rng) -> LayerMemory
-    Conv2D: conv_memory,
-    MaxPool2D: max_pool_memory,
-    AvgPool2D: avg_pool_memory,
-    GlobalAvgPool: lambda layer, shape, rng: LayerMemory((shape[0], shape[3])),
-    LRN: lrn_memory,
-    LCN: lcn_memory,
-    ReLU: lambda layer, shape, rng: LayerMemory(shape, "y", backward=math.prod(shape)),
-    Dropout: dropout_memory,
-    Linear: lambda layer, shape, rng: LayerMemory((*shape[:-1], len(layer.params["b"])), "x"),
-    Flatten: lambda layer, shape, rng: LayerMemory((*shape[: layer.start], math.prod(shape[layer.start :])), view=True),
-    AsMap: lambda layer, shape, rng: LayerMemory((*shape[:-1], 1, 1, shape[-1]), view=True),
-    FixedFrames: lambda layer, shape, rng: LayerMemory(shape, view=True),
-    TemporalMaxPool: temporal_max_memory,
-    TemporalAvgPool: lambda layer, shape, rng: LayerMemory((shape[0], *shape[2:])),
-    TimeConv: time_conv_memory,
-    RNN: rnn_memory,
-    PeepholeLSTM: lstm_memory,
-    ConvLSTM: conv_lstm_memory,
+    conv.Conv2D: conv_memory,
+    pool.MaxPool2D: max_pool_memory,
+    pool.AvgPool2D: avg_pool_memory,
+    pool.GlobalAvgPool: lambda layer, shape, rng: LayerMemory((shape[0], shape[3])),
+    lrn.LRN: lrn_memory,
+    lcn.LCN: lcn_memory,
+    relu.ReLU: lambda layer, shape, rng: LayerMemory(shape, "y", backward=math.prod(shape)),
+    dropout.Dropout: dropout_memory,
+    linear.Linear: lambda layer, shape, rng: LayerMemory((*shape[:-1], len(layer.params["b"])), "x"),
+    linear.Flatten: lambda layer, shape, rng: LayerMemory(
+        (*shape[: layer.start], math.prod(shape[layer.start :])), view=True
+    ),
+    linear.AsMap: lambda layer, shape, rng: LayerMemory((*shape[:-1], 1, 1, shape[-1]), view=True),
+    temporal.FixedFrames: lambda layer, shape, rng: LayerMemory(shape, view=True),
+    temporal.TemporalMaxPool: temporal_max_memory,
+    temporal.TemporalAvgPool: lambda layer, shape, rng: LayerMemory((shape[0], *shape[2:])),
+    time_conv.TimeConv: time_conv_memory,
+    rnn.RNN: rnn_memory,
+    lstm.PeepholeLSTM: lstm_memory,
+    conv_lstm.ConvLSTM: conv_lstm_memory,
 }

@@ -19,15 +19,10 @@ from itertools import islice
 
 import numpy as np
 
-from snippets.layers.conv_lstm import ConvLSTM
+from snippets.layers import conv_lstm, dropout, linear, lstm, relu, rnn
 from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import xp_of
-from snippets.layers.dropout import Dropout
-from snippets.layers.linear import AsMap, Flatten, Linear
 from snippets.layers.loss import softmax
-from snippets.layers.lstm import PeepholeLSTM
-from snippets.layers.relu import ReLU
-from snippets.layers.rnn import RNN
 from snippets.layers.temporal import TemporalAvgPool, TemporalMaxPool
 from snippets.layers.time_conv import TimeConv
 from snippets.nets.frame_predictions import Running
@@ -80,7 +75,7 @@ def can_stream(layer):
     """Whether STREAMED has this kind of layer, or each layer of a chain, and its settings keep time apart."""
     if isinstance(layer, Sequential):
         return all(can_stream(child) for child in layer.layers.values())
-    if isinstance(layer, Flatten):
+    if isinstance(layer, linear.Flatten):
         return layer.start >= 2
     if isinstance(layer, TemporalMaxPool):
         return layer.window is not None
@@ -124,8 +119,10 @@ def windowed(layer, blocks, window, clipped):
 
 
 STREAMED = {  # kind of layer: (layer, blocks (1, t, ...)) -> blocks
-    **dict.fromkeys((OverFrames, Linear, ReLU, Dropout, Flatten, AsMap), frame_by_frame),
-    **dict.fromkeys((RNN, PeepholeLSTM, ConvLSTM), carried),
+    **dict.fromkeys(
+        (OverFrames, linear.Linear, relu.ReLU, dropout.Dropout, linear.Flatten, linear.AsMap), frame_by_frame
+    ),
+    **dict.fromkeys((rnn.RNN, lstm.PeepholeLSTM, conv_lstm.ConvLSTM), carried),
     TemporalMaxPool: lambda layer, blocks: windowed(layer, blocks, layer.window, clipped=True),
     TimeConv: lambda layer, blocks: windowed(layer, blocks, layer.params["W"].shape[0], clipped=False),
     Sequential: lambda layer, blocks: chain(layer.layers, blocks),

@@ -96,7 +96,7 @@ FEATURES = ["features", "clip.avi", "--model", "run/checkpoint.npz", "--out", "n
         (TRAIN, "--skip", "clip.avi", "clip.avi: not a text file"),
         (TRAIN, "--out", "clip.avi", "clip.avi: "),
         (TRAIN, "--init", "frun/checkpoint.npz", "none of the"),  # but its last layer, which fits by accident
-        (TRAIN, "--variant", "caffe", "only googlenet has the choice"),
+        (TRAIN, "--variant", "caffe", "only tower googlenet has the choice"),
         (EVALUATE, "--views", -1, "--views is -1"),
         (EVALUATE, "--batch", -1, "--batch is -1, expected at least 1"),
         (EVALUATE, "--save", "mini", "--save mini is a folder"),

@@ -103,7 +103,7 @@ def test_nets_are_seeded_and_rebuilt_from_their_config():
         (dict(features=8), "features"),
         (dict(depth=0), "depth is 0"),
         (dict(tower="googlenet", variant="v3"), "variant is 'v3'.*torchvision"),
-        (dict(tower="alexnet", variant="caffe"), "only googlenet"),
+        (dict(tower="alexnet", variant="caffe"), "only tower googlenet"),
         (dict(classes=0), "classes is 0"),
         (dict(head="timeconv", frames=9), "'timeconv' needs clips of at least 10 frames, but frames is 9"),
         (dict(head="slowfusion", frames=9), "'slowfusion' needs clips of at least 10 frames"),

@@ -15,7 +15,7 @@ from snippets.layers.device.xp import usable_cores
 from snippets.training.bench import jobs
 from snippets.training.bench.gpu import tf32
 from snippets.training.bench.jobs import LR, Workload, gives_dx
-from snippets.training.bench.torch_twins import shared, twin
+from snippets.training.bench.torch_twins import as_ours, shared, twin
 from snippets.training.objective import loss_weight
 
 torch.set_num_threads(usable_cores())
@@ -41,11 +41,9 @@ class Place(NamedTuple):
         return twin(layer, self.channels_last).to(self.device)
 
 
-def array(t, axes=None):
-    """Back again; axes: those of `shared`, for what has the layout of a parameter."""
+def array(t):
+    """Maps or features back again, as a NumPy array."""
     a = t.detach().cpu().numpy()
-    if axes is not None:
-        return a.transpose(np.argsort(axes))
     return a if a.ndim < 4 else np.moveaxis(a, -3, -1)
 
 
@@ -72,7 +70,7 @@ def whole(layer, x, dy=None, rng=None, *, place):
     def results():
         y = both()
         dx = {"dx": array(x.grad)} if gives_dx(layer) else {}
-        return {"y": array(y), **dx, **{key: array(p.grad, axes) for key, p, axes in shared(module)}}
+        return {"y": array(y), **dx, **{key: as_ours(p.grad) for key, p in shared(module)}}
 
     return Workload(both, results)
 
@@ -149,7 +147,7 @@ def step(net, x, labels, *, place):
 
     def results():
         value = array(run())
-        return {"loss": value, **{f"velocity/{k}": array(velocity(opt, p), axes) for k, p, axes in shared(module)}}
+        return {"loss": value, **{f"velocity/{key}": as_ours(velocity(opt, p)) for key, p in shared(module)}}
 
     return Workload(run, results)
 

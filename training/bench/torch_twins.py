@@ -1,8 +1,12 @@
-"""Our layers rebuilt from torch.nn, with our weights: what a user of PyTorch would write. Needs the package torch."""
+"""Our layers rebuilt from torch.nn, with our weights: what a user of PyTorch would write. Needs the package torch.
+
+Torch keeps filters as (F, C, kh, kw) and matrices as (outputs, inputs).
+"""
 
 import itertools
 from collections import OrderedDict
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -20,11 +24,12 @@ from snippets.layers.relu import ReLU
 from snippets.layers.temporal import TemporalMaxPool
 from snippets.nets.frames import OverFrames
 
+AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}  # axes of our parameters in torch's order, by their number
+NAMES = {"weight": "W", "bias": "b"}  # torch's name: ours
+
 
 class Conv(nn.Conv2d):
     """Padding "same" as ours: an odd row or column goes to the bottom and right."""
-
-    names = {"weight": ("W", (3, 2, 0, 1)), "bias": ("b", (0,))}  # torch's name: ours, axes of ours in torch's order
 
     def __init__(self, layer):
         kernel, _, C, Fs = layer.params["W"].shape
@@ -40,34 +45,12 @@ class Conv(nn.Conv2d):
         return F.relu_(y) if self.relu else y
 
 
-class Pool(nn.Module):
-    """Max-pooling; padding at the bottom and right alone is torch's `ceil_mode`."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x):
-        size, stride = self.layer.size, self.layer.stride
-        top, bottom, _ = padding(x.shape[2], size, stride, self.layer.pad)
-        return F.max_pool2d(x, size, stride, top, ceil_mode=bottom > top)
-
-
 class Apply(nn.Module):
     """A function as a module."""
 
     def __init__(self, function):
         super().__init__()
         self.forward = function
-
-
-class Dense(nn.Linear):
-    """A fully connected layer."""
-
-    names = {"weight": ("W", (1, 0)), "bias": ("b", (0,))}
-
-    def __init__(self, layer):
-        super().__init__(*layer.params["W"].shape)
 
 
 class LSTMs(nn.LSTM):
@@ -78,9 +61,9 @@ class LSTMs(nn.LSTM):
         super().__init__(D, rows // 4, len(layers), batch_first=True)
         self.names = {}
         for n, name in enumerate(layers):
-            self.names[f"weight_ih_l{n}"] = f"{name}/W_x", (1, 0)
-            self.names[f"weight_hh_l{n}"] = f"{name}/W_h", (1, 0)
-            self.names[f"bias_ih_l{n}"] = f"{name}/b", (0,)
+            self.names[f"weight_ih_l{n}"] = f"{name}/W_x"
+            self.names[f"weight_hh_l{n}"] = f"{name}/W_h"
+            self.names[f"bias_ih_l{n}"] = f"{name}/b"
             nn.init.zeros_(getattr(self, f"bias_hh_l{n}"))  # torch has two biases per gate
 
     def forward(self, x):
@@ -112,6 +95,16 @@ def children(layer):
     return modules
 
 
+def max_pool(layer):
+    """Max-pooling; padding at the bottom and right alone is torch's `ceil_mode`."""
+
+    def forward(x):
+        top, bottom, _ = padding(x.shape[2], layer.size, layer.stride, layer.pad)
+        return F.max_pool2d(x, layer.size, layer.stride, top, ceil_mode=bottom > top)
+
+    return Apply(forward)
+
+
 def lrn(layer):
     """Local response normalisation."""
     o = layer.options
@@ -121,8 +114,8 @@ def lrn(layer):
 
 MODULES = {
     Conv2D: Conv,
-    MaxPool2D: Pool,
-    Linear: Dense,
+    MaxPool2D: max_pool,
+    Linear: lambda layer: nn.Linear(*layer.params["W"].shape),
     LRN: lrn,
     ReLU: lambda layer: nn.ReLU(),
     Dropout: lambda layer: nn.Dropout(layer.p),
@@ -141,17 +134,25 @@ def module_of(layer):
 
 
 def shared(module):
-    """(our key, torch's parameter, axes of ours in torch's order) for every parameter that both sides have."""
+    """(our key, torch's parameter) for every parameter that both sides have."""
     for path, part in module.named_modules():
-        for name, (ours, axes) in getattr(part, "names", {}).items():
-            folder = [word for word in path.split(".") if word not in ("", "lstms")]
-            yield "/".join([*folder, ours]), getattr(part, name), axes
+        folder = [word for word in path.split(".") if word not in ("", "lstms")]
+        names = getattr(part, "names", NAMES)
+        for name, p in part.named_parameters(recurse=False):
+            if name in names:
+                yield "/".join([*folder, names[name]]), p
+
+
+def as_ours(p):
+    """A parameter, or its gradient, as our side has it: a NumPy array."""
+    a = p.detach().cpu().numpy()
+    return a.transpose(np.argsort(AXES[a.ndim]))
 
 
 def twin(layer, channels_last=False):
     """The module that computes what `layer` does, with a copy of its weights, in inference mode."""
-    module, params = module_of(layer).eval(), layer.params
+    module = module_of(layer).eval()
     with torch.no_grad():
-        for key, p, axes in shared(module):
-            p.copy_(torch.tensor(params[key].transpose(axes)))
+        for key, p in shared(module):
+            p.copy_(torch.tensor(layer.params[key].transpose(AXES[p.ndim])))
     return module.to(memory_format=torch.channels_last) if channels_last else module

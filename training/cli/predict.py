@@ -36,9 +36,7 @@ def run_predict(args):
     """Name the classes of video files."""
     model = load_model(args.model, device=args.device)
     if model.config.tower == "features":
-        raise ValueError(
-            f"{args.model} reads precomputed features, not videos; train one with a tower to predict videos"
-        )
+        raise ValueError(f"{args.model} reads precomputed features, not videos; choose a network with a tower")
     if args.render and len(args.videos) > 1:
         raise ValueError(f"--render {args.render} takes one video at a time, found {len(args.videos)}")
     bad = 0

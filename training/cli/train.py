@@ -136,11 +136,9 @@ def check_classes(path, train_set, test_set):
     labels = np.asarray(train_set.labels)
     counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(train_set.classes))
     empty = [name for name, count in zip(train_set.classes, counts, strict=True) if count == 0]
-    if len(counts) - len(empty) < 2:
-        raise ValueError(
-            f"{path}: {len(train_set)} training videos of {len(counts) - len(empty)} classes, expected videos of two "
-            "classes or more"
-        )
+    known = len(counts) - len(empty)
+    if known < 2:
+        raise ValueError(f"{path}: {len(train_set)} training videos of {known} classes, expected two classes or more")
     if empty:
         names = ", ".join(map(shown, empty[:5]))
         print(f"{path}: no training videos of {len(empty)} classes, which cannot be learned: {names}")
@@ -151,18 +149,17 @@ def run_train(args):
     out = Path(writable(args.out or f"runs/{args.head}"))
     if args.downpour and args.address:
         check_address(args.address)
-    if args.fold != "all":
-        with ranks(report) as team, one_run(None if team.rank else out):
-            print(train_fold(args, args.fold, out, args.resume, team))
-        print(shown(out / "checkpoint.npz"))
-    elif has_folds(args.data):
-        with ranks(report) as team:
-            if team.size > 1:
-                raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
-        with one_run(out):
-            all_folds(lambda fold, folder, resume: train_fold(args, fold, folder, resume), out, args.resume)
-    else:
-        raise ValueError(f"{args.data} has one split and no folds: leave out --fold all")
+    with ranks(report) as team:
+        if args.fold == "all" and team.size > 1:
+            raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
+        if args.fold == "all" and not has_folds(args.data):
+            raise ValueError(f"{args.data} has one split and no folds: leave out --fold all")
+        with one_run(None if team.rank else out):
+            if args.fold == "all":
+                train_all_folds(args, out)
+            else:
+                print(train_fold(args, args.fold, out, args.resume, team))
+                print(shown(out / "checkpoint.npz"))
 
 
 def train_fold(args, fold, out, resume, team=ALONE):
@@ -225,33 +222,26 @@ def data_in_turn(args, spec, settings, team):
     return train_set, test_set, plan
 
 
-def all_folds(one, out, resume=False, folds=(1, 2, 3)):
-    """Calls one(fold, folder, resume), which trains and returns a `Result`, for each fold in a folder of its own.
+def train_all_folds(args, out):
+    """Train and test a network for each fold, in a folder of its own; prints each `Result` and the mean over folds.
 
-    Prints each fold and their mean. resume: a finished fold is only reported, an interrupted one is continued.
+    --resume: a finished fold is only reported, an interrupted one is continued.
     """
-    folders = {fold: Path(out) / f"fold{fold}" for fold in folds}
-    begun = {fold for fold, folder in folders.items() if (folder / "checkpoint.npz").exists()}
-    if begun and not resume:
-        raise FileExistsError(f"{folders[min(begun)]} holds a run: continue it with --resume, or choose another folder")
-    results = {}
+    folders = {fold: out / f"fold{fold}" for fold in (1, 2, 3)}
+    begun = [fold for fold, folder in folders.items() if (folder / "checkpoint.npz").exists()]
+    if begun and not args.resume:
+        raise FileExistsError(f"{folders[begun[0]]} holds a run: continue it with --resume, or choose another folder")
+    results = []
     for fold, folder in folders.items():
         print(f"fold {fold} of {len(folders)}: {folder}")
-        results[fold] = one(fold, folder, fold in begun)
-    for fold, result in results.items():
+        results.append(train_fold(args, fold, folder, fold in begun))
+    for fold, result in zip(folders, results, strict=True):
         print(f"fold {fold}: {result}")
-    print(mean_of(list(results.values())))
-
-
-def mean_of(results):
-    """The mean accuracy of the folds, each counting once, as text."""
-    video = 100 * np.mean([[r.hit1, r.hit5] for r in results], axis=0)
-    clip = 100 * np.mean([[r.clip_hit1, r.clip_hit5] for r in results], axis=0)
+    accuracies = [[r.hit1, r.hit5, r.clip_hit1, r.clip_hit5] for r in results]
+    hit1, hit5, clip1, clip5 = 100 * np.mean(accuracies, axis=0)
     top = results[0].top
-    return (
-        f"mean of {len(results)} folds: video Hit@1 {video[0]:.1f} %, Hit@{top} {video[1]:.1f} %; "
-        f"clip Hit@1 {clip[0]:.1f} %, Hit@{top} {clip[1]:.1f} %"
-    )
+    print(f"mean of {len(folders)} folds: video Hit@1 {hit1:.1f} %, Hit@{top} {hit5:.1f} %; ", end="")
+    print(f"clip Hit@1 {clip1:.1f} %, Hit@{top} {clip5:.1f} %")
 
 
 def run_expand(args):

@@ -12,7 +12,7 @@ sum_t p_t or sum_t t p_t, for T drops out at the end.
 
 import numpy as np
 
-from snippets.layers.device.xp import xp_of
+from snippets.layers.device.xp import to_numpy, xp_of
 from snippets.layers.loss import softmax
 
 MODES = ("weighted", "last", "max", "sum")
@@ -32,8 +32,7 @@ def clip_probabilities(scores, mode="weighted"):
     check_mode(mode)
     if scores.ndim not in (2, 3):
         raise ValueError(f"scores must have shape (N, K) or (N, T, K), got {scores.shape}")
-    p = softmax(scores)
-    p = p if isinstance(p, np.ndarray) else p.get()
+    p = to_numpy(softmax(scores))
     if p.ndim == 2:
         return p
     if mode == "last":

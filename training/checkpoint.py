@@ -9,14 +9,14 @@ epoch, step), so these three numbers are the whole state of its generators.
 
 import json
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from snippets.data.files import parse_json, read_npz, write_npz
 from snippets.data.options import plain, renamed
-from snippets.layers.device.xp import xp_of
+from snippets.layers.device.xp import to_numpy, xp_of
 from snippets.nets.zoo import NetConfig
 
 FORMAT = "snippets checkpoint 1"
@@ -45,6 +45,12 @@ class Checkpoint:
     def __post_init__(self):
         for name in {f.name for f in fields(self)} - {"params", "velocity"}:
             setattr(self, name, plain(getattr(self, name)))
+
+
+def checkpoint_of(params, velocity, dataset, s, c):
+    """The `Checkpoint` of a run at its start: `Settings` s, `Conduct` c."""
+    about = dict(config=c.config or {}, settings=asdict(s), data=c.data or {}, classes=list(dataset.classes))
+    return Checkpoint(params, velocity, **about, fold=c.fold, seed=s.seed, videos=len(dataset))
 
 
 class CheckpointError(ValueError):
@@ -119,11 +125,6 @@ def check_fits(checkpoint, what="the checkpoint", **expected):
         if have != want:
             why = "; it has seen test videos of other folds" if name == "fold" and have is not None else ""
             raise CheckpointError(f"{what} was trained with {name} {_differing(have, want)}{why}")
-
-
-def to_numpy(a):
-    """The array on the host: a CuPy array is copied, a NumPy array returned as it is."""
-    return a if isinstance(a, np.ndarray) else a.get() if hasattr(a, "get") else np.asarray(a)
 
 
 def _differing(have, want):

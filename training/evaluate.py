@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from snippets.layers.device.xp import to_numpy
 from snippets.nets.frame_predictions import clip_probabilities
 from snippets.nets.frames import one_blas_thread
 from snippets.nets.streaming.stream import stream, streams
 from snippets.training.alone import ALONE
-from snippets.training.checkpoint import to_numpy
 from snippets.training.objective import on_device
 
 
@@ -130,7 +130,7 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, ranks=ALO
 
 
 @one_blas_thread
-def evaluate_whole(net, dataset, mode="weighted", progress=False):
+def evaluate_whole(net, dataset, mode="weighted"):
     """Runs `net` over every video of `dataset` in one pass, all its frames under the centre crop; returns a `Result`.
 
     Networks that take frames one after the other see a video block by block, whatever its length; others all at once.
@@ -138,7 +138,7 @@ def evaluate_whole(net, dataset, mode="weighted", progress=False):
     if len(dataset) == 0:
         raise ValueError("cannot evaluate on a data set without videos")
     probabilities = []
-    for i in tqdm(range(len(dataset)), desc="evaluate", unit="video", disable=not progress):
+    for i in tqdm(range(len(dataset)), desc="evaluate", unit="video", disable=None):
         if streams(net):
             p = to_numpy(stream(net, dataset.blocks(i), mode))
         else:

@@ -10,9 +10,8 @@ import math
 import time
 from itertools import islice
 
-from snippets.layers.device.xp import xp_of
+from snippets.layers.device.xp import to_numpy, xp_of
 from snippets.layers.loss import check_labels
-from snippets.training.checkpoint import to_numpy
 from snippets.training.interrupts import defer_interrupt
 from snippets.training.step import Gradient, gradient, means, sums_of
 
@@ -74,7 +73,7 @@ def on_gpu(run, source, progress):
             for x, labels, seen in fed(islice(source, run.per_epoch - state.step), xp_of(run.opt.vector)):
                 waited[1] += time.perf_counter() - started
                 check_labels(seen, (len(seen), run.classes))
-                found = gradient(run, x, labels, run.generator())
+                found = gradient(run, x, labels, run.generator(state.epoch, state.step))
                 scores = found.scores
                 with defer_interrupt():
                     lr = run.opt.lr

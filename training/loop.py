@@ -9,7 +9,6 @@ has the same epoch for a net on a GPU.
 import math
 import time
 from contextlib import closing, suppress
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from snippets.data.lock import one_run
 from snippets.layers.device.xp import xp_of
 from snippets.nets.frames import one_blas_thread
 from snippets.training import gpu_loop
-from snippets.training.checkpoint import Checkpoint, check_fits, check_same_videos, load, load_into, save, videos_of
+from snippets.training.checkpoint import check_fits, check_same_videos, checkpoint_of, load, load_into, save, videos_of
 from snippets.training.evaluate import evaluate
 from snippets.training.interrupts import defer_interrupt
 from snippets.training.log import Log
@@ -87,7 +86,7 @@ def on_host(run, source, progress):
             loaded = time.perf_counter()
             clips = min(s.batch, run.videos - state.step * s.batch)  # of all ranks
             with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-                found = gradient(run, x, labels, run.generator(), clips)
+                found = gradient(run, x, labels, run.generator(state.epoch, state.step), clips)
                 done = sums_of(found, labels, s.inference)
                 total = np.array([*done.values(), ranks.stop], np.float64)
                 ranks.sum(total)
@@ -110,10 +109,9 @@ def on_host(run, source, progress):
 def new_run(net, dataset, s, c):
     """The `Run` at its start."""
     per_epoch = math.ceil(len(dataset) / s.batch)
-    opt, classes = optimiser(net.params, s, per_epoch), list(dataset.classes)
-    about = dict(config=c.config or {}, settings=asdict(s), data=c.data or {}, classes=classes, fold=c.fold)
-    state = Checkpoint(net.params, opt.velocity, **about, seed=s.seed, videos=len(dataset))
-    return Run(net, s, opt, len(classes), len(dataset), state, c.ranks)
+    opt = optimiser(net.params, s, per_epoch)
+    state = checkpoint_of(net.params, opt.velocity, dataset, s, c)
+    return Run(net, s, opt, len(dataset.classes), len(dataset), state, c.ranks)
 
 
 def finish_epoch(run, tested=None):

@@ -5,19 +5,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from snippets.data.open import DataSettings, is_features
+from snippets.layers.device.xp import to_numpy
 from snippets.nets.expand import warm_start
 from snippets.nets.frame_predictions import clip_probabilities
 from snippets.nets.frames import one_blas_thread
 from snippets.nets.zoo import NetConfig, build
-from snippets.training.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    check_fits,
-    check_unseen_videos,
-    load,
-    load_into,
-    to_numpy,
-)  # fmt: skip
+from snippets.training.checkpoint import Checkpoint, CheckpointError, check_fits, check_unseen_videos, load, load_into
 from snippets.training.objective import on_device
 from snippets.training.parameters import move_to_device
 

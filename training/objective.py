@@ -28,8 +28,6 @@ from snippets.training.sgd import multiplier
 
 def gain(T, mode="linear"):
     """Weight g_t of frame t = 1..T, shape (T,): "linear" t/T, "ones" 1, "last" 1 at the last frame only."""
-    if T < 1:
-        raise ValueError(f"a clip needs at least one frame, got {T}")
     if mode == "linear":
         return np.arange(1, T + 1) / T
     if mode == "ones":
@@ -39,21 +37,11 @@ def gain(T, mode="linear"):
     raise ValueError(f"gain must be 'linear', 'ones' or 'last', got {mode!r}")
 
 
-def loss_weight(shape, loss="mean", gain_mode="linear"):
-    """Weight of every prediction for scores of `shape`: (N, K) -> (N,), (N, T, K) -> (N, T); float64."""
-    if loss not in ("mean", "sum"):
-        raise ValueError(f"loss must be 'mean' or 'sum', got {loss!r}")
-    if len(shape) not in (2, 3):
-        raise ValueError(f"scores must have shape (N, K) or (N, T, K), got {tuple(shape)}")
-    weight = np.ones(shape[:1]) if len(shape) == 2 else np.tile(gain(shape[1], gain_mode), (shape[0], 1))
-    return weight / weight.size if loss == "mean" else weight
-
-
 @dataclass(frozen=True)
 class Weighting:
-    """How much each prediction counts: `loss` and `gain` of the settings, and a factor on all weights.
+    """How much each prediction counts: a and g_t above, by `loss` and `gain` of the settings.
 
-    share: below 1 where the clips are a part of a batch.
+    share: a factor on all weights, below 1 where the clips are a part of a batch.
     """
 
     loss: str = "mean"
@@ -61,8 +49,13 @@ class Weighting:
     share: float = 1.0
 
     def of(self, shape):
-        """Weights for scores of `shape`, on the host: `loss_weight` times `share`."""
-        return self.share * loss_weight(shape, self.loss, self.gain)
+        """Weights for scores of `shape`, on the host: (N, K) -> (N,), (N, T, K) -> (N, T); float64."""
+        if self.loss not in ("mean", "sum"):
+            raise ValueError(f"loss must be 'mean' or 'sum', got {self.loss!r}")
+        if len(shape) not in (2, 3):
+            raise ValueError(f"scores must have shape (N, K) or (N, T, K), got {tuple(shape)}")
+        weight = np.ones(shape[:1]) if len(shape) == 2 else np.tile(gain(shape[1], self.gain), (shape[0], 1))
+        return self.share * (weight / weight.size if self.loss == "mean" else weight)
 
     def like(self, scores):
         """The same where the scores are: a GPU keeps them, so that no step needs to wait for a copy."""

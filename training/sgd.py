@@ -24,6 +24,7 @@ import math
 
 import numpy as np
 
+from snippets.data.options import Range, check
 from snippets.layers.device.launch import BLOCK_THREADS, launch, pointer
 from snippets.layers.device.xp import on_gpu, xp_of
 
@@ -70,17 +71,13 @@ class SGD:
 
     def __init__(self, params, lr, momentum=0.9, weight_decay=0.0005, clip_norm=None, groups=None, decay_biases=False):
         groups = dict(groups or {})
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
-        if weight_decay < 0:
-            raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
-        if clip_norm is not None and not clip_norm > 0:
-            raise ValueError(f"clip_norm must be positive, or None for no limit, got {clip_norm}")
+        check("momentum", momentum, Range(least=0, below=1))
+        check("weight_decay", weight_decay, Range(least=0))
+        check("clip_norm", math.inf if clip_norm is None else clip_norm, Range(above=0))
         for prefix, factor in groups.items():
             if not any(key.startswith(prefix) for key in params):
                 raise ValueError(f"group {prefix!r} fits no parameter; the keys begin with {', '.join(_heads(params))}")
-            if not factor >= 0:
-                raise ValueError(f"group {prefix!r} needs a multiplier >= 0, got {factor}")
+            check(f"the factor of group {prefix!r}", factor, Range(least=0))
         self.schedule = lr if callable(lr) else lambda step: lr
         self.momentum, self.clip_norm = float(momentum), clip_norm
         self.factors = {key: f for key in params if (f := multiplier(key, groups)) > 0}

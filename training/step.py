@@ -6,7 +6,7 @@ r"""One training step: a batch in; loss, gradients, update. Whoever trains takes
 
 `gradient` is everything but the update, `step` is everything. The loops on a CPU (loop.py) and on a GPU (gpu_loop.py),
 ranks, the replicas of Downpour and the benchmark differ in what they do between the two: add up over ranks, send to
-shards, wait for the GPU or not. Every random draw of step s of epoch e comes from a generator of (seed, e, s).
+shards, wait for the GPU or not.
 """
 
 import math
@@ -59,9 +59,9 @@ class Run:
         """Position, counted from one as people do: epoch, step in it, updates in all."""
         return {"epoch": self.state.epoch + 1, "step": self.state.step, "steps": self.state.steps}
 
-    def generator(self):
-        """Of the dropout of the next step, on this rank."""
-        return dropout_generator(self.settings.seed, self.state.epoch, self.state.step, self.ranks.rank)
+    def generator(self, epoch, step):
+        """Of the dropout in that step on this rank: every draw of a run comes from (seed, epoch, step)."""
+        return np.random.default_rng([self.settings.seed, epoch, step, DROPOUT + self.ranks.rank])
 
     def bar(self, progress):
         """A progress bar of the epoch under way."""
@@ -103,11 +103,6 @@ def optimiser(params, s, every, kind=SGD):
     """The optimiser of `Settings` s for a dict of parameters; `every`: updates over which lr falls by `decay`."""
     rate = exponential(s.lr, s.decay, every)
     return kind(params, rate, s.momentum, s.weight_decay, s.clip_norm, s.groups, s.decay_biases)
-
-
-def dropout_generator(seed, epoch, step, rank=0):
-    """The generator for the dropout of one step."""
-    return np.random.default_rng([seed, epoch, step, DROPOUT + rank])
 
 
 def gradient(run, x, labels, rng=None, clips=None):

@@ -24,6 +24,11 @@ def on_gpu(x):
     return xp_of(x) is not np
 
 
+def to_numpy(a):
+    """The array on the host: a CuPy array is copied, a NumPy array returned as it is."""
+    return a.get() if hasattr(a, "get") else np.asarray(a)
+
+
 def usable_cores():
     """How many processors this process may use: those it is bound to, at most the time that its container allows."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,7 +9,7 @@ from toy_clips import Clips, bits, pooled, quiet, recurrent
 from snippets.layers.loss import softmax_loss
 from snippets.training.checkpoint import load
 from snippets.training.log import read_log
-from snippets.training.objective import Weighting, gain, loss_and_gradient, loss_weight, split_frozen
+from snippets.training.objective import Weighting, gain, loss_and_gradient, split_frozen
 from snippets.training.settings import Settings
 from snippets.training.sgd import SGD
 
@@ -19,10 +19,10 @@ from snippets.training.sgd import SGD
 def test_gain_and_weights():
     np.testing.assert_allclose(gain(4), [0.25, 0.5, 0.75, 1])
     assert gain(3, "ones").tolist() == [1, 1, 1] and gain(3, "last").tolist() == [0, 0, 1]
-    np.testing.assert_allclose(loss_weight((2, 4, 7), "sum"), [[0.25, 0.5, 0.75, 1]] * 2)
-    np.testing.assert_allclose(loss_weight((2, 4, 7), "mean", "last"), [[0, 0, 0, 1 / 8]] * 2)
-    assert loss_weight((4, 7), "mean").tolist() == [0.25] * 4 and loss_weight((4, 7), "sum").tolist() == [1] * 4
-    for call in (lambda: gain(3, "cubic"), lambda: loss_weight((2, 3), "average"), lambda: loss_weight((2,))):
+    np.testing.assert_allclose(Weighting("sum").of((2, 4, 7)), [[0.25, 0.5, 0.75, 1]] * 2)
+    np.testing.assert_allclose(Weighting("mean", "last").of((2, 4, 7)), [[0, 0, 0, 1 / 8]] * 2)
+    assert Weighting("mean").of((4, 7)).tolist() == [0.25] * 4 and Weighting("sum").of((4, 7)).tolist() == [1] * 4
+    for call in (lambda: gain(3, "cubic"), lambda: Weighting("average").of((2, 3)), lambda: Weighting().of((2,))):
         with pytest.raises(ValueError, match="must"):
             call()
 

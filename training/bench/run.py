@@ -24,12 +24,12 @@ from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 import numpy as np
 
 from snippets.data.files import write_json
+from snippets.layers.device.xp import to_numpy
 from snippets.training.bench import gpu as bench_gpu
 from snippets.training.bench.jobs import decode
 from snippets.training.bench.machine import largest_resident, machine_info
 from snippets.training.bench.peers import PEERS
 from snippets.training.bench.rows import ROWS, Setup, choose
-from snippets.training.checkpoint import to_numpy
 
 
 def sample(run, calls):

@@ -16,7 +16,7 @@ from snippets.training.bench import jobs
 from snippets.training.bench.gpu import tf32
 from snippets.training.bench.jobs import LR, Workload, gives_dx
 from snippets.training.bench.torch_twins import as_ours, shared, twin
-from snippets.training.objective import loss_weight
+from snippets.training.objective import Weighting
 
 torch.set_num_threads(usable_cores())
 torch.backends.cudnn.benchmark = True
@@ -137,7 +137,7 @@ def step(net, x, labels, *, place):
     def run():
         opt.zero_grad()
         scores = module(x)
-        weight = torch.from_numpy(loss_weight(scores.shape)).to(scores).flatten()
+        weight = torch.from_numpy(Weighting().of(scores.shape)).to(scores).flatten()
         rows = scores.flatten(0, -2)  # clips, or frames of clips
         each = F.cross_entropy(rows, labels.repeat_interleave(len(rows) // len(labels)), reduction="none")
         value = (each * weight).sum()

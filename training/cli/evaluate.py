@@ -57,7 +57,7 @@ def run_evaluate(args):
     videos = sets[SIDES.index(args.side)]
     check_fits(model.checkpoint, args.model, classes=list(videos.classes))
     if args.whole:
-        result = evaluate_whole(model.net, videos, mode, progress=True)
+        result = evaluate_whole(model.net, videos, mode)
     else:
         result = evaluate(model.net, videos, args.views, args.batch, mode)
     for name, accuracy in zip(result.classes, result.per_class, strict=True):

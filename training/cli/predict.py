@@ -11,8 +11,8 @@ from snippets.data.listing import shown
 from snippets.data.loader import ClipSet, Preprocessing
 from snippets.data.open import DataSpec
 from snippets.data.video import VideoError
+from snippets.layers.device.xp import to_numpy
 from snippets.nets.streaming.stream import stream
-from snippets.training.checkpoint import to_numpy
 from snippets.training.cli.errors import in_words
 from snippets.training.cli.files import Film, Input
 from snippets.training.cli.options import COUNT, add_command, add_device

@@ -31,7 +31,7 @@ from snippets.data.options import Options, option
 from snippets.training.objective import split_frozen
 from snippets.training.parameters import flatten, pack_parameters, views
 from snippets.training.sgd import SGD, gradient_norm, multiplier
-from snippets.training.step import Run, dropout_generator, gradient, means, optimiser, sums_of
+from snippets.training.step import Run, gradient, means, optimiser, sums_of
 
 IN_FLIGHT = 2  # pushes of a replica that may be on their way; with a third it waits: they must not pile up at a shard
 SUMS = ("loss", "weight", "hits", "clips")  # of a step, as a record has them
@@ -89,7 +89,7 @@ class Job:
     def gradient(self, run, number):
         """A `Gradient` of a batch, and its sums."""
         x, labels, _ = self.batch(number)
-        found = gradient(run, x, labels, dropout_generator(run.settings.seed, *divmod(number, self.per_epoch)))
+        found = gradient(run, x, labels, run.generator(*divmod(number, self.per_epoch)))
         return found, sums_of(found, labels, run.settings.inference)
 
     def batches_of(self, replica):

@@ -28,7 +28,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from snippets.layers.core.base import Sequential
-from snippets.layers.device.xp import usable_cores, xp_of
+from snippets.layers.device.xp import to_numpy, usable_cores, xp_of
 from snippets.training.alone import ALONE, Ranks
 from snippets.training.parameters import empty_like, slices, views
 
@@ -92,13 +92,13 @@ class MPIRanks(Ranks):
         if not isinstance(value, dict) or not all(hasattr(a, "dtype") for a in value.values()):
             return self.comm.bcast(value)
         for a in value.values():
-            sent = np.ascontiguousarray(a.get() if hasattr(a, "get") else a)
+            sent = np.ascontiguousarray(to_numpy(a))
             self.comm.Bcast(sent)
             a[...] = xp_of(a).asarray(sent)
         return value
 
     def check_same(self, arrays):
-        sums = [zlib.crc32(np.ascontiguousarray(a.get() if hasattr(a, "get") else a)) for a in arrays.values()]
+        sums = [zlib.crc32(np.ascontiguousarray(to_numpy(a))) for a in arrays.values()]
         if sums != self.comm.bcast(sums):
             keys = [key for key, s, zero in zip(arrays, sums, self.comm.bcast(sums), strict=True) if s != zero]
             raise RuntimeError(f"rank {self.rank} has other numbers than rank 0 in {', '.join(keys[:5])}")

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from snippets.data.lock import one_run
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.frames import OverFrames
-from snippets.training.checkpoint import Checkpoint, load_into, save, videos_of
+from snippets.training.checkpoint import checkpoint_of, load_into, save, videos_of
 from snippets.training.distributed.downpour import IN_FLIGHT, Ask, Downpour, History, Job, Push, Take, Wait, replica
 from snippets.training.distributed.ray_session import import_ray, ray_session
 from snippets.training.distributed.shard import Shard
@@ -128,8 +128,8 @@ def patient(shard, name, *args, asked=None):
         time.sleep(0.1)
 
 
-class Run:
-    """The driver: starts the actors, waits, starts a replica's work again after its death, keeps the log."""
+class Driver:
+    """Starts the actors, waits, starts a replica's work again after its death, keeps the log."""
 
     def __init__(self, job, paths, log, bar, stopped):
         self.ray, self.job, self.log, self.bar, self.stopped = import_ray(), job, log, bar, stopped
@@ -238,33 +238,30 @@ def downpour(net, dataset, settings=None, downpour=None, address=None, **conduct
     found = read_log(file) if resume and file.exists() else []
     with one_run(folder), ray_session(address) as (_, stopped), bar, Log(file, keep=math.inf if resume else 0) as log:
         log = History(job, log, found)
-        run = Run(job, paths, log, bar, stopped)
+        driver = Driver(job, paths, log, bar, stopped)
         log.started = time.perf_counter()
         try:
             if d.warm_start_steps:
-                run.go([0], stop=d.warm_start_steps)
-            run.go(range(d.replicas))
+                driver.go([0], stop=d.warm_start_steps)
+            driver.go(range(d.replicas))
             seconds = log.seconds
-            vectors, velocities, versions, staleness = zip(*run.finish(), strict=True)
+            vectors, velocities, versions, staleness = zip(*driver.finish(), strict=True)
         except KeyboardInterrupt:
-            run.stop(run.replicas)
-            run.report()
-            for shard in run.shards:
+            driver.stop(driver.replicas)
+            driver.report()
+            for shard in driver.shards:
                 patient(shard, "state")  # which saves it
             log.write({"event": "stopped"})
             raise KeyboardInterrupt(f"stopped; the shards are saved in {folder}: run again with resume") from None
         finally:
-            run.stop(run.replicas + run.shards)
+            driver.stop(driver.replicas + driver.shards)
         stale = sum(map(Counter, staleness), Counter())
         totals = {"staleness": dict(sorted(stale.items())), "samples": log.samples}
         log.write({"event": "finished", "versions": list(versions), **totals})
         load_into(job.trained(), views(np.concatenate(vectors), job.trained()))
         velocity = views(np.concatenate(velocities), job.trained())
-        about = (c.config or {}, asdict(s), c.data or {}, list(dataset.classes), c.fold, s.seed, len(dataset))
-        save(folder / "checkpoint.npz", Checkpoint(
-            net.params, velocity, *about, epoch=s.epochs, steps=job.total, history=log.epochs(),
-            content=job.content,
-        ))  # fmt: skip
+        end = dict(epoch=s.epochs, steps=job.total, history=log.epochs(), content=job.content)
+        save(folder / "checkpoint.npz", replace(checkpoint_of(net.params, velocity, dataset, s, c), **end))
     return {"history": log.epochs(), "seconds": seconds, **totals}
 
 

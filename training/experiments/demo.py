@@ -27,9 +27,10 @@ from snippets.data.loader import ClipSet
 from snippets.data.mini.make import KIND_NAMES, KINDS, QUICK, make_mini
 from snippets.data.open import DataSettings, DataSpec, open_data
 from snippets.layers.core.base import Layer
+from snippets.layers.device.xp import to_numpy
 from snippets.nets.expand import warm_start
 from snippets.nets.zoo import NetConfig, build
-from snippets.training.checkpoint import Checkpoint, load, save, to_numpy
+from snippets.training.checkpoint import Checkpoint, load, save
 from snippets.training.evaluate import Result, evaluate
 from snippets.training.experiments.report import write_report
 from snippets.training.loop import train

@@ -6,9 +6,9 @@ import numpy as np
 
 from snippets.data.files import write, write_figure
 from snippets.data.mini.make import KINDS
+from snippets.layers.device.xp import to_numpy
 from snippets.layers.loss import softmax
 from snippets.nets.inspect.figure import new_figure
-from snippets.training.checkpoint import to_numpy
 from snippets.training.objective import on_device
 
 ABOUT = {  # kind: in what its classes differ

@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = map(str, (ROOT / "tests", ROOT / "tests" / "kit"))
 from file_kinds import KINDS  # noqa: E402
 
-from snippets.training.cli.errors import MENDABLE  # noqa: E402
+from snippets.training.cli.errors import USER_ERRORS  # noqa: E402
 
 FAULTS = ("SILENT", "UNNAMED", "TRACEBACK", "HANG", "CRASH")
 OUTCOMES = ("same", "refused", "changed", *FAULTS)
@@ -110,7 +110,7 @@ def outcome(read, right, file, checksums):
     """(outcome, what was said) of reading once."""
     try:
         found = read()
-    except MENDABLE as error:
+    except USER_ERRORS as error:
         told = str(error)
         return ("refused" if Path(file).name in told or Path(file).parent.name in told else "UNNAMED"), told
     except Exception:

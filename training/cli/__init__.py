@@ -1,7 +1,8 @@
 """The command line: one module per family of commands, with their options beside the functions that they run.
 
-Read `main` first: it collects the commands, runs one, and turns errors that a user can mend into one line. `options`
-has what several commands share, `files` says which options are files, and looks at them before any work:
+Read `main` first: it collects the commands, runs one, and turns errors that a user can correct into one line. `options`
+has what several commands share, `errors` the words for an error; `files` says which options are files, and checks them
+before any work:
 
     train         train, expand                 experiments   demo, tables, claims, compare
     evaluate      evaluate, fuse                bench         bench

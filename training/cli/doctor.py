@@ -24,7 +24,7 @@ OPTIONAL = {  # package -> what it is for
     "mpi4py": 'for many ranks, pip install -e ".[mpi]"',
     "ray": 'for Downpour SGD, pip install -e ".[ray]"',
 }
-PACKAGES = ("numpy", "av", "matplotlib", "threadpoolctl", "tqdm", *OPTIONAL)
+PACKAGES = ("numpy", "scipy", "imageio", "av", "matplotlib", "threadpoolctl", "tqdm", *OPTIONAL)
 
 
 def add_parsers(subparsers):

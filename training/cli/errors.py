@@ -1,4 +1,4 @@
-"""Errors that a user can mend, in one line of words."""
+"""Errors that a user can correct, in one line of words."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import traceback
 
 from snippets.data.listing import shown
 
-MENDABLE = (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)
+USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)
 
 
 def in_words(error):
@@ -21,8 +21,8 @@ def in_words(error):
 
 
 def report(error, who=""):
-    """Print one line for an error that the user can mend, else its traceback; who: what stands ahead of it."""
-    if isinstance(error, MENDABLE):
+    """Print one line for an error that the user can correct, else its traceback; who: what stands ahead of it."""
+    if isinstance(error, USER_ERRORS):
         print(f"snippets: {who}{in_words(error)}", file=sys.stderr, flush=True)
     else:
         traceback.print_exception(error)

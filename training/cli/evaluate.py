@@ -47,7 +47,7 @@ def run_evaluate(args):
         check_fits(model.checkpoint, args.model, fold=fold)
 
     def check(*sets):
-        if not args.whole:  # how long a video is, is not known before it is decoded
+        if not args.whole:  # the length of a video is not known before it is decoded
             clips = min(args.batch, args.views * len(sets[SIDES.index(args.side)]))
             shape = input_shape(model.config, clips)
             check_memory(f"a prediction for {clips} clips of {shape[1]} frames", prediction_memory(model.net, shape))

@@ -1,4 +1,4 @@
-"""Options that are files. What a command writes is looked at before any work: never over what it reads, and writable.
+"""Options that are files. What a command writes is checked before any work: never over what it reads, and writable.
 
 `Input` and the kinds of `Output` are argparse types. An option's value is a str, and its class says what it stands for.
 """
@@ -111,7 +111,7 @@ def writable(folder):
 
 
 def same(a, b):
-    """Whether two paths are of one file, by whatever names and links."""
+    """Whether two paths lead to the same file."""
     try:
         return os.path.samefile(a, b)
     except OSError:

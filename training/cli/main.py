@@ -1,4 +1,4 @@
-"""The command line: `snippets COMMAND --help` says what each command takes, and every default."""
+"""The command line: `snippets COMMAND --help` lists what each command takes, with every default."""
 
 import argparse
 import signal
@@ -18,7 +18,7 @@ from snippets.training.cli import (
     train,
     weights,
 )
-from snippets.training.cli.errors import MENDABLE, report
+from snippets.training.cli.errors import USER_ERRORS, report
 from snippets.training.cli.files import check_outputs
 from snippets.training.interrupts import stoppable
 
@@ -46,7 +46,7 @@ def execute(arguments):
 
 
 def main(argv=None):
-    """Run one command; returns the exit status. Errors that a user can mend are one line, without a traceback."""
+    """Run one command; returns the exit status. Errors that a user can correct are one line, without a traceback."""
     for stream in (sys.stdout, sys.stderr):  # what their encoding lacks is escaped, and no error
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -60,7 +60,7 @@ def main(argv=None):
     except MemoryError as error:
         print(f"snippets: out of memory ({error}); try a smaller --size, --frames or --batch", file=sys.stderr)
         return 1
-    except MENDABLE as error:
+    except USER_ERRORS as error:
         report(error)
         return 1
 

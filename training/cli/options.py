@@ -9,7 +9,7 @@ from snippets.training.parameters import DEVICE_HELP
 
 
 def number(kind, **within):
-    """What `add_argument` is told of an option that is a number of this kind, `within` a Range."""
+    """Arguments of `add_argument` for an option that is a number of this kind, `within` a Range."""
     return {"action": InRange, "type": kind, "within": Range(**within)}
 
 

@@ -76,7 +76,7 @@ def video_set(paths, frames, size, data):
 
 
 def whole_video(path, model):
-    """The frames of a video file as the network wants them, under the centre crop, one at a time: x (1, H, W, 3)."""
+    """The frames of a video file under the centre crop, as the network reads them, one at a time: x (1, H, W, 3)."""
     size, data = model.config.size, model.data
     for frame in DataSpec(path, size, data, cache=None).source().read(path):
         yield cut(frame[None], slice(None), centre_crop(*frame.shape[:2], size), data.mean, data.scale)

@@ -23,6 +23,7 @@ from snippets.layers.linear import Flatten, Linear
 from snippets.layers.pool import AvgPool2D
 from snippets.layers.relu import ReLU
 from snippets.nets.alexnet import scaled
+from snippets.nets.frames import behind_tower
 from snippets.nets.inspect.fake import output_shape
 
 PLACES = {"aux1": "inception4a", "aux2": "inception4d"}  # each head, and the layer whose output it reads
@@ -102,24 +103,19 @@ class AuxiliaryNet(Sequential):
         super().__init__(**layers)
         self.weight, self.classes, self.auxiliary_scores = weight, classes, len(PLACES) * classes
 
-    @property
-    def rest(self):
-        """What stands behind the tower."""
-        return Sequential(**{name: layer for name, layer in self.layers.items() if name != "tower"})
-
     def forward(self, x, rng=None):
         y, tower_cache = self.layers["tower"].forward(x, rng)  # (N, T, D + 2 K)
         if rng is None:
-            scores, cache = self.rest.forward(y)
+            scores, cache = behind_tower(self).forward(y)
             return scores, (tower_cache, cache)
         D = y.shape[2] - self.auxiliary_scores
-        scores, cache = self.rest.forward(y[..., :D], rng)
+        scores, cache = behind_tower(self).forward(y[..., :D], rng)
         return (scores, y[..., D:].reshape(*y.shape[:2], -1, self.classes)), (tower_cache, cache)
 
     def backward(self, dy, cache):
         tower_cache, rest_cache = cache
         dscores, dheads = dy if isinstance(dy, tuple) else (dy, None)
-        dy, grads = self.rest.backward(dscores, rest_cache)
+        dy, grads = behind_tower(self).backward(dscores, rest_cache)
         if dheads is not None:
             dy = xp_of(dy).concatenate([dy, dheads.reshape(*dy.shape[:2], -1)], axis=-1)
         dx, tower_grads = self.layers["tower"].backward(dy, tower_cache)

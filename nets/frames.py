@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl
 
-from snippets.layers.core.base import Container
+from snippets.layers.core.base import Container, Sequential
 from snippets.layers.device.xp import usable_cores, xp_of
 
 CHUNK = 8  # frames at a time: more have longer products on small maps, fewer take less memory
@@ -66,6 +66,11 @@ class OneBlasThread(contextlib.ContextDecorator):
 
 
 one_blas_thread = OneBlasThread()
+
+
+def behind_tower(net):
+    """What stands behind the net's tower, as a chain."""
+    return Sequential(**{name: layer for name, layer in net.layers.items() if name != "tower"})
 
 
 @functools.cache

@@ -23,11 +23,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from snippets.layers.core.base import Sequential
 from snippets.layers.device.container import memory_left
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.auxiliary import AuxiliaryNet
-from snippets.nets.frames import OverFrames
+from snippets.nets.frames import OverFrames, behind_tower
 from snippets.nets.inspect.fake import pass_memory
 from snippets.nets.inspect.layer_memory import size_of
 
@@ -116,7 +115,7 @@ def tower_and_head(net, shape, train_tower, train):
     if tower:
         chunk = min(tower.chunk, shape[0] * shape[1])
         of_tower = pass_memory(tower.layer, (chunk, *shape[2:]), given=True, train=train_tower)
-        head = Sequential(**{name: layer for name, layer in net.layers.items() if name != "tower"})
+        head = behind_tower(net)
         shape = *shape[:2], *of_tower.shape[1:]
         if isinstance(net, AuxiliaryNet) and train_tower:  # their scores go past the head
             shape = *shape[:-1], shape[-1] - net.auxiliary_scores

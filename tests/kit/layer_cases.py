@@ -76,7 +76,7 @@ def frame_net():
 
 
 def auxiliary_tower(auxiliary):
-    """A chain with two side heads of different widths, one of which drops units."""
+    """A chain with two auxiliary heads of different widths, one of which drops units."""
     return auxiliary.AuxiliaryTower(
         fc1=Linear(4, 5, generator()),
         aux1=Sequential(fc=Linear(5, 3, generator(1)), drop=Dropout(0.4)),

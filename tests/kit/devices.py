@@ -212,7 +212,10 @@ class DeviceLayer(Layer):
     """A layer that computes on the device; its parameters are on the host, where a check may change them."""
 
     def __init__(self, layer, cp):
-        self.layer, self.cp = layer, cp
+        self.__dict__.update(layer=layer, cp=cp)
+
+    def __setattr__(self, name, value):
+        setattr(self.layer, name, value)
 
     @property
     def params(self):

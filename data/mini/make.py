@@ -46,6 +46,7 @@ from tqdm import tqdm
 from snippets.data.files import read_json, write
 from snippets.data.mini.scenes import ball, card, count, dance, lamp
 from snippets.data.mini.sprites import BLUE, GREEN, PAPER, RED, YELLOW, Canvas, draw_look
+from snippets.data.options import Range, check
 from snippets.layers.device.xp import usable_cores
 
 FPS = 25
@@ -167,11 +168,10 @@ def make_mini(root, seed=0, groups=12, clips=2, frames=24, side=64, workers=None
     """
     parameters = {"seed": seed, "groups": groups, "clips": clips, "frames": frames, "side": side}
     limits = {"seed": (0, 2**32 - 1), "groups": (3, 99), "clips": (1, 99), "frames": (16, 9999), "side": (32, 1024)}
-    for name, (low, high) in limits.items():
-        if not isinstance(parameters[name], int) or not low <= parameters[name] <= high:
-            raise ValueError(f"{name} must be a whole number from {low} to {high}, not {parameters[name]!r}")
+    for name, (least, most) in limits.items():
+        check(name, parameters[name], Range(least, most), whole=True)
     if side % 2:
-        raise ValueError(f"side must be even, for the codec halves the colour planes, not {side}")
+        raise ValueError(f"side is {side}, expected an even number, for the codec halves the colour planes")
     root = Path(root)
     claim(root, {"version": VERSION, **parameters})
 

@@ -108,7 +108,7 @@ def test_values_become_plain():
         ("features x --count 1000000000", "--count is 1000000000"),
         ("check-data x --fps 1e9", "fps is 1000000000.0, expected more than 0 and at most 1000"),
         ("check-data x --seconds nan", "seconds is nan"),
-        ("make-data x --groups 1000000000", "groups must be a whole number from 3 to 99"),
+        ("make-data x --groups 1000000000", "groups is 1000000000, expected at least 3 and at most 99"),
         ("summary --units 1000000000", "units is 1000000000"),
         ("summary --depth 1000000000", "depth is 1000000000"),
         ("summary --fc 1000000000", "fc is 1000000000"),

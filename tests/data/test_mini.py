@@ -168,7 +168,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     [("seed", -1), ("groups", 2), ("clips", 0), ("frames", 15), ("side", 63), ("side", 64.0), ("clips", 100)],
 )
 def test_numbers_out_of_range_are_refused_before_anything_is_written(tmp_path, name, value):
-    with pytest.raises(ValueError, match=f"{name} must be"):
+    with pytest.raises(ValueError, match=f"{name} is {value}, expected"):
         make_mini(tmp_path / "new", **{name: value})
     assert not (tmp_path / "new").exists()
 

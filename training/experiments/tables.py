@@ -10,17 +10,17 @@ from snippets.training.experiments.runner import run
 from snippets.training.experiments.tables_report import write_tables
 
 
-def differs(row, scale, nets=NETS):
+def differs(row, scale):
     """What a row does otherwise than the paper, in words."""
     if not row.nets:
         return row.note
     notes = [row.note] if row.note else []
     if scale.frozen:
-        T = [scale.frames[nets[name].frames] for name in row.nets]
-        joins = any(nets[name].kind in ("pooling", "recurrent") for name in row.nets)
-        notes.append(f"mini data set; thin {nets[row.nets[0]].tower}" + (f", T = {max(T)}" if max(T) > 1 else ""))
+        T = [scale.frames[NETS[name].frames] for name in row.nets]
+        joins = any(NETS[name].kind in ("pooling", "recurrent") for name in row.nets)
+        notes.append(f"mini data set; thin {NETS[row.nets[0]].tower}" + (f", T = {max(T)}" if max(T) > 1 else ""))
         notes += ["tower as trained on single frames"] if joins else []
-        notes += ["one layer of 128 cells"] if any(nets[name].kind == "recurrent" for name in row.nets) else []
+        notes += ["one layer of 128 cells"] if any(NETS[name].kind == "recurrent" for name in row.nets) else []
         notes += ["one fold"] if row.table > 5 else []
     return "; ".join(notes)
 

@@ -1,7 +1,4 @@
-"""The structure of the code: who may import whom, how long files and parameter lists may be, and docstrings.
-
-`structure_exceptions.txt` lists what still breaks a rule. It only ever gets shorter: what is mended must leave it.
-"""
+"""The structure of the code: who may import whom, how long files and parameter lists may be, and docstrings."""
 
 import ast
 import re
@@ -23,7 +20,6 @@ ORDER = (  # a module imports only from its own row and from the rows above it
     ("training/cli",),
 )
 LINES, PARAMETERS, MODULES = 300, 7, 15
-EXCEPTIONS = Path(__file__).with_name("structure_exceptions.txt")
 OLD_IMPORT = re.compile(
     r"\bfrom (layers|nets|data|training)(\.\w+)* import\b|^\W*import (layers|nets|data|training)(\.\w+)*( as \w+)?\s*$",
     re.M,
@@ -167,15 +163,5 @@ RULES = {
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_rule(rule):
-    lines = [line.split(None, 1) for line in EXCEPTIONS.read_text().splitlines() if not line.startswith("#")]
-    excepted = {place for name, place in lines if name == rule.__name__}
-    found = set(rule())
-    new, mended = sorted(found - excepted), sorted(excepted - found)
-    assert not new, f"{RULES[rule]}:\n" + "\n".join(new)
-    assert not mended, f"mended, so remove these lines from {EXCEPTIONS.name}:\n" + "\n".join(mended)
-
-
-def test_exceptions_name_rules():
-    lines = [line for line in EXCEPTIONS.read_text().splitlines() if not line.startswith("#")]
-    assert {line.split()[0] for line in lines} <= {rule.__name__ for rule in RULES}
-    assert len(set(lines)) == len(lines)
+    found = sorted(set(rule()))
+    assert not found, f"{RULES[rule]}:\n" + "\n".join(found)

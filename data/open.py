@@ -31,25 +31,16 @@ class DataSettings(Options):
     """How pixels or features become the network's input; stored in the checkpoint, as a net needs the same again."""
 
     stream: str = option("rgb", "what the network sees: frames, or the optical flow between them", ("rgb", "flow"))
-    fps: float | None = option(
-        None, "frames per second (default: every frame, every flow image; Sports-1M: 1)", above=0, most=1e3
-    )
+    fps: float | None = option(None, "frames per second (default: all frames; Sports-1M: 1)", above=0, most=1e3)
     flow_fps: float = option(15.0, "flow: frames per second between which it is computed", above=0, most=1e3)
     bound: float = option(40.0, "flow: largest motion in pixels, larger ones are clipped", above=0, most=1e4)
     tvl1: str = option("", "flow: TV-L1 parameters other than the defaults, e.g. lam=0.1,warps=10; see docs/flow.md")
     seconds: float | None = option(
-        None,
-        "use the first N seconds; shorter videos repeat from the start (default: all; Sports-1M: 300)",
-        above=0,
-        most=1e6,
+        None, "use the first N seconds; shorter videos repeat (default: all; Sports-1M: 300)", above=0, most=1e6
     )
-    mean: float | list = option(
-        127.5, "the network sees (pixel - mean) / scale; a number, or one each for R, G, B", nargs="+"
-    )
+    mean: float | list = option(127.5, "the network sees (pixel - mean) / scale; one number or R, G, B", nargs="+")
     scale: float | list = option(127.5, "see mean", nargs="+")
-    features: str = option(
-        "unit", "precomputed features: each frame scaled to mean square 1, or as stored", ("unit", "raw")
-    )
+    features: str = option("unit", "precomputed features: each scaled to mean square 1, or raw", ("unit", "raw"))
 
     def __post_init__(self):
         super().__post_init__()
@@ -154,9 +145,7 @@ def open_data(spec, frames, build=True, check=lambda *sets: None):
         check(*sets)
         return sets
     if not path.is_dir():
-        raise FileNotFoundError(
-            f"{path}: no such folder; expected a folder of videos, or a feature file ending in .npz"
-        )
+        raise FileNotFoundError(f"{path}: no such folder; expected a folder of videos, or a feature file (.npz)")
     folder, skip = VideoFolder(path), read_skip(spec.skip) if spec.skip else ()
     split = folder.load(spec.fold, skip, spec.available, check=build)
     if spec.available:
@@ -202,7 +191,5 @@ def check_room(path, size, what, advice):
     there = next(place for place in (path, *path.parents) if place.exists())
     free = shutil.disk_usage(there).free
     if size > free:
-        raise OSError(
-            f"{what} will take about {size / 1e9:.1f} GB in {path}, where {free / 1e9:.1f} GB are free: make room, or "
-            f"{advice}"
-        )
+        needed = f"{what} will take about {size / 1e9:.1f} GB in {path}, where {free / 1e9:.1f} GB are free"
+        raise OSError(f"{needed}: make room, or {advice}")

@@ -40,33 +40,25 @@ class Located:
         return import_ray().get_runtime_context().get_node_id(), os.getpid()
 
 
-class ShardActor(Located):
+class ShardActor(Located, Shard):
     """A `Shard` that restores itself from its checkpoint, if there is one, and writes it regularly."""
 
     def __init__(self, job, index, path):
-        job = import_ray().get(job[0])
-        self.shard, self.path = Shard(job, index), Path(path)
+        super().__init__(import_ray().get(job[0]), index)
+        self.path = Path(path)
         if self.path.exists():
-            self.shard.restore(self.path)
+            self.restore(self.path)
         else:
-            self.shard.save(self.path)  # so that a shard that dies at once is missed, too
-        self.every = job.downpour.checkpoint_every
+            self.save(self.path)  # so that a shard that dies at once is missed, too
 
     def push(self, replica, part):
-        before = self.shard.opt.steps
-        self.shard.push(replica, part)
-        if self.shard.opt.steps > before and self.shard.opt.steps % self.every == 0:
-            self.shard.save(self.path)
-
-    def call(self, name, *args):
-        """fetch, join, leave, progress, report, finish: see `Shard`; state: below."""
-        return getattr(self if name == "state" else self.shard, name)(*args)
+        if super().push(replica, part):
+            self.save(self.path)
 
     def state(self):
         """Parameters, momenta, version and staleness, after a checkpoint of them."""
-        self.shard.save(self.path)
-        velocity = flatten(self.shard.opt.velocity, self.shard.vector.copy())
-        return self.shard.vector, velocity, self.shard.opt.steps, dict(self.shard.staleness)
+        self.save(self.path)
+        return self.vector, flatten(self.opt.velocity, self.vector.copy()), self.opt.steps, dict(self.staleness)
 
 
 class ReplicaActor(Located):
@@ -97,10 +89,10 @@ class ReplicaActor(Located):
             answer = None
             if isinstance(request, Ask):
                 step = request.step
-                asked = [shard.call.remote("fetch", self.me, step) for shard in self.shards]
+                asked = [shard.fetch.remote(self.me, step) for shard in self.shards]
             elif isinstance(request, Take):
                 waits = zip(self.shards, asked, strict=True)
-                answer = [patient(shard, "fetch", self.me, step, asked=ref) for shard, ref in waits]
+                answer = [patient(shard.fetch, self.me, step, asked=ref) for shard, ref in waits]
             elif isinstance(request, Push):
                 for i, range in enumerate(self.ranges):
                     sent.append(self.shards[i].push.remote(self.me, request.part(i, range)))
@@ -112,15 +104,15 @@ class ReplicaActor(Located):
 
     def progress(self):
         """Steps of this replica that some shard has seen."""
-        return max(patient(shard, "progress", self.me) for shard in self.shards)
+        return max(patient(shard.progress, self.me) for shard in self.shards)
 
 
-def patient(shard, name, *args, asked=None):
-    """What a shard answers; while it is being started again, asks again."""
+def patient(method, *args, asked=None):
+    """What a method of a shard answers; while it is being started again, asks again."""
     ray, until = import_ray(), time.monotonic() + PATIENCE
     while True:
         try:
-            return ray.get(shard.call.remote(name, *args) if asked is None else asked)
+            return ray.get(method.remote(*args) if asked is None else asked)
         except ray.exceptions.RayActorError as error:
             if time.monotonic() > until:
                 raise OSError(f"a shard has not come back within {PATIENCE} s ({error})") from error
@@ -158,7 +150,7 @@ class Driver:
         """Let these replicas work until each has done `stop` of its steps, or all of them."""
         for me in who:
             for shard in self.shards:
-                patient(shard, "join", me, max(patient(shard, "progress", me) for shard in self.shards))
+                patient(shard.join, me, max(patient(shard.progress, me) for shard in self.shards))
         running = {self.replicas[me].run.remote(stop): me for me in who}
         while running:
             ready, _ = self.ray.wait(list(running), timeout=0.2)
@@ -173,7 +165,7 @@ class Driver:
                     raise error.cause from None
                 else:
                     for shard in self.shards:
-                        patient(shard, "leave", me)
+                        patient(shard.leave, me)
             self.report()
             if self.stopped:
                 raise KeyboardInterrupt
@@ -186,7 +178,7 @@ class Driver:
             except self.ray.exceptions.RayActorError:
                 time.sleep(0.1)
                 continue
-            step = max(patient(shard, "progress", me) for shard in self.shards)
+            step = max(patient(shard.progress, me) for shard in self.shards)
             self.log.write({"event": "started", "replica": me, **where, "step": step})
             return self.replicas[me].run.remote(stop)
 
@@ -194,7 +186,7 @@ class Driver:
         """What the shards report goes into the log; a shard that is down reports later."""
         for i, shard in enumerate(self.shards):
             try:
-                reported = self.ray.get(shard.call.remote("report"))
+                reported = self.ray.get(shard.report.remote())
             except self.ray.exceptions.RayActorError:
                 continue
             for event in reported["events"]:
@@ -207,9 +199,9 @@ class Driver:
     def finish(self):
         """All shards' states, each after its last checkpoint: vector, velocity, version, staleness."""
         for shard in self.shards:
-            patient(shard, "finish")
+            patient(shard.finish)
         self.report()
-        return [patient(shard, "state") for shard in self.shards]
+        return [patient(shard.state) for shard in self.shards]
 
     def stop(self, actors):
         for actor in actors:
@@ -250,7 +242,7 @@ def downpour(net, dataset, settings=None, downpour=None, address=None, **conduct
             driver.stop(driver.replicas)
             driver.report()
             for shard in driver.shards:
-                patient(shard, "state")  # which saves it
+                patient(shard.state)  # which saves it
             log.write({"event": "stopped"})
             raise KeyboardInterrupt(f"stopped; the shards are saved in {folder}: run again with resume") from None
         finally:

@@ -63,18 +63,19 @@ class Shard:
         return Answer(self.vector.copy(), self.opt.steps, min(self.clock.values()))
 
     def push(self, replica, part):
-        """Apply the sum of a replica's gradients, a `Part` of its push.
+        """Apply the sum of a replica's gradients, a `Part` of its push; returns whether a checkpoint is due.
 
         Each step counts once: what comes twice is dropped, what never came is reported.
         """
         if part.end <= self.done[replica]:
-            return
+            return False
         if part.first > self.done[replica]:
             self.lost(replica, part.first)
         self.done[replica] = part.end
         self.staleness[max(0, self.opt.steps - part.version)] += 1  # one that came back counts from its checkpoint
         self.opt.step(views(part.gradient, self.params), part.norm)
         self.records.extend(part.records)
+        return self.opt.steps % self.job.downpour.checkpoint_every == 0
 
     def progress(self, replica):
         return self.done[replica]

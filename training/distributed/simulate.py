@@ -174,9 +174,8 @@ class Simulation:
         self.at(self.now + self.cluster.latency, worker.confirmed, life)
         if self.now < self.back[i]:
             return
-        shard, before = self.shards[i], self.shards[i].opt.steps
-        shard.push(worker.me, request.part(i, self.ranges[i]))
-        if shard.opt.steps > before and shard.opt.steps % self.job.downpour.checkpoint_every == 0:
+        shard = self.shards[i]
+        if shard.push(worker.me, request.part(i, self.ranges[i])):
             shard.save(self.folder / f"{i}.npz")
         if i == 0:
             reported = shard.report()

@@ -189,7 +189,9 @@ def updates_like_numpys(there=np.asarray):
 
 
 def to_device(a, cp):
-    """An array on the device, in the memory layout that it has; anything else as it is."""
+    """An array on the device, in the memory layout that it has, or a tuple of arrays; anything else as it is."""
+    if isinstance(a, tuple) and all(isinstance(part, np.ndarray) for part in a):
+        return tuple(to_device(part, cp) for part in a)
     if not isinstance(a, np.ndarray):
         return a
     if a.flags.c_contiguous:

@@ -209,7 +209,7 @@ def test_the_command_line_trains_with_replicas(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_measured_costs_foretell_a_real_run():
+def test_measured_costs_predict_a_real_run():
     """Costs measured here, a simulated and a real run beside each other: the same staleness, times that are times."""
     job = Job(build(CONFIG, 1), clips(), SETTINGS, Downpour(2, 2, fetch=1, push=1))
     cluster = measured(job)

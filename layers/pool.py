@@ -20,9 +20,7 @@ from snippets.layers.core.window import blocks, check_window, padding
 from snippets.layers.device.launch import evenly_spaced_rows, launch
 from snippets.layers.device.xp import on_gpu, scratch, xp_of
 
-BLOCK_ELEMENTS = (
-    2**19
-)  # of x in a block: few enough for the cache, and long calls, because threads may wait between two
+BLOCK_ELEMENTS = 2**19  # of x in a block: few enough for the cache, and long calls, for threads may wait between two
 CPU_SIZE, CUDA_SIZE = 256, 16  # the largest size whose offsets, up to size - 1 or size^2 - 1, fit one byte
 
 

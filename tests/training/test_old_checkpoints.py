@@ -74,9 +74,9 @@ def test_an_old_shard_goes_on():
 @pytest.mark.parametrize(
     "cls, old, new",
     [
-        (NetConfig, "--tap maps", {"tap": "maps"}),
-        (Downpour, "--warm-start-steps 7 --checkpoint-every 5", {"warm_start_steps": 7, "checkpoint_every": 5}),
-        (Cluster, "--chance 3 --std 0.5", {"cluster_seed": 3, "std": 0.5}),
+        (NetConfig, "--end maps", {"tap": "maps"}),
+        (Downpour, "--warm 7 --keep 5", {"warm_start_steps": 7, "checkpoint_every": 5}),
+        (Cluster, "--chance 3 --spread 0.5", {"cluster_seed": 3, "std": 0.5}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

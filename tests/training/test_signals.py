@@ -13,7 +13,7 @@ from snippets.training.checkpoint import load
 from snippets.training.interrupts import defer_interrupt, stoppable
 
 
-def test_undisturbed_holds_an_interrupt_back_and_works_in_threads():
+def test_defer_interrupt_holds_an_interrupt_back_and_works_in_threads():
     done = []
     with pytest.raises(KeyboardInterrupt):
         with defer_interrupt():

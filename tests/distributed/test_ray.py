@@ -215,7 +215,7 @@ def test_measured_costs_predict_a_real_run():
     cluster = measured(job)
     assert 0 < cluster.compute < 1 and 0 < cluster.latency < 0.1 and cluster.bandwidth > 1e6
     assert 0 < cluster.apply < 1e-6 and cluster.restart > 0
-    rows = compare(job.net, job.dataset, job.settings, job.downpour, cluster, [1, 2]).splitlines()[2:]
+    rows = compare(job, cluster, [1, 2]).splitlines()[2:]
     cells = [row.strip("| ").split(" | ") for row in rows]
     assert [row[:2] for row in cells] == [["simulated", "1"], ["real", "1"], ["simulated", "2"], ["real", "2"]]
     assert all(float(row[2]) > 0 for row in cells) and cells[0][4] == cells[1][4] == "0"

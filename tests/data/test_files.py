@@ -140,6 +140,19 @@ def test_json_comes_back_and_has_no_nan(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="asks Linux which file a number stands for")
+def test_a_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
+    """Written elsewhere, forced to disk, and only then renamed: whoever has the old file open reads it to its end."""
+    calls, path = [], tmp_path / "a.txt"
+    for name in ("fsync", "replace"):
+        call = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, name=name, call=call: calls.append(name) or call(*a))
+    write(path, "old")
+    with open(path) as reader:
+        write(path, "new")
+        assert reader.read() == "old" and path.read_text() == "new"
+    assert calls == ["fsync", "replace"] * 2
+
+
 def test_a_full_disk_keeps_the_work_where_there_is_room(tmp_path, monkeypatch):
     path = tmp_path / "out" / "a.json"
     write(path, "old")

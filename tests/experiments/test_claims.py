@@ -7,6 +7,7 @@ import pytest
 from tiny_tables import SMALL, TINY
 
 from snippets.data.features import save_features
+from snippets.data.files import read_json
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.camera_shake import make_shaky
 from snippets.data.mini.make import CLASSES, KIND_NAMES, make_mini
@@ -116,4 +117,6 @@ def test_compare_trains_heads_over_seeds(tmp_path, rng, capsys):
         assert main(["compare", str(tmp_path / "f.npz"), *options, "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "8 videos" in printed and printed.count("| lstm |") == 2 and printed.count("lstm/seed1") == 1
-    assert (tmp_path / "out" / "compare.json").exists()
+    average, lstm = read_json(tmp_path / "out" / "compare.json")["commands"]
+    assert "--head average" in average and "--epochs=2" in average and "--units" not in average
+    assert "--head lstm" in lstm and "--epochs=2" in lstm and "--units=8 --depth=1" in lstm

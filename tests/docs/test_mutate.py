@@ -5,6 +5,8 @@ import subprocess
 
 from mutants import mutants
 from mutate import LISTINGS, ROOT, copy_tree, draw, judge, stages
+from planted import source
+from undo import FIXES, named
 
 SOURCE = '''"""Text: 1 + 1."""
 
@@ -86,3 +88,10 @@ def test_a_mutant_dies_survives_or_runs_out_of_time(tmp_path):
     drawn = {(m.old, m.new): m for m in draw("layers", 20, 0, root)}
     assert {change: judge(drawn[change], tree, False, 1) for change in wanted} == wanted
     assert (tree / "layers" / "a.py").read_text() == (root / "layers" / "a.py").read_text()
+
+
+def test_fixes_that_are_undone_are_still_there():
+    for fix in FIXES:
+        source(fix)  # raises Stale
+        name, tests = named(fix)
+        assert name and all(len(list((ROOT / "tests").rglob(f"{test}.py"))) == 1 for test in tests), fix.name

@@ -1,10 +1,18 @@
 """The demo's pictures show what they say: frames side by side, and shares of each true class."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
-from snippets.data.mini.make import CLASSES
+from snippets.data.mini.make import CLASSES, KINDS
 from snippets.training.evaluate import result_of
-from snippets.training.experiments.report import class_order, confusion_matrices, learning_curves, thumbnails
+from snippets.training.experiments.report import (
+    class_order,
+    confusion_matrices,
+    frame_predictions,
+    learning_curves,
+    thumbnails,
+)
 
 
 def test_thumbnails_stand_side_by_side():
@@ -35,3 +43,17 @@ def test_learning_curves_are_those_of_the_history():
     loss, accuracy = learning_curves({"A": history}).axes
     assert np.array(loss.lines[0].get_data()).tolist() == [[1, 2], [2.0, 0.5]]
     assert np.array(accuracy.lines[0].get_data()).tolist() == [[1, 2], [25.0, 75.0]]
+
+
+def test_an_order_clip_is_shown_with_the_three_most_probable_other_classes():
+    """Those that reach the highest probability at any of the frames, in that order."""
+    names = list(CLASSES)
+    truth = next(k for k, name in enumerate(names) if KINDS[name] == "order")
+    others = [k for k in range(len(names)) if k != truth]
+    p = np.full((3, len(names)), 0.01)
+    p[0, others[4]], p[1, others[7]], p[2, others[1]], p[2, truth] = 0.9, 0.6, 0.4, 0.5
+    net = SimpleNamespace(params={"W": np.zeros(1)}, predict=lambda x: np.log(p)[None])
+    clips = SimpleNamespace(labels=[truth], classes=names, test_clips=lambda i: iter([np.zeros((3, 4, 4, 3))]))
+    figure = frame_predictions(net, clips, SimpleNamespace(probabilities=p[-1:]))
+    labels = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert labels == [f"{names[truth]} (true class)", *(names[others[n]] for n in (4, 7, 1))]

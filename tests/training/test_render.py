@@ -169,10 +169,12 @@ def test_bars_and_curves_show_the_predictions(models, clip, tmp_path):
     times = np.arange(20) / 10
     images = [x for _, _, x in render.draw(clip, render.read_header(clip), times, timeline, answer, model)]
     best, (left, top, width, height) = int(answer.argmax()), render.CHART
+    order = [best, *sorted({*range(6)} - {best}, key=lambda k: -p[:, k].max())]
     for t in (0, 7, 19):
-        bar = images[t][render.class_row(0) + 20, render.PANEL : render.RIGHT].astype(int)
-        filled = (np.abs(bar - render.COLOURS[0]).max(axis=1) < 3).sum()
-        assert filled == pytest.approx(p[t, best] * (render.RIGHT - render.PANEL), abs=1.5)
+        for n, (k, colour) in enumerate(zip(order, render.COLOURS, strict=False)):
+            bar = images[t][render.class_row(n) + 20, render.PANEL : render.RIGHT].astype(int)
+            filled = (np.abs(bar - colour).max(axis=1) < 3).sum()
+            assert filled == pytest.approx(p[t, k] * (render.RIGHT - render.PANEL), abs=1.5)
         head = left + round(t / 19 * (width - 1))
         assert (images[t][top - 6, head] == render.BRIGHT).all()  # the line that marks the moment
     column = left + round(7 / 19 * (width - 1))

@@ -108,20 +108,24 @@ def run_tests(tree, names, patience):
             sys.executable, "-m", "pytest", *files, "-x", "-q", "-p", "no:cacheprovider",
             "-o", f"faulthandler_timeout={patience}", "-o", "faulthandler_exit_on_timeout=true",
         ]  # fmt: skip
-        process = subprocess.Popen(
-            command, cwd=tree, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        log = Path(temporary, "output")  # no pipe, which children of a test that hangs would keep open
+        with open(log, "wb") as file:
+            process = subprocess.Popen(
+                command, cwd=tree, env=env, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+        late = ""
         try:
-            output = process.communicate(timeout=30 * patience)[0]
+            process.wait(timeout=30 * patience)
         except subprocess.TimeoutExpired:
-            output = "Timeout (all tests together)"
+            late = "Timeout (all tests together)"
         finally:
             try:
                 os.killpg(process.pid, signal.SIGKILL)  # what a test may have started and left
             except ProcessLookupError:
                 pass
         process.wait()
+        output = late or log.read_text(encoding="utf-8", errors="replace")
     if process.returncode in (0, 5):  # 5: no test here
         return None
     if process.returncode == 4:

@@ -66,6 +66,8 @@ def test_a_wrong_address_is_said_within_seconds(tmp_path, monkeypatch, capsys):
     for text, told in ((b"HTTP/1.1 400 Bad Request\r\n\r\n", "something else"), (b"", "timed out"), (b"\0", "else")):
         with server(says(text, kept)) as port, pytest.raises(OSError, match=told):
             check_address(f"127.0.0.1:{port}")
+    with pytest.raises(ValueError, match="--address nowhere: expected"), ray_session.ray_session("nowhere"):
+        pass
     with server(says(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]), kept)) as port:
         check_address(f"127.0.0.1:{port}")  # what a gRPC server says
     assert kept[-1] == HELLO

@@ -1,6 +1,7 @@
 """Protocols on the command line: three folds and their mean, streams fused, folds kept apart; data ready in time."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -41,6 +42,15 @@ def test_three_folds_and_their_mean(folds, mini, capsys):
     assert before == [(folds / f"fold{k}" / "predictions.npz").stat().st_mtime_ns for k in (1, 2, 3)]
     assert main([*again(folds, mini), "--epochs", "1"]) == 1
     assert "fold1 holds a run: continue it with --resume" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_tested_again_with_other_views_only(mini, folds, tmp_path):
+    """Predictions that are there are taken if they are of the same network, videos and views."""
+    run = shutil.copytree(folds / "fold1", tmp_path / "run")
+    command = ["train", str(mini), "--out", str(run), "--cache", str(folds.parent / "cache"), *SMALL, "--epochs", "1"]
+    for views in (2, 3):
+        assert main([*command, "--views", str(views), "--resume"]) == 0
+        assert load_predictions(run / "predictions.npz").views == views
 
 
 def test_an_interrupted_protocol_goes_on(mini, folds, tmp_path, capsys, monkeypatch):

@@ -30,7 +30,7 @@ from snippets.training.log import Log, read_log
 from snippets.training.parameters import flatten, views
 from snippets.training.settings import Conduct, Settings
 
-PATIENCE = 60  # seconds that a replica waits for a shard that is being started again
+PATIENCE = 180  # seconds that a replica waits for a shard to be started again, on a busy machine too
 
 
 class Located:

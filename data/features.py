@@ -119,6 +119,8 @@ def save_features(path, feat, label, is_test, **optional) -> None:
 
     optional: name, scale, classes, fold; None is as good as not given. Raises ValueError as `load_features` does.
     """
+    if unknown := set(optional) - {"name", "scale", "classes", "fold"}:
+        raise TypeError(f"{path}: {', '.join(sorted(unknown))} is no part of a feature file; see data/features.py")
     arrays = {"feat": feat, "label": label, "is_test": is_test} | optional
     kinds = {"name": str, "classes": str, "scale": np.float32}
     arrays = {key: np.asarray(value, kinds.get(key)) for key, value in arrays.items() if value is not None}

@@ -18,6 +18,11 @@ from snippets.layers.loss import softmax
 MODES = ("weighted", "last", "max", "sum")
 
 
+def rising(T):
+    """The gain g_t = t/T of frames t = 1..T, (T,)."""
+    return np.arange(1, T + 1) / T
+
+
 def check_mode(mode):
     """ValueError unless `mode` is one of MODES."""
     if mode not in MODES:
@@ -42,8 +47,7 @@ def clip_probabilities(scores, mode="weighted"):
     elif mode == "sum":
         p = p.sum(axis=1)  # (N, K)
     else:
-        T = p.shape[1]
-        p = np.einsum("t,ntk->nk", (np.arange(1, T + 1) / T).astype(p.dtype), p)
+        p = np.einsum("t,ntk->nk", rising(p.shape[1]).astype(p.dtype), p)
     return p / p.sum(axis=-1, keepdims=True)
 
 

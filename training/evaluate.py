@@ -37,6 +37,12 @@ def hit_at_k(probabilities, labels, k):
     return (top == labels[:, None]).any(axis=1)
 
 
+def check_outputs(outputs, K):
+    """ValueError unless a net has as many outputs as its data set has classes."""
+    if outputs != K:
+        raise ValueError(f"the net has {outputs} outputs, the data set has {K} classes")
+
+
 @dataclass(frozen=True)
 class Result:
     """What `evaluate` found. Accuracies in [0, 1]; V videos, K classes."""
@@ -111,14 +117,13 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, ranks=ALO
 
     def clips():
         mine = range(ranks.rank, V, ranks.size)
-        for i in tqdm(mine, desc="evaluate", unit="video", disable=True if ranks.rank > 0 else None):
+        for i in tqdm(mine, desc="evaluate", unit="video", leave=False, disable=True if ranks.rank > 0 else None):
             for x in dataset.test_clips(i, views, np.random.default_rng([seed, i])):
                 yield i, x
 
     for index, x in _batches(clips(), batch):
         p = clip_probabilities(net.predict(on_device(net, x)), mode)  # (N, K)
-        if p.shape[1] != K:
-            raise ValueError(f"the net has {p.shape[1]} outputs, the data set has {K} classes")
+        check_outputs(p.shape[1], K)
         np.add.at(total, index, p)
         np.add.at(hits, index, np.stack([hit_at_k(p, labels[index], k) for k in (1, top)], axis=1))
         np.add.at(count, index, 1)
@@ -138,13 +143,12 @@ def evaluate_whole(net, dataset, mode="weighted"):
     if len(dataset) == 0:
         raise ValueError("cannot evaluate on a data set without videos")
     probabilities = []
-    for i in tqdm(range(len(dataset)), desc="evaluate", unit="video", disable=None):
+    for i in tqdm(range(len(dataset)), desc="evaluate", unit="video", leave=False, disable=None):
         if streams(net):
             p = to_numpy(stream(net, dataset.blocks(i), mode))
         else:
             p = clip_probabilities(net.predict(on_device(net, np.concatenate(list(dataset.blocks(i)))[None])), mode)[0]
-        if len(p) != len(dataset.classes):
-            raise ValueError(f"the net has {len(p)} outputs, the data set has {len(dataset.classes)} classes")
+        check_outputs(len(p), len(dataset.classes))
         probabilities.append(p)
     return result_of(dataset.classes, dataset.names, np.asarray(dataset.labels), np.stack(probabilities))
 

@@ -23,13 +23,16 @@ import numpy as np
 from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import on_gpu, xp_of
 from snippets.layers.loss import softmax_loss
+from snippets.nets.frame_predictions import rising
 from snippets.training.sgd import multiplier
 
 
 def gain(T, mode="linear"):
     """Weight g_t of frame t = 1..T, shape (T,): "linear" t/T, "ones" 1, "last" 1 at the last frame only."""
+    if T < 1:
+        raise ValueError(f"a clip needs at least one frame, got {T}")
     if mode == "linear":
-        return np.arange(1, T + 1) / T
+        return rising(T)
     if mode == "ones":
         return np.ones(T)
     if mode == "last":

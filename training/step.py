@@ -20,7 +20,7 @@ from snippets.layers.core.base import Layer
 from snippets.nets.frame_predictions import clip_probabilities
 from snippets.training.alone import ALONE, Ranks
 from snippets.training.checkpoint import Checkpoint
-from snippets.training.evaluate import hit_at_k
+from snippets.training.evaluate import check_outputs, hit_at_k
 from snippets.training.log import Log
 from snippets.training.objective import Weighting, loss_and_gradient, on_device, split_frozen
 from snippets.training.settings import Settings
@@ -118,8 +118,8 @@ def gradient(run, x, labels, rng=None, clips=None):
         x = x if run.frozen is None else run.frozen.predict(on_device(run.frozen, x))
         loss, scores, weight, grads = loss_and_gradient(run.trained, x, labels, rng, weighting, run.backward)
         weight = float(weight.sum())
-        if run.classes not in (None, scores.shape[-1]):
-            raise ValueError(f"the net has {scores.shape[-1]} outputs, the data set has {run.classes} classes")
+        if run.classes is not None:
+            check_outputs(scores.shape[-1], run.classes)
     grads = run.opt.trained(grads)
     return Gradient(loss, scores, weight, grads, gradient_norm(grads))
 

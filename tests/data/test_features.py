@@ -169,3 +169,9 @@ def test_unit_features_have_mean_square_one_and_zeros_stay(tmp_path):
     )
     assert not test.whole_video(0)[2].any()
     np.testing.assert_array_equal(next(train.test_clips(0)), train.whole_video(0))
+
+
+def test_an_array_that_is_no_part_of_the_file_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="names is no part of a feature file"):
+        save_features(tmp_path / "f.npz", np.ones((2, 3, 4)), [1, 2], [0, 1], names=["a", "b"])
+    assert not (tmp_path / "f.npz").exists()

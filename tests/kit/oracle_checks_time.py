@@ -128,15 +128,20 @@ def lstm_arrays(T=4):
     return [spaced((2, T, D), 1), *(normal(*shape, seed=20 + k) for k, shape in enumerate(shapes))]
 
 
-def lstm_whole(module):
-    """Equations 3-7 over four frames from non-zero states, with gradients into every h, the last h and the last c."""
-    arrays = lstm_arrays()
-    h, (hT, cT), cache = module.lstm_forward(*arrays)
-    wanted, c_last = oracles_time.lstm(*arrays)
+def states_agree(forward, oracle, arrays):
+    """Every h, the last h and the last c are the oracle's; the cache, and gradients of the three to send back."""
+    h, (hT, cT), cache = forward(*arrays)
+    wanted, c_last = oracle(*arrays)
     assert_close(h, wanted, "h", rtol=1e-12)
     assert_close(hT, wanted[:, -1], "last h", rtol=1e-12)
     assert_close(cT, c_last, "last c", rtol=1e-12)
-    dh, dhT, dcT = upstream(h, 1), upstream(hT, 2), upstream(cT, 3)
+    return cache, (upstream(h, 1), upstream(hT, 2), upstream(cT, 3))
+
+
+def lstm_whole(module):
+    """Equations 3-7 over four frames from non-zero states, with gradients into every h, the last h and the last c."""
+    arrays = lstm_arrays()
+    cache, (dh, dhT, dcT) = states_agree(module.lstm_forward, oracles_time.lstm, arrays)
 
     def loss(*a, ends=1):
         h, c = oracles_time.lstm(*a)
@@ -189,12 +194,7 @@ def conv_lstm(module):
         state, filters = (2, H, W, F), [(kernel, kernel, n, 4 * F) for n in (C, F)]
         shapes = [state, state, *filters, (3, F), (4 * F,)]
         arrays = [spaced((2, 3, H, W, C), 1), *(normal(*shape, seed=30 + k) for k, shape in enumerate(shapes))]
-        h, (hT, cT), cache = module.conv_lstm_forward(*arrays)
-        wanted, c_last = oracles_time.conv_lstm(*arrays)
-        assert_close(h, wanted, "h", rtol=1e-12)
-        assert_close(hT, wanted[:, -1], "last h", rtol=1e-12)
-        assert_close(cT, c_last, "last c", rtol=1e-12)
-        dh, dhT, dcT = upstream(h, 1), upstream(hT, 2), upstream(cT, 3)
+        cache, (dh, dhT, dcT) = states_agree(module.conv_lstm_forward, oracles_time.conv_lstm, arrays)
 
         def loss(*a, dh=dh, dhT=dhT, dcT=dcT):
             h, c = oracles_time.conv_lstm(*a)

@@ -47,7 +47,9 @@ def launch(file, function, size, *args):
     arguments = {p.name: a for p, a in zip(parameters, args, strict=True)}
     arrays = [arguments[p.name] for p in parameters if p.pointer]
     largest = max(size, *(getattr(a, "size", 0) for a in arrays))
-    if size < 0 or largest > LARGEST:
+    if size < 0:
+        raise ValueError(f"{what}: {size} threads, expected 0 or more")
+    if largest > LARGEST:
         raise ValueError(f"{what}: {largest} elements are more than {LARGEST}; use fewer frames at a time")
     if size == 0:
         return

@@ -176,6 +176,8 @@ def test_what_else_launch_refuses():
         launch("layers/relu.cu", "relu_sideways", 4)
     with pytest.raises(ValueError, match="fewer frames at a time"):
         launch("layers/relu.cu", "relu_backward", 2**31, *np.ones((3, 4)), 4)
+    with pytest.raises(ValueError, match="-1 threads"):
+        launch("layers/relu.cu", "relu_backward", -1, *np.ones((3, 4)), 4)
     endless = np.broadcast_to(np.zeros(()), (LARGEST + 1,))
     with pytest.raises(ValueError, match=f"{LARGEST + 1} elements .* fewer frames at a time"):
         launch("layers/relu.cu", "relu_backward", 4, endless, *np.ones((2, 4)), 4)

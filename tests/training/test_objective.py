@@ -97,3 +97,8 @@ def test_freezing_cuts_after_the_last_frozen_layer_and_gives_the_same_gradient(r
     assert split_frozen(net, {"scores/": 0}) == (None, net)  # frozen at the end: nothing to cut
     with pytest.raises(ValueError, match="nothing to train"):
         split_frozen(net, {"": 0})
+
+
+def test_a_clip_without_frames_has_no_gain():
+    with pytest.raises(ValueError, match="at least one frame, got 0"):
+        gain(0)

@@ -54,11 +54,11 @@ extern "C" __global__ void softmax_loss(const REAL *scores, const long long *lab
             if (k >= 0) {
                 REAL log_p = s[k] - top - log_sum, wanted = dense ? t[k] : k == own;
                 dscores[r * K + k] = w * (exp(log_p) - wanted);
-                if (wanted != 0)
-                    cross -= wanted * log_p;
+                if (w * wanted != 0) // 0 * -infinity would be NaN
+                    cross -= w * wanted * log_p;
             }
         cross = total(cross, all);
         if (threadIdx.x == 0)
-            loss[r] = w * cross;
+            loss[r] = cross;
     }
 }

@@ -4,6 +4,10 @@ r"""Softmax and its cross-entropy loss, a weighted sum over samples and frames.
     L   = sum_r w_r  sum_k  -t_rk log p_rk              r runs over clips, or clips and frames
     dL/ds_rk = w_r (p_rk - t_rk)                        for any target t_r that sums to one
 
+A term with w_r t_rk = 0 is left out of L: a class that cannot be, of score -inf, is as good as absent unless it is the
+label. Then the loss is infinite and its gradient still finite. NaN or +inf among the scores, or no score above -inf,
+makes the loss of the row NaN.
+
 The target is one-hot for a single label and uniform over the true labels for several (Sports-1M). The loss is a sum, so
 that gradients of chunks, frames and replicas add up exactly; "mean" is the weight 1/N. The paper's gain g_t, which
 scales the gradient that the label sends into frame t, is the weight w_nt = g_t.
@@ -71,7 +75,9 @@ def softmax_loss(scores, labels, weight=1.0):
     t, weight = targets(labels, scores.shape, scores.dtype), weight[..., None]
     shifted = scores - scores.max(axis=-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    loss = -(weight * t * log_p).sum()
+    wanted = weight * t
+    counts = wanted != 0
+    loss = -(wanted[counts] * log_p[counts]).sum()
     return loss, weight * (np.exp(log_p) - t)
 
 

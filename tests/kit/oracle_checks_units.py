@@ -161,9 +161,30 @@ def softmax_loss(module):
         assert_close(dscores, slopes.reshape(scores.shape), f"{name}: dscores", rtol=1e-10)
         assert module.softmax_loss(scores.astype(np.float32), labels, weight)[1].dtype == np.float32
     scores = softmax_cases()[0][1]
+    impossible_classes(module, scores)
     shares = module.softmax(scores)
     assert_close(shares.sum(axis=-1), np.ones(4), "sums of softmax", rtol=1e-12)
     assert_close(shares[1] / shares[1, 0], np.exp(scores[1] - scores[1, 0]), "ratios of softmax", rtol=1e-10)
+
+
+def impossible_classes(module, scores):
+    """A class of score -inf is as good as absent; as the label, it has an infinite loss and a finite gradient."""
+    labels, weight, dense = np.array([0, 4, 2, 4]), np.array([0.5, 2, 0, 1.5]), np.eye(5)[[0, 4, 2, 4]]
+    without = np.insert(scores[:, 1:], 0, -np.inf, axis=1)  # class 0 cannot be
+    rest, slopes = module.softmax_loss(scores[1:, 1:], labels[1:] - 1, weight[1:])
+    for targets in (labels, dense):
+        loss, dscores = module.softmax_loss(without[1:], targets[1:], weight[1:])
+        assert_close(loss, rest, "the loss beside a class of score -inf", rtol=1e-12)
+        assert_close(dscores, np.insert(slopes, 0, 0, axis=1), "dscores beside a class of score -inf", rtol=1e-12)
+        loss, dscores = module.softmax_loss(without, targets, weight)
+        assert loss == np.inf, f"the label's score is -inf: the loss is {loss}, expected inf"
+        assert_close(dscores[0, 0], -0.5, "its gradient", rtol=1e-12)
+        assert np.isfinite(dscores).all(), "a label of score -inf: its gradient is not finite"
+        assert module.softmax_loss(without, targets, weight * [0, 1, 1, 1])[0] < np.inf, "it counts at weight 0"
+    with np.errstate(invalid="ignore"):
+        for value in (np.nan, np.inf):
+            broken = np.where(np.eye(4, 5, 1), value, scores)
+            assert np.isnan(module.softmax_loss(broken, labels, 1.0)[0]), f"a score of {value} leaves no trace"
 
 
 def softmax_refuses(module):

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -25,11 +26,22 @@ NUMBERS = [
 ]
 ELSEWHERE = {"fold", "weights", "mean", "scale"}  # a fold is of the data, a list has checks of its own
 MINI = {"groups", "clips", "side"}  # `data.mini.make.make_mini` says their limits
+RANGES = """
+    Settings: epochs [0, 1e6], batch [1, 1e9], lr (0, 1e30], decay (0, 1], momentum [0, 1), weight_decay [0, 1e3],
+        clip_norm (0, inf], seed [0, 9223372036854775808]
+    NetConfig: frames [1, 1e6], size [1, 1e5], width (0, 1e3], vector [1, 1e6], fc [0, 1e6], dropout [0, 1),
+        units [1, 1e6], depth [1, 1e3], auxiliary [0, 1e3]
+    DataSettings: fps (0, 1e3], flow_fps (0, 1e3], bound (0, 1e4], seconds (0, 1e6]
+    Downpour: replicas [1, 1e4], shards [1, 1e9], fetch [1, 1e9], push [1, 1e9], staleness [0, 1e9],
+        warm_start_steps [0, 1e9], checkpoint_every [1, 1e9]
+    Cluster: compute (0, 1e9], std [0, 10], cores [0, 1e9], latency [0, 1e9], bandwidth (0, 1e18], apply [0, 1e9],
+        grow (0, 1e9], mtbf [0, 1e12], restart [0, 1e9], cluster_seed [0, 9223372036854775808]
+"""
 
 
 @pytest.mark.parametrize("cls, field", NUMBERS, ids=lambda v: getattr(v, "name", getattr(v, "__name__", None)))
 def test_a_number_outside_of_its_range_is_refused(cls, field):
-    for value in (math.nan, -math.inf, -1e40, 1e40, np.float32(np.nan), "12", b"1", [1], 1j, 10**40):
+    for value in (math.nan, -math.inf, -1e40, 1e40, np.float32(np.nan), "12", b"1", [1], 1j, 10**40, -(10**40)):
         if field.metadata.get("choices") or (field.name == "clip_norm" and str(value) in ("1e+40", str(10**40))):
             continue  # any bound on a gradient's norm will do
         with pytest.raises(ValueError, match=rf"^{field.name} is .*expected"):
@@ -38,6 +50,17 @@ def test_a_number_outside_of_its_range_is_refused(cls, field):
         for value in (1.5, np.float32(2), True, None):
             with pytest.raises(ValueError, match=f"{field.name} is .*a whole number"):
                 cls(**NEEDED.get(cls, {}) | {field.name: value})
+
+
+def test_the_ranges_are_these():
+    """A second time, so that changing one is a decision."""
+    wanted = {}
+    for cls, fields in re.findall(r"(\w+): (.*?)(?=\n    \w|\n$)", RANGES, re.S):
+        for name, opening, low, high, closing in re.findall(r"(\w+) ([\[(])(\S+), (\S+?)([\])])", fields):
+            limits = {"least" if opening == "[" else "above": low, "most" if closing == "]" else "below": high}
+            wanted[cls, name] = Range(**{key: float(limit) for key, limit in limits.items()})
+    found = {(cls.__name__, field.name): field.metadata.get("within") for cls, field in NUMBERS}
+    assert {key: str(within) for key, within in found.items() if within} == {k: str(w) for k, w in wanted.items()}
 
 
 def test_every_number_of_the_command_line_has_a_range():

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -236,3 +237,12 @@ def test_a_folder_that_cannot_be_written_is_named_and_not_the_temporary_file(tmp
     with pytest.raises(PermissionError) as caught, replacing(tmp_path / "a"):
         pass
     assert caught.value.filename == str(tmp_path)
+
+
+def test_an_array_of_more_than_two_gigabytes_can_be_written(tmp_path, monkeypatch):
+    """A member of unknown length is given 64-bit sizes beforehand; here the limit is a thousand bytes."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    big = np.arange(5000.0)
+    write_npz(tmp_path / "a.npz", {"big": big})
+    monkeypatch.undo()
+    np.testing.assert_array_equal(read_npz(tmp_path / "a.npz", ("big",))["big"], big)

@@ -181,6 +181,21 @@ def refuses_wrong_shapes(case, module=None):
         assert str(tuple(shape)) in message, f"for x {shape} the message does not show what was found: {message}"
 
 
+def refuses_a_state_of_another_shape(case, module=None):
+    """A recurrent layer's state that would be broadcast is an error that shows its shape and the right one."""
+    layer, x = case.layer(module), case.input()
+    if not hasattr(layer, "scan"):
+        return
+    _, state, _ = layer.scan(x)
+    for part in range(len(state)) if isinstance(state, tuple) else [None]:
+        one = state if part is None else state[part]
+        wrong = one[:1]  # of one clip: it would be broadcast to all
+        changed = wrong if part is None else tuple(wrong if p == part else a for p, a in enumerate(state))
+        with pytest.raises(ValueError) as caught:
+            layer.scan(x, changed)
+        assert str(wrong.shape) in str(caught.value) and str(one.shape) in str(caught.value), str(caught.value)
+
+
 PROMISES = [
     gradient,
     reentrant,
@@ -192,4 +207,5 @@ PROMISES = [
     draws_from_rng_alone,
     refuses_integers,
     refuses_wrong_shapes,
+    refuses_a_state_of_another_shape,
 ]

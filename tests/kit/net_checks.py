@@ -116,6 +116,9 @@ def auxiliary(module):
         expect([a.shape for key, a in side.params.items() if key.endswith("W")], shapes, f"weights after {place}")
         expect((side.layers["pool"].size, side.layers["pool"].stride), (5, 3), "average pool")
         expect([layer.p for layer in of(side, Dropout)], [0.7], "dropout")
+        expect([layer.relu for layer in of(side, Conv2D)], [True], "ReLU after the convolution")
+        kinds = ["AvgPool2D", "Conv2D", "Flatten", "Linear", "ReLU", "Dropout", "Linear"]
+        expect([type(layer).__name__ for layer in side.layers.values()], kinds, "order")
     rng = np.random.default_rng(0)
     net = in_float64(module.with_auxiliary_heads(googlenet_of(rng, 1 / 16, 9), 70, 4, rng, 1 / 16))
     names = list(net.layers)

@@ -115,6 +115,9 @@ def test_a_drawing_joins_the_boxes_that_read_one_another(monkeypatch):
         boxes = [
             (p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in ax.patches if hasattr(p, "get_boxstyle")
         ]
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        assert all(left < x and x + w < right and bottom < y and y + h < top for x, y, w, h in boxes)
+        assert all(bottom < text.get_position()[1] < top for text in ax.texts)
         assert all(b[0] - a[0] > a[2] or b[1] != a[1] for a, b in itertools.pairwise(boxes))  # side by side, apart
         assert ax.lines
         for line in ax.lines:

@@ -185,6 +185,34 @@ def test_bars_and_curves_show_the_predictions(models, clip, tmp_path):
     ).all()
 
 
+def test_a_rendered_frame_says_what_it_shows(models, clip, monkeypatch):
+    """Every text of the picture: the file, the network, each class, the answer, both axes, each bar's number."""
+    from snippets.training.cli.predict import whole_video
+    from snippets.training.model import load_model
+
+    model, written, draw_text = load_model(models["lstm"]), [], canvas.draw_text
+
+    def noted(image, text, *place, **align):
+        written.append(text)
+        draw_text(image, text, *place, **align)
+
+    monkeypatch.setattr(render, "draw_text", noted)
+    timeline, answer = render.watch(model, whole_video(clip, model))
+    frames = render.draw(clip, render.read_header(clip), np.arange(20) / 10, timeline, answer, model)
+    next(frames)
+    shown = min(len(model.classes), len(render.COLOURS))
+    best = model.classes[int(answer.argmax())]
+    assert written[:2] == [clip.name, render.about(model)]
+    names = [next(k for k in model.classes if k.startswith(text.removesuffix("…"))) for text in written[2 : 2 + shown]]
+    assert names[0] == best and len(set(names)) == shown
+    assert written[2 + shown] == f"whole video: {best}, {100 * answer.max():.0f} %"
+    assert written[3 + shown : 6 + shown] == ["0 %", "50 %", "100 %"]
+    assert written[6 + shown : 16 + shown] == [f"{n / 5:g} s" for n in range(10)]
+    p = softmax(model.net.predict(np.stack(list(whole_video(clip, model)), axis=1)))[0]
+    first = [p[0, model.classes.index(name)] for name in names]
+    assert [text for text in written[16 + shown :] if "%" in text][:shown] == [f"{100 * x:.0f} %" for x in first]
+
+
 def test_memory_does_not_grow_with_the_video(models, tmp_path):
     from snippets.training.cli.predict import whole_video
     from snippets.training.model import load_model

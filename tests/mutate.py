@@ -32,7 +32,7 @@ from mutants import mutants  # noqa: E402
 
 PACKAGES = ("layers", "nets", "data", "training")
 ELSEWHERE = (  # run on a GPU, or beside PyTorch, only
-    "gpu.py", "gpu_loop.py", "on_host.py", "launch.py", "peers.py", "torch_jobs.py", "torch_twins.py",
+    "gpu.py", "gpu_loop.py", "on_host.py", "launch.py", "peers.py", "graph_jobs.py", "torch_jobs.py", "torch_twins.py",
 )  # fmt: skip
 LISTINGS = ("test_planted_bugs.py", "test_mutate.py")
 

@@ -2,7 +2,8 @@
 
 A peer's counterpart of a job (`training.bench.jobs`) is a function of the same arguments; its `Workload` has the same
 results under the same names, so that a test can hold both sides to each other. PyTorch's are in
-`training.bench.torch_jobs`. OpenCV (opencv-contrib-python-headless) and scikit-image have TV-L1 flow, here.
+`training.bench.torch_jobs`, those of ONNX Runtime and OpenVINO, which only infer, in `training.bench.graph_jobs`.
+OpenCV (opencv-contrib-python-headless) and scikit-image have TV-L1 flow, here.
 
 Both get the parameters of `data.flow.tvl1.TVL1` as far as they have them, and one pair per core at a time, on one
 thread each: the faster way for many pairs. OpenCV has all parameters; scikit-image halves the frames from scale to
@@ -11,6 +12,8 @@ scale down to 16 pixels, and stops a warp after 10 iterations.
 
 import functools
 import importlib.util
+import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -25,19 +28,32 @@ from snippets.training.bench.jobs import Workload, flow
 class Peer(NamedTuple):
     """A library to measure against, on a device as `training.parameters.use_device` takes it."""
 
-    package: str  # that has to be installed
+    packages: tuple[str, ...]  # that have to be installed
     counterparts: Callable  # (device) -> {our job: the peer's}; empty if the peer cannot compute there
+    compiler: bool = False  # whether it needs a C++ compiler
 
-    def available(self, device):
-        """Whether it is installed, and can compute on the device."""
-        return importlib.util.find_spec(self.package) is not None and bool(self.counterparts(device))
+    def missing(self, device):
+        """Why it cannot be measured on the device; "" if it can."""
+        absent = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if absent:
+            return f"{' and '.join(absent)} not installed"
+        if self.compiler and not shutil.which(os.environ.get("CXX", "g++").split()[-1]):
+            return "no C++ compiler; install g++, or name another one in CXX"
+        return "" if self.counterparts(device) else "does not compute on CUDA"
 
 
-def torch(device, channels_last=False):
-    """PyTorch's counterparts, its images in NCHW or channels last."""
-    from snippets.training.bench.torch_jobs import counterparts
+def torch(device, **place):
+    """PyTorch's counterparts; `place`: channels_last, compiled."""
+    from snippets.training.bench.torch_jobs import Place, counterparts
 
-    return counterparts(device, channels_last)
+    return counterparts(Place(device=device, **place))
+
+
+def graphs(device, engine):
+    """The counterparts of an engine that runs ONNX graphs, on the CPU alone: "onnxruntime" or "openvino"."""
+    from snippets.training.bench.graph_jobs import counterparts
+
+    return counterparts(engine) if device == "cpu" else {}
 
 
 def in_threads(flow_of_pair):
@@ -86,8 +102,14 @@ def scikit_image(device):
 
 
 PEERS = {
-    "torch": Peer("torch", torch),
-    "torch-channels-last": Peer("torch", functools.partial(torch, channels_last=True)),
-    "opencv": Peer("cv2", opencv),
-    "scikit-image": Peer("skimage", scikit_image),
+    "torch": Peer(("torch",), torch),
+    "torch-channels-last": Peer(("torch",), functools.partial(torch, channels_last=True)),
+    "torch-compiled": Peer(("torch",), functools.partial(torch, compiled=True), compiler=True),
+    "torch-compiled-channels-last": Peer(
+        ("torch",), functools.partial(torch, channels_last=True, compiled=True), compiler=True
+    ),
+    "onnxruntime": Peer(("onnxruntime", "onnx", "torch"), functools.partial(graphs, engine="onnxruntime")),
+    "openvino": Peer(("openvino", "onnx", "torch"), functools.partial(graphs, engine="openvino")),
+    "opencv": Peer(("cv2",), opencv),
+    "scikit-image": Peer(("skimage",), scikit_image),
 }

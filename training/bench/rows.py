@@ -76,7 +76,7 @@ def both(layer, x):
 def tower(s, make):
     """A frame network and one clip of 16 frames."""
     net = OverFrames(make(rng(), s(1.0, 0.25)))
-    return net, normal(1, s(16, 2), s(220, 32), s(220, 32), 3)
+    return net, normal(1, s(16, 2), s(220, 64), s(220, 64), 3)
 
 
 def maps(s, side, C):
@@ -118,7 +118,7 @@ def update(s):
 def clip(s, head):
     """A network on GoogLeNet, one clip of 30 frames, its label."""
     small = dict(width=s(1.0, 0.25), vector=s(1000, 20), fc=s(4096, 32), units=s(512, 8))
-    config = NetConfig(CLASSES, "googlenet", head, s(30, 3), s(220, 32), dropout=0.0, **small)
+    config = NetConfig(CLASSES, "googlenet", head, s(30, 3), s(220, 64), dropout=0.0, **small)
     return build(config), normal(*input_shape(config)), np.array([7])
 
 

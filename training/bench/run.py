@@ -99,6 +99,7 @@ def record(row, workload, times, rates, peak=None, peer=None, column=1):
         "peer_ms": float(np.median(theirs)) if peer else None,
         "peer_min_ms": float(theirs.min()) if peer else None,
         "ratio": float(np.median(ours / theirs)) if peer else None,
+        "best": False,  # whether no other peer of the row was faster: `measure_row`
         "products_ms": milliseconds * parts["products"] if least else None,
         "memory_ms": milliseconds * parts["memory"] if least else None,
         "floor_ms": milliseconds * least if least else None,
@@ -127,6 +128,8 @@ def measure_row(row, setup, rates, peers, repeat):
     runs = [ours.run, *(theirs.run for theirs in sides.values())]
     times = alternate(runs, 1, least=0.0, sample=clock) if setup.quick else alternate(runs, repeat, sample=clock)
     records = [record(row, ours, times, rates, peak, peer, n) for n, peer in enumerate(sides or [None], start=1)]
+    if sides:
+        min(records, key=lambda r: r["peer_ms"])["best"] = True
     if row.note_on is not None:
         found = {key: to_numpy(a) for key, a in ours.results().items()}
         for r in records:
@@ -135,20 +138,21 @@ def measure_row(row, setup, rates, peers, repeat):
 
 
 HEAD = (
-    f"{'row':18} {'a':6}{'ours ms':>10}{'least':>10}  {'peer':20}{'peer ms':>10}{'ratio':>7}{'floor ms':>10}"
+    f"{'row':18} {'a':6}{'ours ms':>10}{'least':>10}  {'peer':28}{'peer ms':>10}{'ratio':>7} {'floor ms':>10}"
     f" {'bound':9}{'reached':>7}{'peak MB':>9}"
 )
 
 
 def line(r):
-    """A record as a line of the table."""
+    """A record as a line of the table; the ratio to the fastest peer of the row has a star."""
 
     def show(value, form):
         return "-" if value is None else format(value, form)
 
+    ratio = f"{show(r['ratio'], '.2f')}{'*' if r['best'] else ' '}"
     return (
-        f"{r['name']:18} {r['unit']:6}{r['ours_ms']:10.3f}{r['ours_min_ms']:10.3f}  {r['peer'] or '-':20}"
-        f"{show(r['peer_ms'], '.3f'):>10}{show(r['ratio'], '.2f'):>7}{show(r['floor_ms'], '.3f'):>10}"
+        f"{r['name']:18} {r['unit']:6}{r['ours_ms']:10.3f}{r['ours_min_ms']:10.3f}  {r['peer'] or '-':28}"
+        f"{show(r['peer_ms'], '.3f'):>10}{ratio:>8}{show(r['floor_ms'], '.3f'):>10}"
         f" {r['bound'] or '-':9}{show(r['fraction'], '.0%'):>7}{show(r['peak_mb'], '.0f'):>9}  {r['note']}"
     ).rstrip()
 
@@ -156,21 +160,23 @@ def line(r):
 def bench(names=(), against=(), repeat=9, json_file=None, clips=None, quick=False, device="cpu"):
     """Measure the rows that `names` choose, print each as it comes, write all as JSON; returns what is written.
 
-    against: names in PEERS; those that are not installed are named and left out. clips: a folder of real videos.
+    against: names in PEERS, "best" for all of them; those that are missing are named and left out. The ratio to the
+    fastest of a row is marked "best". clips: a folder of real videos.
     quick: a smoke test, everything small and once. device: as `training.parameters.use_device` takes it.
     Raises ValueError if there is no such row, or repeat is below 1.
     """
     if repeat < 1:
         raise ValueError(f"repeat is {repeat}, expected at least 1")
     rows = choose(names, clips)
-    absent = [name for name in against if not PEERS[name].available(device)]
+    against = list(PEERS) if "best" in against else against
+    absent = {name: why for name in against if (why := PEERS[name].missing(device))}
     peers = {name: PEERS[name].counterparts(device) for name in against if name not in absent}
     rates = machine_info(quick) | ({} if device == "cpu" else bench_gpu.gpu_info(device, quick))
     found = {"machine": rates, "absent": absent, "rows": []}
     for name, value in rates.items():
         print(f"{name:14} {value:.0f}" if isinstance(value, float) else f"{name:14} {value}")
-    if absent:
-        print(f"left out, not installed{'' if device == 'cpu' else ' for CUDA'}: {', '.join(absent)}")
+    for name, why in absent.items():
+        print(f"left out: {name} ({why})")
     print(HEAD)
     with tempfile.TemporaryDirectory() as folder:
         for row in rows:

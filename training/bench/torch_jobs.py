@@ -1,8 +1,9 @@
 """PyTorch's side of `snippets bench`. Needs the package torch; imported only when it is asked for.
 
 Each job here takes the arguments of its counterpart in `training.bench.jobs`, see JOBS, and a `Place`. Images are NCHW
-in memory, torch's default, unless channels_last; torch gets as many threads as we use. On a GPU cuDNN may choose its
-fastest convolutions, and float32 is rounded for tensor cores only where CuPy's is.
+in memory, torch's default, unless channels_last; torch gets as many threads as we use. Where it is compiled, its
+compiler (TorchInductor) makes C++ of the networks and the loss, and SGD is torch's fused one. On a GPU cuDNN may choose
+its fastest convolutions, and float32 is rounded for tensor cores only where CuPy's is.
 """
 
 from typing import NamedTuple
@@ -24,10 +25,11 @@ torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32()
 
 
 class Place(NamedTuple):
-    """Where and how torch keeps images and filters."""
+    """Where and how torch keeps images and filters, and whether it compiles what it runs."""
 
     channels_last: bool = False
     device: str = "cpu"
+    compiled: bool = False
 
     def tensor(self, a):
         """Our array as torch has it: (..., H, W, C) becomes (..., C, H, W), in memory too unless channels_last."""
@@ -40,6 +42,13 @@ class Place(NamedTuple):
         """The module that computes what our layer does."""
         return twin(layer, self.channels_last).to(self.device)
 
+    def compile(self, run):
+        """A module or a function, compiled at its first call if this place compiles, for the shapes of that call."""
+        if not self.compiled:
+            return run
+        torch._dynamo.reset()  # what other rows compiled counts towards a limit
+        return torch.compile(run, dynamic=False)
+
 
 def array(t):
     """Maps or features back again, as a NumPy array."""
@@ -50,10 +59,11 @@ def array(t):
 def whole(layer, x, dy=None, rng=None, *, place):
     """One pass of a layer or network, or a pass forward and backward, and of `frames`."""
     module, x = place.twin(layer).train(rng is not None), place.tensor(x)
+    run = place.compile(module)
 
     def forward():
         with torch.inference_mode():
-            return module(x)
+            return run(x)
 
     if dy is None:
         return Workload(forward, lambda: {"y": array(forward())})
@@ -63,7 +73,7 @@ def whole(layer, x, dy=None, rng=None, *, place):
     def both():
         x.grad = None
         module.zero_grad()
-        y = module(x)
+        y = run(x)
         y.backward(dy)
         return y
 
@@ -78,6 +88,7 @@ def whole(layer, x, dy=None, rng=None, *, place):
 def video(net, x, times, *, place):
     """The tower takes a block at a time, for all frames' maps at once need more memory than most machines have."""
     (tower, *head), x = place.twin(net), place.tensor(x[None])
+    tower = place.compile(tower)
 
     def run():
         with torch.inference_mode():
@@ -92,22 +103,23 @@ def video(net, x, times, *, place):
 def loss(scores, labels, *, place):
     """Cross-entropy of every frame, summed, and its gradient."""
     s, labels = place.tensor(scores).requires_grad_(), place.tensor(labels).repeat_interleave(scores.shape[1])
+    loss_of = place.compile(lambda s: F.cross_entropy(s.flatten(0, 1), labels, reduction="sum"))
 
     def run():
         s.grad = None
-        value = F.cross_entropy(s.flatten(0, 1), labels, reduction="sum")
+        value = loss_of(s)
         value.backward()
         return value
 
     return Workload(run, lambda: {"loss": array(run()), "dscores": array(s.grad)})
 
 
-def optimiser(params):
+def optimiser(params, place):
     """SGD as in `training.sgd`: no decay of biases. params: (name, parameter)."""
     groups = [{"params": []}, {"params": [], "weight_decay": 0.0}]
     for name, p in params:
         groups[name.split("/")[-1].startswith("b")]["params"].append(p)
-    return torch.optim.SGD(groups, lr=LR, momentum=0.9, weight_decay=0.0005)
+    return torch.optim.SGD(groups, lr=LR, momentum=0.9, weight_decay=0.0005, fused=place.compiled)
 
 
 def velocity(opt, p):
@@ -120,7 +132,7 @@ def sgd(params, grads, *, place):
     own = {key: torch.tensor(a, device=place.device).requires_grad_() for key, a in params.items()}
     for key, p in own.items():
         p.grad = torch.from_numpy(grads[key]).to(place.device)
-    opt = optimiser(own.items())
+    opt = optimiser(own.items(), place)
 
     def results():
         opt.step()
@@ -132,11 +144,12 @@ def sgd(params, grads, *, place):
 def step(net, x, labels, *, place):
     """A whole training step."""
     module, x, labels = place.twin(net), place.tensor(x), place.tensor(labels)
-    opt = optimiser((name.replace(".", "/"), p) for name, p in module.named_parameters())
+    opt = optimiser(((name.replace(".", "/"), p) for name, p in module.named_parameters()), place)
+    forward = place.compile(module)
 
     def run():
         opt.zero_grad()
-        scores = module(x)
+        scores = forward(x)
         weight = torch.from_numpy(Weighting().of(scores.shape)).to(scores).flatten()
         rows = scores.flatten(0, -2)  # clips, or frames of clips
         each = F.cross_entropy(rows, labels.repeat_interleave(len(rows) // len(labels)), reduction="none")
@@ -173,8 +186,8 @@ def placed(job, place):
     return workload
 
 
-def counterparts(device, channels_last):
-    """{our job: torch's}; empty if this torch cannot compute on the device."""
-    if device != "cpu" and not torch.cuda.is_available():
+def counterparts(place):
+    """{our job: torch's}; empty if this torch cannot compute on the place's device."""
+    if place.device != "cpu" and not torch.cuda.is_available():
         return {}
-    return {ours: placed(theirs, Place(channels_last, device)) for ours, theirs in JOBS.items()}
+    return {ours: placed(theirs, place) for ours, theirs in JOBS.items()}

@@ -37,8 +37,8 @@ class Conv(nn.Conv2d):
         self.pad, self.relu = layer.pad, layer.relu
 
     def forward(self, x):
-        top, bottom, _ = padding(x.shape[2], self.kernel_size[0], self.stride[0], self.pad)
-        left, right, _ = padding(x.shape[3], self.kernel_size[1], self.stride[1], self.pad)
+        top, bottom, _ = padding(int(x.shape[2]), self.kernel_size[0], self.stride[0], self.pad)
+        left, right, _ = padding(int(x.shape[3]), self.kernel_size[1], self.stride[1], self.pad)
         if (top, left) != (bottom, right):
             x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
         y = F.conv2d(x, self.weight, self.bias, self.stride, (top, left))
@@ -99,7 +99,7 @@ def max_pool(layer):
     """Max-pooling; padding at the bottom and right alone is torch's `ceil_mode`."""
 
     def forward(x):
-        top, bottom, _ = padding(x.shape[2], layer.size, layer.stride, layer.pad)
+        top, bottom, _ = padding(int(x.shape[2]), layer.size, layer.stride, layer.pad)
         return F.max_pool2d(x, layer.size, layer.stride, top, ceil_mode=bottom > top)
 
     return Apply(forward)

@@ -10,7 +10,8 @@ def add_parsers(subparsers):
     """Adds the parser of `snippets bench`."""
     p = add_command(subparsers, "bench", run_bench)
     p.add_argument("--rows", metavar="NAME", nargs="+", default=[], help="only rows with one of these in their name")
-    p.add_argument("--against", choices=PEERS, nargs="+", default=[], help="peers to measure in turn with ours")
+    peers = [*PEERS, "best"]
+    p.add_argument("--against", choices=peers, nargs="+", default=[], help="peers to measure beside ours; best: all")
     p.add_argument("--repeat", **COUNT, default=9, help="repetitions of each side, taken in turn")
     p.add_argument("--json", type=Json, metavar="FILE", help="write the machine and all rows to this file")
     p.add_argument("--clips", type=Input, metavar="FOLDER", help="real videos for the row decode-real (default: none)")

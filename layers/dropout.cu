@@ -19,9 +19,13 @@ static __device__ float uniform(word key, int k)
     return (bits >> 8) * (1.0f / 16777216.0f);
 }
 
-// y = x / (1 - p) where the draw is at least p, else 0; the backward pass is the same function of dy
-extern "C" __global__ void dropout(const REAL *x, REAL *y, unsigned long long key, float p, REAL keep, int n)
+// y = x / (1 - p) where the draw is at least p, else 0; the backward pass is the same function of dy. Rows of D numbers,
+// numbered from `first`: row r has mask r / T.
+extern "C" __global__ void dropout(const REAL *x, REAL *y, unsigned long long key, float p, REAL keep, int D, int T,
+                                   int first, int n)
 {
-    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x)
-        y[k] = x[k] * ((uniform(key, k) >= p) / keep);
+    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < n; k += gridDim.x * blockDim.x) {
+        int draw = (first + k / D) / T * D + k % D;
+        y[k] = x[k] * ((uniform(key, draw) >= p) / keep);
+    }
 }

@@ -4,12 +4,19 @@ r"""Dropout, inverted: while training, each unit is kept with probability 1 - p 
     y   = m * x
     dx  = m * dy
 
-E[y] = x, so inference is the identity and needs no scaling.
+E[y] = x, so inference is the identity and needs no scaling. That holds as long as what follows is linear. In front of a
+maximum over the T frames of a clip it does not: if every frame draws a mask of its own, the maximum finds the frames
+that kept a unit, scaled up, and sees larger numbers in training than at inference. There, all frames of a clip share
+one mask (per_clip), which comes out of the maximum as if it stood behind it:
+
+    m_ntd = m_nd,   max_t m_nd x_ntd = m_nd max_t x_ntd
 
 m_i is number i of a counter-based generator (Philox, Salmon et al. 2011) under a key that the forward pass draws: a
 function of (key, i) alone. So a GPU stores no mask but computes it again in the backward pass (dropout.cu), and the
-mask of a seed is the same on every device.
+mask of a seed is the same on every device. A shared m_nd is number n D + d.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,43 +25,70 @@ from snippets.layers.device.launch import launch_elementwise
 from snippets.layers.device.xp import on_gpu
 
 
-def dropout_forward(x, p, rng):
-    """x of any shape, p the probability of being dropped, rng a Generator (None: identity) -> y, cache."""
+class FrameRng(NamedTuple):
+    """What a layer on frames draws from, in place of a Generator, if the frames are a chunk of those of several clips.
+
+    They are numbered through all clips, frame t of clip n is n T + t.
+    """
+
+    own: np.random.Generator  # of this chunk
+    common: np.random.Generator  # with the same draws in every chunk
+    first: int  # number of the chunk's first frame
+    T: int
+
+
+def dropout_forward(x, p, rng, T=1, first=0):
+    """x (..., D), p the probability of being dropped, rng a Generator (None: identity) -> y, cache.
+
+    T: rows of x, numbered from `first`, that share a mask: row r has that of r // T. All have their own by default.
+    """
     if rng is None or p == 0:
         return x, None
     key = int(rng.integers(2**64, dtype=np.uint64))
     if on_gpu(x):
-        return dropout_cuda(x, key, p), (key, p)
-    draws = np.random.Generator(np.random.Philox(key=key)).random(x.shape, dtype="float32")  # for every dtype
+        return dropout_cuda(x, key, p, T, first), (key, p, T, first)
+    shape = x.shape
+    if (T, first) != (1, 0):
+        masks = (first + np.arange(x.size // x.shape[-1])) // T  # the number of each row's
+        shape = masks[-1] + 1, x.shape[-1]
+    draws = np.random.Generator(np.random.Philox(key=key)).random(shape, dtype="float32")  # for every dtype
     mask = (draws >= p).astype(x.dtype)
     mask /= 1 - p
+    if (T, first) != (1, 0):
+        mask = mask[masks].reshape(x.shape)
     return x * mask, mask
 
 
 def dropout_backward(dy, cache):
-    """dy -> dx, of the same shape; the cache is the mask, on a GPU its key and p, None where nothing was dropped."""
+    """dy -> dx, of the same shape; the cache is the mask, on a GPU what it is made of, None if nothing was dropped."""
     if cache is not None and on_gpu(dy):
         return dropout_cuda(dy, *cache)
     return dy if cache is None else dy * cache
 
 
 class Dropout(Layer):
-    """Drops each unit with probability p in [0, 1) while training (rng given); the identity at inference."""
+    """Drops each unit with probability p in [0, 1) while training (rng given); the identity at inference.
 
-    def __init__(self, p=0.6):
+    per_clip: one mask for all frames of a clip. x is then (N, T, D), or frames (B, D) that come with a `FrameRng`.
+    """
+
+    def __init__(self, p=0.6, per_clip=False):
         super().__init__()
         if not 0 <= p < 1:
             raise ValueError(f"Dropout: p is {p}, expected the probability of being dropped, 0 <= p < 1")
-        self.p = p
+        self.p, self.per_clip = p, per_clip
 
     def forward(self, x, rng=None):
         self.expect(x)
-        return dropout_forward(x, self.p, rng)
+        T, first = x.shape[1] if self.per_clip and x.ndim > 2 else 1, 0
+        if isinstance(rng, FrameRng):
+            rng, first, T = (rng.common, rng.first, rng.T) if self.per_clip else (rng.own, 0, 1)
+        return dropout_forward(x, self.p, rng, T, first)
 
     def backward(self, dy, cache):
         return dropout_backward(dy, cache), {}
 
 
-def dropout_cuda(x, key, p):
+def dropout_cuda(x, key, p, T=1, first=0):
     """x times the mask of a key: forward for x, backward for dy."""
-    return launch_elementwise("layers/dropout.cu", "dropout", [x], key, p, 1 - p)
+    return launch_elementwise("layers/dropout.cu", "dropout", [x], key, p, 1 - p, x.shape[-1], T, first)

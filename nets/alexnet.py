@@ -40,19 +40,19 @@ def alexnet(rng, width=1.0, norm="lrn"):
     return Sequential(**layers)
 
 
-def fully_connected(D, units, dropout, rng, start=1):
+def fully_connected(D, units, dropout, rng, start=1, per_clip=False):
     """The two fully connected layers of the paper, each with ReLU and dropout, on D features: named layers.
 
-    start: the first axis that is flattened; units: 0 for dropout alone.
+    start: the first axis that is flattened; units: 0 for dropout alone; per_clip: see `layers.dropout.Dropout`.
     """
     if not units:
-        return dict(flatten=Flatten(start), drop=Dropout(dropout))
+        return dict(flatten=Flatten(start), drop=Dropout(dropout, per_clip))
     return dict(
         flatten=Flatten(start),
         fc1=Linear(D, units, rng, relu=True),
         relu1=ReLU(),
-        drop1=Dropout(dropout),
+        drop1=Dropout(dropout, per_clip),
         fc2=Linear(units, units, rng, relu=True),
         relu2=ReLU(),
-        drop2=Dropout(dropout),
+        drop2=Dropout(dropout, per_clip),
     )

@@ -14,6 +14,7 @@ import contextlib
 import copy
 import functools
 import os
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,6 +23,7 @@ import threadpoolctl
 from snippets.layers.core.base import Container, Sequential
 from snippets.layers.device.xp import usable_cores, xp_of
 
+from snippets.layers.dropout import FrameRng
 CHUNK = 8  # frames at a time: more have longer products on small maps, fewer take less memory
 
 
@@ -125,8 +127,10 @@ class OverFrames(Container):
 
     def forward(self, x, rng=None):
         self.expect_clips(x)
-        chunks = self._chunks(fold(x))
-        rngs = rng.spawn(len(chunks)) if rng is not None else [None] * len(chunks)
+        chunks, rngs = self._chunks(fold(x)), itertools.repeat(None)
+        if rng is not None:
+            *own, common = rng.spawn(len(chunks) + 1)
+            rngs = [FrameRng(r, copy.deepcopy(common), n * self.chunk, x.shape[1]) for n, r in enumerate(own)]
 
         def work(frames, rng):
             if self.recompute:

@@ -53,8 +53,11 @@ VARIANTS = {
 }
 
 
-def googlenet(rng, width=1.0, out=1000, dropout=0.4, tap="vector", variant="paper"):
-    """Frames (B, H, W, 3) in [-1, 1] -> (B, out), or what stands at another of TAPS; variant: one of VARIANTS."""
+def googlenet(rng, width=1.0, out=1000, tap="vector", variant="paper", per_clip=False):
+    """Frames (B, H, W, 3) in [-1, 1] -> (B, out), or what stands at another of TAPS; variant: one of VARIANTS.
+
+    per_clip: dropout has one mask for all frames of a clip.
+    """
     v = VARIANTS[variant]
     c64, c192 = scaled(64, width), scaled(192, width)
     layers = dict(
@@ -80,5 +83,5 @@ def googlenet(rng, width=1.0, out=1000, dropout=0.4, tap="vector", variant="pape
     if tap != "maps":
         layers.update(average=GlobalAvgPool())
     if tap == "vector":
-        layers.update(drop=Dropout(dropout), linear=Linear(C, out, rng))
+        layers.update(drop=Dropout(0.4, per_clip), linear=Linear(C, out, rng))
     return Sequential(**layers)

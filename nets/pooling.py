@@ -52,7 +52,7 @@ def late_pooling(tower, shape, config, rng):
     D, fc = prod(shape), config.fc
     return Sequential(
         **tower,
-        **fully_connected(D, fc, config.dropout, rng, start=2),  # (N, T, fc)
+        **fully_connected(D, fc, config.dropout, rng, start=2, per_clip=config.mask_per_clip),  # (N, T, fc)
         pool=TemporalMaxPool(),  # (N, fc)
         scores=Linear(fc or D, config.classes, rng),
     )
@@ -67,7 +67,7 @@ def slow_pooling(tower, shape, config, rng):
         flatten=Flatten(2),
         fc1=Linear(prod(shape), fc, rng, relu=True),  # (N, m, fc)
         relu1=ReLU(),
-        drop1=Dropout(config.dropout),
+        drop1=Dropout(config.dropout, config.mask_per_clip),
         pool=TemporalMaxPool(),  # (N, fc)
         fc2=Linear(fc, fc, rng, relu=True),
         relu2=ReLU(),

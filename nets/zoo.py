@@ -50,12 +50,13 @@ class Head(NamedTuple):
     options: tuple = ("fc", "dropout")  # which of HEAD_OPTIONS it reads
 
 
+FC = ("fc", "dropout", "dropout_mask")  # options of heads with fully connected layers in front of the maximum
 # fmt: off
 HEADS = {
     "single":     Head("one frame alone", "any", pooling.conv_pooling),
     "conv":       Head("Conv Pooling: maximum over all frames", "any", pooling.conv_pooling),
-    "late":       Head("Late Pooling: maximum behind the fully connected layers", "any", pooling.late_pooling),
-    "slow":       Head("Slow Pooling: maximum over windows, then over all of them", "any", pooling.slow_pooling),
+    "late":       Head("Late Pooling: maximum behind the fully connected layers", "any", pooling.late_pooling, 1, FC),
+    "slow":       Head("Slow Pooling: maximum over windows, then over all of them", "any", pooling.slow_pooling, 1, FC),
     "local":      Head("Local Pooling: windows side by side", "any", pooling.local_pooling),
     "timeconv":   Head("Time-Domain Convolution, then the maximum", "maps", pooling.time_convolution, pooling.WINDOW),
     "average":    Head("mean over all frames", "any", pooling.average_pooling),
@@ -68,12 +69,18 @@ HEADS = {
 # fmt: on
 REFUSED_TAPS = {"maps": ("average", "vector"), "vectors": ("maps",)}  # by heads that read maps, or vectors
 TOWER_OPTIONS = {"norm": "alexnet", "tap": "googlenet", "variant": "googlenet", "auxiliary": "googlenet"}
-HEAD_OPTIONS = ("fc", "dropout", "units", "depth", "activation")
+HEAD_OPTIONS = ("fc", "dropout", "dropout_mask", "units", "depth", "activation")
+MAXIMA = ("conv", "late", "slow", "local")  # heads that take the maximum over frames of a tower's output vector
 
 
 def options_read(head, tower):
-    """Which of HEAD_OPTIONS, fields of `NetConfig`, a network reads. AlexNet's last layers are its own, for vectors."""
+    """Which of HEAD_OPTIONS, fields of `NetConfig`, a network reads.
+
+    AlexNet's last layers are its own, for vectors; GoogLeNet has dropout in front of its vector.
+    """
     own = HEADS[head].options
+    if tower == "googlenet" and head in MAXIMA:
+        return tuple(dict.fromkeys([*own, "dropout_mask"]))
     return (*own, "fc", "dropout") if tower == "alexnet" and HEADS[head].reads == "vectors" else own
 
 
@@ -99,6 +106,9 @@ class NetConfig(Options):
     variant: str = option("paper", "GoogLeNet's details: the paper's, or those of imported weights", tuple(VARIANTS))
     fc: int = option(4096, "units of each fully connected layer; 0: none", least=0, most=1e6)
     dropout: float = option(0.6, "probability of being dropped, in the fully connected layers", least=0, below=1)
+    dropout_mask: str = option(
+        "clip", "in front of a maximum over frames: one mask for a clip, or one for each frame", ("clip", "frame")
+    )
     units: int = option(512, "cells of an LSTM layer, or units of a plain recurrent one", least=1, most=1e6)
     depth: int = option(5, "recurrent layers", least=1, most=1e3)
     activation: str = option("logistic", "H of the plain recurrent network", tuple(ACTIVATIONS))
@@ -121,6 +131,11 @@ class NetConfig(Options):
     def kernel(self):
         """Side of its filters in pixels; precomputed features are a map of one pixel."""
         return 1 if self.tower == "features" else 3
+
+    @property
+    def mask_per_clip(self):
+        """Whether dropout in front of a maximum over frames has one mask for all frames of a clip."""
+        return self.dropout_mask == "clip" and "dropout_mask" in options_read(self.head, self.tower)
 
     @property
     def tapped(self):
@@ -163,7 +178,8 @@ def build_tower(config, rng):
         return None, (config.features,)
     frame = (1, config.size, config.size, 3)
     if config.tower == "googlenet":
-        frame_net = googlenet(rng, config.width, config.vector, tap=config.tapped, variant=config.variant)
+        details = config.tapped, config.variant, config.mask_per_clip
+        frame_net = googlenet(rng, config.width, config.vector, *details)
     else:
         frame_net = alexnet(rng, config.width, config.norm)
         if config.reads == "vectors":  # AlexNet's last fully connected layer, or its flattened map

@@ -17,7 +17,7 @@ import numpy as np
 from snippets.data.files import parse_json, read_npz, write_npz
 from snippets.data.options import plain, renamed
 from snippets.layers.device.xp import to_numpy, xp_of
-from snippets.nets.zoo import NetConfig
+from snippets.nets.zoo import HEADS, NetConfig, options_read
 
 FORMAT = "snippets checkpoint 1"
 
@@ -95,8 +95,16 @@ def load(path):
     wrong = [name for name, kind in expected.items() if not isinstance(about[name], kind)]
     if wrong:
         raise CheckpointError(f"{path}: {wrong[0]} is {about[wrong[0]]!r}, expected {expected[wrong[0]]}")
-    about["config"] = renamed(NetConfig, about["config"])
+    about["config"] = with_dropout_mask(renamed(NetConfig, about["config"]))
     return Checkpoint(params, velocity, **{name: about[name] for name in expected})
+
+
+def with_dropout_mask(config):
+    """The config of a checkpoint from before `NetConfig.dropout_mask`, when each frame had a mask of its own."""
+    head, tower = str(config.get("head")), config.get("tower")
+    if head not in HEADS or "dropout_mask" in config:
+        return config
+    return config | {"dropout_mask": "frame" if "dropout_mask" in options_read(head, tower) else "clip"}
 
 
 def load_into(params, arrays, what="checkpoint"):

@@ -10,7 +10,8 @@ and one tower serves every frame of a video. The tests hold every layer to these
 
 - `grads` has exactly the keys, shapes and dtypes of `params`; parameters are only ever updated in place.
 - Nothing writes into an argument; results have the dtype of the inputs.
-- `rng` is a `numpy.random.Generator` while training (dropout draws from it) and None at inference.
+- `rng` is a `numpy.random.Generator` while training (dropout draws from it) and None at inference; inside a tower it is
+  a `FrameRng` (`layers.dropout`), which knows whose frames they are.
 
 Containers are layers as well. Their parameters have joined names, `tower/inception3a/conv5/W`, so that optimisers and
 checkpoints are loops over one flat dict.

@@ -152,7 +152,7 @@ def test_other_classes_get_a_new_softmax_layer(features, single, tmp_path, capsy
     assert "new: scores/W, scores/b" in capsys.readouterr().out
 
 
-OTHER = {"fc": 7, "dropout": 0.25, "units": 3, "depth": 1, "activation": "tanh"}
+OTHER = {"fc": 7, "dropout": 0.25, "dropout_mask": "frame", "units": 3, "depth": 1, "activation": "tanh"}
 
 
 @pytest.mark.parametrize("tower", ["features", "alexnet", "googlenet"])
@@ -188,6 +188,7 @@ def test_a_head_reads_the_options_that_its_row_names_and_no_others(head, tower):
         ("average", "--depth 2", "--depth 2: head average does not"),
         ("lstm", "--activation tanh", "--activation tanh: head lstm does not read it on tower features; use --units"),
         ("lstm", "--fc 8", "--fc 8: head lstm does not"),
+        ("conv", "--dropout-mask frame", "--dropout-mask frame: head conv does not"),
         ("rnn", "--dropout 0.5", "--dropout 0.5: head rnn does not"),
         ("convlstm", "--units 4", "head convlstm does not read it on tower features; use --dropout, --depth"),
     ],

@@ -100,6 +100,7 @@ LARGER = [  # file whose kernels it is about, layer, shape of x: several blocks 
     ("layers/lstm.cu", lambda: PeepholeLSTM(20, 48, generator()), (9, 7, 20)),
     ("layers/dropout.cu", lambda: Dropout(0.6), (7, 3, 61)),
 ]
+    ("layers/dropout.cu", lambda: Dropout(0.6, per_clip=True), (7, 13, 61)),
 
 
 def both_passes(layer, x, dtype):

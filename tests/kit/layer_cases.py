@@ -103,6 +103,7 @@ CASES = [
     Case("AsMap", "snippets.layers.linear", lambda m: m.AsMap(), (2, 3, 4)),
     Case("ReLU", "snippets.layers.relu", lambda m: m.ReLU(), (2, 3, 4)),
     Case("Dropout", "snippets.layers.dropout", lambda m: m.Dropout(0.4), (2, 3, 4), random=True),
+    Case("Dropout per clip", "snippets.layers.dropout", lambda m: m.Dropout(0.4, True), (2, 3, 4), random=True),
     Case(
         "Conv2D",
         "snippets.layers.conv",

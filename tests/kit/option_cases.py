@@ -4,6 +4,7 @@ SMALL = "--size 36 --width 0.05 --fc 12 --dropout 0 --epochs 1 --batch 2 --cache
 UNCACHED = SMALL.replace("CACHE", "none")
 BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture `files`
     "pooling": "train FEATURES --head conv --fc 6 --frames 4 --epochs 2 --batch 5 --lr 0.05",
+    "late": "train FEATURES --head late --fc 6 --frames 4 --epochs 2 --batch 5 --lr 0.05",
     "recurrent": "train FEATURES --head lstm --units 4 --depth 2 --frames 4 --epochs 2 --batch 5 --lr 0.05 --loss sum",
     "plain": "train FEATURES --head rnn --units 4 --depth 2 --frames 4 --epochs 1 --batch 5",
     "videos": f"train DATA --tower alexnet --head conv --frames 3 {SMALL}",
@@ -32,17 +33,21 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
     "features missing": "features MISSING --size 36 --width 0.04 --tower alexnet --count 2 --out OUT/f.npz",
     "tables": "tables --dry-run --seeds 1",
     "compare": "compare FEATURES --heads conv rnn --seeds 1",
+    "compare late": "compare FEATURES --heads late conv --seeds 1",
     "flow picture": "flow CLIP --size 36 --tvl1 iterations=3,warps=1 --render OUT/flow.avi",
     "flow cache": "flow DATA --size 36 --tvl1 iterations=3,warps=1 --cache OUT/cache",
     "summary": "summary --tower alexnet --head conv --frames 2 --size 36 --width 0.04 --fc 6",
     "summary googlenet": "summary --tower googlenet --head conv --frames 2 --size 36 --width 0.04 --fc 6",
+    "summary late": "summary --tower alexnet --head late --frames 2 --size 36 --width 0.04 --fc 6",
     "summary lstm": "summary --tower alexnet --head lstm --frames 2 --size 36 --width 0.04 --fc 6 --units 4",
     "scaling": "scaling --tower alexnet --head conv --frames 2 --size 36 --width 0.04 --fc 6 --batch 2",
     "scaling googlenet": "scaling --tower googlenet --head conv --frames 2 --size 36 --width 0.04 --fc 6 --batch 2",
     "scaling rnn": "scaling --tower googlenet --vector 6 --head rnn --frames 2 --size 36 --depth 1 --batch 1",
     "summary rnn": "summary --tower googlenet --vector 6 --head rnn --frames 2 --size 36 --width 0.04 --depth 1",
+    "scaling late": "scaling --tower alexnet --head late --frames 2 --size 36 --width 0.04 --fc 6 --batch 2",
     "scaling lstm": "scaling --tower alexnet --head lstm --frames 2 --size 36 --width 0.04 --fc 6 --batch 2 --units 4",
     "simulate": "simulate FEATURES --head conv --fc 6 --frames 4 --batch 3 --epochs 2 --counts 2 --fetch 2 --lr 0.05",
+    "simulate late": "simulate FEATURES --head late --fc 6 --frames 4 --batch 3 --epochs 2 --counts 2 --lr 0.05",
     "simulate deaths": (
         "simulate FEATURES --head conv --fc 6 --frames 4 --batch 2 --epochs 4 --counts 2 --fetch 1 --push 1 --mtbf 1 "
         "--restart 0.3 --shards 1 --checkpoint-every 10"
@@ -68,6 +73,7 @@ GOOGLENET = "--tap average|--vector 5|--variant caffe|--auxiliary 0.5"
 CASES = {
     "pooling": f"{TRAINING}|--head late|--dropout 0.1|--frames 3|--fc 5|--features raw|--views 3|--evaluate-every 2"
     "|--freeze fc1/|--lr-group fc1/=0.1|--init POOLED",
+    "late": "--dropout-mask frame",
     "recurrent": "--gain ones|--gain last|--inference max|--units 5|--depth 1|--loss mean",
     "plain": "--activation tanh",
     "videos": f"{PIXELS}|--size 40|--width 0.08|--norm lcn|--tower googlenet|--fold 2|--fold all|--skip SKIP"
@@ -96,6 +102,7 @@ CASES = {
     "|--device cuda",
     "compare": f"{TRAINING.removesuffix('|--seed 1')}|--heads late|--seeds 2|--width 0.5|--fc 7|--dropout 0.1|--units 9"
     "|--depth 2|--activation tanh|--gain ones|--inference max|--device cuda",
+    "compare late": "--dropout-mask frame",
     "flow picture": "--flow-fps 25|--tvl1 iterations=4,warps=2|--size 40|--fps 12.5|--render OUT/other.avi",
     "flow cache": f"{FLOW}|--skip SKIP|--size 40|--cache OUT/other",
     "summary": f"{NET}|--norm lcn|--classes 7|--batch 3|--draw OUT/a.svg",
@@ -109,6 +116,7 @@ CASES = {
     "|--compute 0.2|--std 0.5|--cores 1|--latency 0.05|--bandwidth 1e4|--apply 1e-4|--grow 1000|--cluster-seed 1"
     "|--shards 2|--fetch 3|--push 2|--rule adagrad|--warm-start-steps 3"
     "|--staleness 0|--ahead 1|--init POOLED",
+    "simulate late": "--dropout-mask frame",
     "simulate deaths": "--mtbf 2|--restart 0.1|--checkpoint-every 1",
     "simulate timed": "--seconds 0.16",
     "simulate lstm": "--gain ones|--inference max|--units 5|--depth 1",
@@ -124,6 +132,7 @@ SAME = {
     "videos": "--workers 0|--workers 3|--memory 1", "check": "--workers 1", "evaluate": "--batch 1",
     "summary": "--dropout 0.1", "scaling": "--dropout 0.1", "summary rnn": "--activation tanh",
     "summary googlenet": "--auxiliary 0.5",
+    "summary late": "--dropout-mask frame", "scaling late": "--dropout-mask frame",
 }  # fmt: skip
 ELSEWHERE = {
     "demo --out --seed --quick": "test_demo.py::test_quick_demo",

@@ -250,11 +250,20 @@ def masks_of_chunks(module):
     assert len({mask.tobytes() for both in masks for mask in both}) == 12, "frames share their dropout masks"
 
 
+def masks_of_clips(module):
+    """Where a clip has one mask, it is the same in all chunks that hold a part of the clip."""
+    for chunk in (1, 3, 4, 100):
+        layer, rng = module.OverFrames(Dropout(0.5, per_clip=True), chunk=chunk), np.random.default_rng(3)
+        masks = np.array([layer.forward(np.ones((3, 4, 50)), rng)[0] for _ in range(2)])
+        assert_close(masks, masks[:, :, :1].repeat(4, axis=2), f"masks of a clip in chunks of {chunk}", rtol=0)
+        assert len({mask.tobytes() for both in masks for mask in both[:, 0]}) == 6, "clips or calls share their masks"
+
+
 CHECKS = {
     "snippets.layers.temporal": [temporal_max, window_counts, temporal_average, fixed_frames],
     "snippets.layers.time_conv": [time_conv],
     "snippets.layers.rnn": [rnn],
     "snippets.layers.lstm": [lstm_whole, lstm_one_step, saturated_gates, forget_bias],
     "snippets.layers.conv_lstm": [conv_lstm, conv_lstm_of_one_pixel],
-    "snippets.nets.frames": [frames, masks_of_chunks],
+    "snippets.nets.frames": [frames, masks_of_chunks, masks_of_clips],
 }

@@ -128,6 +128,28 @@ def dropout(module):
             module.Dropout(p)
 
 
+def dropout_per_clip(module):
+    """All frames of a clip have one mask, that of its number; a chunk of frames has those of its frames' clips."""
+    x = spaced((5, 4, 30), 1)
+    masks, _ = module.dropout_forward(np.ones((5, 30)), 0.6, np.random.default_rng(0))
+    wanted = x * masks[:, None]
+    assert len({mask.tobytes() for mask in masks}) == 5, "clips share their masks"
+    y, cache = module.Dropout(0.6, per_clip=True).forward(x, np.random.default_rng(0))
+    assert_close(y, wanted, "y", rtol=1e-12)
+    assert_close(y.max(axis=1), np.where(masks > 0, x.max(axis=1) / 0.4, 0), "maximum", rtol=1e-12)
+    dy = upstream(y)
+    assert_close(module.dropout_backward(dy, cache), dy * masks[:, None], "dx", rtol=1e-12)
+    frames, layer = x.reshape(20, 30), module.Dropout(0.6, per_clip=True)
+    for first, last in ((0, 20), (3, 13), (7, 8), (12, 20)):
+        own, common = np.random.default_rng(1), np.random.default_rng(0)
+        y, cache = layer.forward(frames[first:last], module.FrameRng(own, common, first, 4))
+        assert_close(y, wanted.reshape(20, 30)[first:last], f"frames {first} to {last}", rtol=1e-12)
+        dy = upstream(y)
+        assert_close(module.dropout_backward(dy, cache) * frames[first:last], dy * y, "dx of frames", rtol=1e-12)
+    y, _ = module.Dropout(0.6).forward(frames[3:13], module.FrameRng(np.random.default_rng(0), common, 3, 4))
+    assert_close(y, module.dropout_forward(frames[3:13], 0.6, np.random.default_rng(0))[0], "masks per frame", rtol=0)
+
+
 def softmax_cases():
     """(name, scores, labels, weight, the same targets and weights row by row)."""
     rng, eye = np.random.default_rng(8), np.eye(5)
@@ -239,7 +261,7 @@ CHECKS = {
     "snippets.layers.core.branches": [branches_that_pass],
     "snippets.layers.linear": [linear, as_map],
     "snippets.layers.relu": [relu, bias_and_relu],
-    "snippets.layers.dropout": [dropout],
+    "snippets.layers.dropout": [dropout, dropout_per_clip],
     "snippets.layers.core.check": [checker],
     "snippets.layers.loss": [softmax_loss, softmax_refuses],
 }

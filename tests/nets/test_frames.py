@@ -23,6 +23,7 @@ def frame_tower(dtype=np.float32):
         norm1=LRN(),
         drop=Dropout(0.5),
         average=GlobalAvgPool(),
+        drop_per_clip=Dropout(0.3, per_clip=True),
         fc=Linear(6, 4, rng),
     )
     return net.convert(lambda a: a.astype(dtype))

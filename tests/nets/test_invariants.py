@@ -57,6 +57,25 @@ def test_repeating_frames_leaves_pooling_over_all_frames_unchanged(config):
     assert_close(net.predict(np.repeat(x, 3, axis=1)), y, "scores of every frame three times", rtol=1e-12)
 
 
+@pytest.mark.parametrize("mask", ["clip", "frame"])
+@pytest.mark.parametrize("base", [ALEXNET, FEATURES, GOOGLENET], ids=name)
+@pytest.mark.parametrize("head", ["conv", "late", "slow", "local"])
+def test_a_still_video_trains_as_one_of_its_frames(base, head, mask):
+    """Dropout in front of a maximum has one mask per clip: else the maximum would find the frames that kept a unit."""
+    config = {**base, "head": head, "dropout_mask": mask}
+    net, x = net_and_clips(T=1, dropout=0.5, **config)
+    still, _ = net_and_clips(T=1 if head == "local" else 20, dropout=0.5, **config)
+    T = 4 if head == "local" else 20
+    if head == "local":  # it has weights for one window: that of up to ten frames
+        still.layers["length"].T = T
+    for layers in (net.layers, still.layers):
+        if "tower" in layers:
+            layers["tower"].chunk = 100
+    alone, moving = (n.forward(np.repeat(x, t, axis=1), np.random.default_rng(3))[0] for n, t in ((net, 1), (still, T)))
+    read = head in ("late", "slow") or base is GOOGLENET
+    assert np.allclose(moving, alone, rtol=1e-9, atol=0) == (mask == "clip" or not read)
+
+
 @pytest.mark.parametrize("config", of_heads("conv", "late", "slow", "average"), ids=name)
 def test_expansion_is_exact_on_a_still_video(config):
     """Expansion exact on a still video: single -> 12 -> 30 frames, shown one frame over and over."""

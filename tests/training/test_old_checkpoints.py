@@ -16,7 +16,7 @@ import pytest
 from snippets.data.features import FeatureSet, StoredFeatures
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import NetConfig, build
-from snippets.training.checkpoint import CheckpointError, load
+from snippets.training.checkpoint import Checkpoint, CheckpointError, load, save
 from snippets.training.distributed.downpour import Downpour, Job
 from snippets.training.distributed.shard import Shard
 from snippets.training.distributed.simulate import Cluster
@@ -61,6 +61,19 @@ def test_an_old_run_goes_on(expected, tmp_path):
         train(
             net, videos(), SETTINGS, folder=tmp_path, resume=True, **how | {"config": {**asdict(CONFIG), "tap": "maps"}}
         )
+
+
+@pytest.mark.parametrize(
+    "head, tower, mask",
+    [("late", "features", "frame"), ("slow", "alexnet", "frame"), ("conv", "googlenet", "frame"),
+     ("conv", "alexnet", "clip"), ("lstm", "googlenet", "clip")],
+)  # fmt: skip
+def test_an_old_run_keeps_its_dropout_masks(head, tower, mask, tmp_path):
+    """A mask for each frame where there was no choice; what has no dropout in front of a maximum reads none."""
+    old = asdict(NetConfig(3, tower, head, features=5 * (tower == "features")))
+    del old["dropout_mask"]
+    save(tmp_path / "old.npz", Checkpoint({"W": np.ones(1)}, config=old))
+    assert load(tmp_path / "old.npz").config == old | {"dropout_mask": mask}
 
 
 def test_an_old_shard_goes_on():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snippets.data.lock import one_run
 from snippets.data.options import add_options, chosen
-from snippets.nets.zoo import HEADS, NetConfig
+from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig
 from snippets.training.cli.files import Folder, Input, writable
 from snippets.training.cli.options import COUNT, SEED, add_command, add_device, check_read
 from snippets.training.experiments.claims import claims
@@ -53,7 +53,7 @@ def add_parsers(subparsers):
     )
     p.add_argument("--seeds", **COUNT, default=5, help="runs per head, from seed 0 on")
     p.add_argument("--out", type=Folder, default="runs/compare", help="folder for the runs and the table")
-    add_options(p, NetConfig, "network", only=("fc", "dropout", "units", "depth", "activation", "width"))
+    add_options(p, NetConfig, "network", only=(*HEAD_OPTIONS, "width"))
     add_options(p, Settings, "training", only=[f.name for f in fields(Settings) if f.name != "seed"])
     add_device(p)
 

@@ -64,9 +64,10 @@ def check_read(args, heads, tower):
     for name in HEAD_OPTIONS:
         value = getattr(args, name)
         if name not in read and value != getattr(NetConfig, name):
-            flags = ", ".join(f"--{other}" for other in HEAD_OPTIONS if other in read)
+            others = [other for other in HEAD_OPTIONS if other in read]
+            flag, *flags = (f"--{each.replace('_', '-')}" for each in [name, *others])
             raise ValueError(
-                f"--{name} {value}: head {' or '.join(heads)} does not read it on tower {tower}; use {flags}"
+                f"{flag} {value}: head {' or '.join(heads)} does not read it on tower {tower}; use {', '.join(flags)}"
             )
 
 

@@ -1,12 +1,16 @@
 r"""Convolution over time and space, "valid" in time and "same" in space, ending in a ReLU.
 
-    y_nm = ReLU( sum_i W_i * x_n,ms+i + b )        "*" is a 2-D convolution, i = 0 .. kt-1, frame stride s
+    y_nm = ReLU( sum_i W_i * x_n,t+i + b )         "*" is a 2-D convolution, i = 0 .. kt-1
+    t = ms, at most T - kt,   m < 1 + ceil((T - kt) / s)           frame stride s
+
+Nothing is padded in time, and no frame is left out: where the windows of stride s do not end at the last frame, one
+more window does, which overlaps the one before by more than the others.
 
 It is the time-domain convolution of the paper's Figure 2e, and the 3-D convolution that Slow Fusion (Karpathy et al.
 2014) is made of. A convolution that reads kt frames is a 2-D convolution whose input channels are those frames'
 channels laid side by side, and that is how it is computed, forward and backward:
 
-    dx_nt = sum over the windows m that read frame t, t = ms + i, of the input gradient of their 2-D convolution
+    dx_nt = sum over the windows that read frame t of the input gradient of their 2-D convolution
 """
 
 import numpy as np
@@ -16,14 +20,19 @@ from snippets.layers.core.base import Layer, he_normal
 from snippets.layers.device.xp import xp_of
 
 
+def window_starts(T, kt, stride):
+    """The first frame of each window of kt frames; ValueError for a clip of fewer than these."""
+    if T < kt:
+        raise ValueError(f"time convolution: {T} frames are fewer than the {kt} of its kernel; repeat the clip first")
+    return [*range(0, T - kt, stride), T - kt]
+
+
 def time_conv_forward(x, W, b, stride=5, relu=True, space_stride=1):
-    """x (N, T, H, W, C), W (kt, kh, kw, C, F), b (F,) -> y (N, m, Ho, Wo, F), cache; m = (T - kt) // stride + 1."""
+    """x (N, T, H, W, C), W (kt, kh, kw, C, F), b (F,) -> y (N, m, Ho, Wo, F), cache."""
     xp = xp_of(x)
     N, T, H, width, C = x.shape
     kt, kh, kw, _, F = W.shape
-    if T < kt:
-        raise ValueError(f"time convolution: {T} frames are fewer than the {kt} of its kernel; repeat the clip first")
-    starts = range(0, T - kt + 1, stride)
+    starts = window_starts(T, kt, stride)
     # frames of a window side by side on the channel axis: (N, m, H, W, kt, C) -> (N m, H, W, kt C)
     stacked = xp.stack([x[:, t : t + kt].transpose(0, 2, 3, 1, 4) for t in starts], axis=1)
     stacked = stacked.reshape(N * len(starts), H, width, kt * C)

@@ -94,7 +94,7 @@ def local_pooling(tower, shape, config, rng):
 
 
 def time_convolution(tower, shape, config, rng):
-    """Convolution over 10 frames and 3 x 3 pixels, then the maximum over windows.
+    """Convolution over 10 frames and 3 x 3 pixels, then the maximum over windows, the last of which ends the clip.
 
     Clips of fewer than 10 frames are an error: nothing is padded in time.
     """

@@ -10,7 +10,8 @@ more and more of them:
 Karpathy et al. extend the first three convolutions of a five-layer network of their own. Here they are those of this
 paper's AlexNet, which has three, so that the comparison with its single frame is a comparison of connectivity alone. A
 longer clip (the paper's Table 5 says 15 frames) leaves more than one place in time; Conv Pooling behind this tower
-takes their maximum, so that any video of ten frames or more can be read.
+takes their maximum, so that any video of ten frames or more can be read. Each convolution has its last window at the
+end of what it reads (`layers.time_conv`), so that every frame counts, whatever their number: 15 -> 7 -> 4 -> 2.
 """
 
 from snippets.layers.core.base import Sequential

@@ -13,7 +13,7 @@ from snippets.layers.linear import Flatten, Linear
 from snippets.layers.lstm import PeepholeLSTM
 from snippets.layers.rnn import RNN
 from snippets.layers.temporal import TemporalAvgPool, TemporalMaxPool, windows
-from snippets.layers.time_conv import TimeConv
+from snippets.layers.time_conv import TimeConv, window_starts
 from snippets.nets.frames import OverFrames
 from snippets.nets.inspect.fake import FakeArray, Meter, fake
 from snippets.nets.inspect.figure import new_figure
@@ -87,7 +87,7 @@ def _reads(layer, n, timed):
         return [list(range(n))]
     if isinstance(layer, TimeConv):
         kt = layer.params["W"].shape[0]
-        return [list(range(m, m + kt)) for m in range(0, n - kt + 1, layer.stride)]
+        return [list(range(start, start + kt)) for start in window_starts(n, kt, layer.stride)]
     if isinstance(layer, TemporalMaxPool):
         return [list(range(*span)) for span in windows(n, layer.window, layer.stride)]
     return [[m] for m in range(n)]

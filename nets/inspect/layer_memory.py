@@ -173,7 +173,7 @@ def temporal_max_memory(layer, shape, rng):
 def time_conv_memory(layer, shape, rng):
     """`layers.time_conv`: the frames of each window stacked as channels, and a convolution of those."""
     (N, T, H, W, C), (kt, k, _, _, F) = shape, layer.params["W"].shape
-    m = (T - kt) // layer.stride + 1
+    m = len(time_conv.window_starts(T, kt, layer.stride))
     stacked, filters = (N * m, H, W, kt * C), size_of(*layer.params["W"].shape)
     found = convolution(stacked, (k, k, kt * C, F), layer.space_stride, "same", True, layer.input_grad)
     x, dx = size_of(*stacked), size_of(*shape) * layer.input_grad

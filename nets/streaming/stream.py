@@ -105,17 +105,25 @@ def carried(layer, blocks):
 
 
 def windowed(layer, blocks, window, clipped):
-    """A layer on windows of frames that start every `stride`; clipped: the frames left at the end are one more."""
-    kept, some, stride = None, False, layer.stride  # frames that a later window reads; any window yet
-    for x in blocks:
-        x = x if kept is None else xp_of(x).concatenate([kept, x], axis=1)
+    """A layer on windows of frames that start every `stride`, and one more at the end, if frames are left there.
+
+    clipped: that one has these frames alone; otherwise it is as long as the others.
+    """
+    kept = last = None  # frames that a later window of the stride reads; as many frames as a window has
+    some, stride = False, layer.stride  # any window yet
+    for block in blocks:
+        x, last = joined(kept, block), joined(last, block)[:, -window:].copy()
         count = max(0, 1 + (x.shape[1] - window) // stride)  # whole windows
         if count:
             yield layer.predict(x[:, : (count - 1) * stride + window])
         some, kept = some or count > 0, x[:, count * stride :].copy()
-    unread = kept is not None and kept.shape[1] > (window - stride if some else 0)
-    if unread and (clipped or not some):  # no window at all: let the layer say so, or take what there is
-        yield layer.predict(kept)
+    if kept is not None and kept.shape[1] > (window - stride if some else 0):
+        yield layer.predict(kept if clipped else last)  # no window at all: the layer says so, or takes what there is
+
+
+def joined(before, block):
+    """Frames, and those that came before them, if any."""
+    return block if before is None else xp_of(block).concatenate([before, block], axis=1)
 
 
 STREAMED = {  # kind of layer: (layer, blocks (1, t, ...)) -> blocks

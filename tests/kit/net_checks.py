@@ -210,18 +210,19 @@ def time_convolution(module):
 
 
 def slow_fusion(module):
-    """4, 2 and 2 frames with strides 2, 2 and 2 on AlexNet's kernels: 10 frames become one, by a chain of oracles."""
+    """4, 2 and 2 frames, strides 2, 2 and 2, AlexNet's kernels: 10 frames become one, 15 two, by a chain of oracles."""
     net = in_float64(module.slow_fusion_tower(np.random.default_rng(0), width=1 / 96))
     shapes = [(4, 11, 11, 3, 1), (2, 9, 9, 1, 3), (2, 5, 5, 3, 3)]
     expect([net.params[f"conv{n}/W"].shape for n in (1, 2, 3)], shapes, "kernels")
-    y = x = spaced((1, 11, 9, 8, 3), 1)
-    for n, stride, (kernel, step) in zip((1, 2, 3), (4, 1, 1), ((4, 2), (2, 2), (2, 2)), strict=True):
-        y = oracles_time.time_conv(y, net.params[f"conv{n}/W"], net.params[f"conv{n}/b"], step, True, stride)
-        expect(y.shape[1], {1: 4, 2: 2, 3: 1}[n], f"places in time after {kernel} frames")
-        frames = y.reshape(-1, *y.shape[2:])
-        frames = lrn_plain(max_pool_plain(frames)[0])
-        y = frames.reshape(*y.shape[:2], *frames.shape[1:])
-    assert_close(net.predict(x), y, "maps", rtol=1e-10)
+    for T, places in ((10, (4, 2, 1)), (15, (7, 4, 2))):
+        y = x = spaced((1, T, 9, 8, 3), 1)
+        for n, stride, (kernel, step) in zip((1, 2, 3), (4, 1, 1), ((4, 2), (2, 2), (2, 2)), strict=True):
+            y = oracles_time.time_conv(y, net.params[f"conv{n}/W"], net.params[f"conv{n}/b"], step, True, stride)
+            expect(y.shape[1], places[n - 1], f"places in time after {kernel} frames")
+            frames = y.reshape(-1, *y.shape[2:])
+            frames = lrn_plain(max_pool_plain(frames)[0])
+            y = frames.reshape(*y.shape[:2], *frames.shape[1:])
+        assert_close(net.predict(x), y, "maps", rtol=1e-10)
 
 
 def deep_lstm(module):

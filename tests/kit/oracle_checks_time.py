@@ -63,7 +63,7 @@ def temporal_average(module):
 
 
 def time_conv(module):
-    """Whole windows of frames, "same" in space; fewer frames than a kernel are an error."""
+    """Windows of frames, the last one at the end, "same" in space; fewer frames than a kernel are an error."""
     for T, kt, kh, kw, stride, relu, space in [
         (5, 3, 3, 3, 2, True, 1),
         (6, 3, 3, 3, 2, False, 1),

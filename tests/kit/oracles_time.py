@@ -9,18 +9,20 @@ from snippets.layers.conv import conv_plain
 
 
 def time_conv(x, W, b, stride=5, relu=True, space=1):
-    """x (N,T,H,W,C), W (kt,kh,kw,C,F) -> (N,m,Ho,Wo,F): whole windows of kt frames, the sides of a map zero-padded."""
+    """x (N,T,H,W,C), W (kt,kh,kw,C,F) -> (N,m,Ho,Wo,F): windows of kt frames, the sides of a map zero-padded."""
     N, T, height, width, C = x.shape
     kt, kh, kw, _, F = W.shape
-    m = (T - kt) // stride + 1
+    starts = [0]
+    while starts[-1] + kt < T:  # frames are left
+        starts.append(min(starts[-1] + stride, T - kt))
     (Ho, top), (Wo, left) = placed(height, kh, space, "same"), placed(width, kw, space, "same")
-    y = np.empty((N, m, Ho, Wo, F))
+    y = np.empty((N, len(starts), Ho, Wo, F))
     for n, s, i, j, f in np.ndindex(y.shape):
         total = float(b[f])
         for u, p, q, c in np.ndindex(kt, kh, kw, C):
             row, col = i * space + p - top, j * space + q - left
             if 0 <= row < height and 0 <= col < width:
-                total += float(x[n, s * stride + u, row, col, c]) * float(W[u, p, q, c, f])
+                total += float(x[n, starts[s] + u, row, col, c]) * float(W[u, p, q, c, f])
         y[n, s, i, j, f] = max(total, 0.0) if relu else total
     return y
 

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from contract import assert_same_bits
+from contract import assert_same_bits, upstream
 from small_nets import SMALL, name, net_and_clips
 
 from snippets.layers.loss import softmax_loss
@@ -130,6 +130,23 @@ def test_weights_for_places_in_time_refuse_clips_of_another_length(config, head)
     reader = "scores" if head == "local" else "fc1"
     with pytest.raises(ValueError, match=f"clips have 15 frames, expected 12: layer {reader} has weights"):
         net.predict(x)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [dict(head="slowfusion", size=20, width=0.25), dict(tower="features", features=8, head="timeconv", width=1.0)],
+    ids=name,
+)
+def test_every_frame_counts_however_many_there_are(config):
+    """The gradient of the scores reaches every frame of a clip, also where windows of the stride leave some over."""
+    for T in range(10, 42):
+        net, x = net_and_clips(N=1, T=T, **config)
+        if "tower" in net.layers:
+            net.layers["tower"].layers["conv1"].input_grad, x = True, x[:, :, :20, :20]
+        y, cache = net.forward(x)
+        dx, _ = net.backward(upstream(y), cache)
+        unread = [t for t in range(T) if not dx[0, t].any()]
+        assert not unread, f"of {T} frames, the scores do not depend on {unread}"
 
 
 def test_windows_and_softmax_rows_of_local_pooling():

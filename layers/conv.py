@@ -20,10 +20,11 @@ pass is y > 0.
 
 cols has kh kw times as many elements as x, so it is never whole: a block of its rows is made and multiplied, and bias
 and ReLU are applied while that block of y is in the processor's cache. Where it saves time, two other algorithms
-compute the same sums: `layers.fast.winograd` for kernels of 3 x 3 and 5 x 5, `layers.fast.fft` for larger ones. The
-twin on a GPU is conv.cu.
+compute the same sums: `layers.fast.winograd` for kernels of 3 x 3 and 5 x 5, `layers.fast.fft` for larger ones, with
+other rounding (`layers.fast`); `direct_sums` does without them. The twin on a GPU is conv.cu.
 """
 
+import contextlib
 import math
 
 import numpy as np
@@ -39,6 +40,22 @@ BLOCK_ELEMENTS = 2**18  # in a block of cols: 1 MB of float32, about one core's 
 BLOCK_ROWS = 1024  # but at least so many rows, or the product spends its time on reading the filters again
 GPU_ELEMENTS = 2**28  # in a block of cols on a GPU: 1 GB of float32
 SHARED_ELEMENTS = 4096  # that im2col_image of conv.cu keeps in shared memory
+FAST = (winograd, fft)  # the other algorithms
+
+
+@contextlib.contextmanager
+def direct_sums():
+    """In this block every convolution of the program is the direct sum: slower, but no pixel costs others their digits.
+
+    with direct_sums():
+        net.predict(x)
+    """
+    global FAST
+    before, FAST = FAST, ()
+    try:
+        yield
+    finally:
+        FAST = before
 
 
 def conv_plain(x, W, b, stride=1, pad="same", relu=False):
@@ -122,7 +139,7 @@ def conv_backward(dy, cache, input_grad=True):
 
 def fast_algorithm(x_shape, W_shape, stride):
     """The module that computes this convolution in less time on a CPU than a product with cols, or None."""
-    return next((module for module in (winograd, fft) if module.is_faster(x_shape, W_shape, stride)), None)
+    return next((module for module in FAST if module.is_faster(x_shape, W_shape, stride)), None)
 
 
 def conv_filter_grad(dy, x, shape, stride):

@@ -11,10 +11,11 @@ predicts.
 """
 
 import contextlib
+import contextvars
 import copy
 import functools
-import os
 import itertools
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,8 +23,8 @@ import threadpoolctl
 
 from snippets.layers.core.base import Container, Sequential
 from snippets.layers.device.xp import usable_cores, xp_of
-
 from snippets.layers.dropout import FrameRng
+
 CHUNK = 8  # frames at a time: more have longer products on small maps, fewer take less memory
 
 
@@ -120,7 +121,8 @@ class OverFrames(Container):
             if threads == 1 or xp_of(items[0][0]).__name__ == "cupy":
                 yield from map(work, *items)
             else:
-                yield from _pool(threads).map(work, *items)
+                contexts = [contextvars.copy_context() for _ in items[0]]  # of np.errstate
+                yield from _pool(threads).map(lambda context, *item: context.run(work, *item), contexts, *items)
 
     def _chunks(self, x):
         return [x[i : i + self.chunk] for i in range(0, len(x), self.chunk)]

@@ -188,12 +188,13 @@ def tables(grads, at=None, rates=None):
     for some in (items[i : i + ARRAYS] for i in range(0, len(items), ARRAYS)):
         t, count = np.zeros((), TABLE), len(some)
         t["g"][:count], t["count"] = [pointer(g) for _, g in some], count
-        t["start"][1 : count + 1] = np.cumsum([g.size for _, g in some])
+        ends = np.cumsum([g.size for _, g in some])
+        t["start"][1 : count + 1] = ends
         if rates:
             t["at"][:count] = [at[key].start for key, _ in some]
             t["group"][:count] = [kinds.index(rates[key]) for key, _ in some]
             t["rate"][: len(kinds)], t["pull"][: len(kinds)] = np.transpose(kinds)
-        yield t[()], int(t["start"][count])
+        yield t[()], int(ends[-1])  # not what the table holds: `launch` refuses a number that was too large for it
 
 
 def contiguous(grads):

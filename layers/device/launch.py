@@ -46,7 +46,7 @@ def launch(file, function, size, *args):
         raise TypeError(f"{what} takes {len(parameters)} arguments, got {len(args)}")
     arguments = {p.name: a for p, a in zip(parameters, args, strict=True)}
     arrays = [arguments[p.name] for p in parameters if p.pointer]
-    largest = max(size, *(getattr(a, "size", 0) for a in arrays))
+    largest = max(size, *(extent(arguments[p.name], arguments.get(f"{p.name}_row")) for p in parameters if p.pointer))
     if size < 0:
         raise ValueError(f"{what}: {size} threads, expected 0 or more")
     if largest > LARGEST:
@@ -88,6 +88,12 @@ def row_stride(a):
     return rows[-1][1] // a.itemsize if rows else a.shape[-1]
 
 
+def extent(a, row=None):
+    """How far a kernel counts in an array: its elements, and those between its rows where these lie `row` apart."""
+    elements = getattr(a, "size", 0)
+    return elements // a.shape[-1] * row if row and elements else elements
+
+
 def evenly_spaced_rows(a):
     """The array, copied only if its rows are not evenly spaced, and its `row_stride`: a kernel's a and a_row."""
     a = a if row_stride(a) is not None else xp_of(a).ascontiguousarray(a)
@@ -115,9 +121,9 @@ def convert(a, parameter, like, what, row=None):
         return a  # a struct: its fields are filled by the caller
     if dtype.kind == "f":
         return dtype.type(a)
-    number = int(a)
-    if number != a or not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
-        raise ValueError(f"{what}: {name} is {a}, expected a whole number that fits {type_}")
+    number, most = int(a), LARGEST if type_ == "int" else np.iinfo(dtype).max
+    if number != a or not np.iinfo(dtype).min <= number <= most:
+        raise ValueError(f"{what}: {name} is {a}, expected a whole number up to {most}")
     return dtype.type(number)
 
 

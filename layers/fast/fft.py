@@ -15,7 +15,8 @@ convolution 81 become 5.4. The transforms cost time, so it takes large kernels a
 transform is a product with a matrix of cosines and sines, for tiles along columns and then along rows, for the small
 filters in one product. The frequencies v and -v of a real array are conjugate, so V of the S are enough. Real and
 imaginary parts are stored apart, and a complex product is made of real ones:
-(a + i b)(c + i d)* = (ac + bd) + i (bc - ad).
+(a + i b)(c + i d)* = (ac + bd) + i (bc - ad). Where one pixel is far louder than the others of its tile, these lose
+digits: see `layers.fast`.
 """
 
 from functools import cache

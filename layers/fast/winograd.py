@@ -21,7 +21,8 @@ Between the transforms, written with hats, each of the S^2 points has a matrix p
 
 So an output takes S^2 / t^2 multiplications per channel and filter instead of k^2: for t = 4 and 3 x 3 weights 2.25
 instead of 9, for 5 x 5 4 instead of 25. It costs the transforms, and digits, because values at the points grow with the
-powers: a float32 result is off by 1e-6 (3 x 3) and 4e-6 (5 x 5) of its deviation, with im2col by 3e-7.
+powers: a float32 result is off by 1e-6 (3 x 3) and 4e-6 (5 x 5) of its deviation, with im2col by 3e-7. Where one pixel
+is far louder than the others of its square, these lose more digits: see `layers.fast`.
 """
 
 import math

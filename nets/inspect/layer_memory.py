@@ -55,9 +55,10 @@ def convolution(x_shape, w_shape, stride=1, pad="same", relu=False, input_grad=T
     (*rows, Ho), (*columns, Wo) = (padding(n, k, stride, pad) for n in (H, W))
     y = N, Ho, Wo, F
     padded = size_of(N, H + sum(rows), W + sum(columns), C) * any((*rows, *columns))
-    if winograd.is_faster(x_shape, w_shape, stride):
+    fast = conv.fast_algorithm(x_shape, w_shape, stride)
+    if fast is winograd:
         found = _by_winograd(x_shape, y, k)
-    elif fft.is_faster(x_shape, w_shape, stride):
+    elif fast is fft:
         found = _by_fft(x_shape, y, k, padded)
     else:
         found = _by_im2col(x_shape, y, k, stride, padded, input_grad)

@@ -61,6 +61,7 @@ BUGS = read_bugs((HERE / "planted_kernel_bugs.txt").read_text())
 
 NUMPY_CHECKS = (
     oracle_checks_conv.conv_by_fast_algorithms,
+    oracle_checks_conv.loud_pixels,
     units.bias_and_relu,
     units.branches_that_pass,
 )  # the last has layers of its own
@@ -99,8 +100,8 @@ LARGER = [  # file whose kernels it is about, layer, shape of x: several blocks 
     ("layers/temporal.cu", lambda: TemporalMaxPool(10, 5), (2, 33, 130)),
     ("layers/lstm.cu", lambda: PeepholeLSTM(20, 48, generator()), (9, 7, 20)),
     ("layers/dropout.cu", lambda: Dropout(0.6), (7, 3, 61)),
-]
     ("layers/dropout.cu", lambda: Dropout(0.6, per_clip=True), (7, 13, 61)),
+]
 
 
 def both_passes(layer, x, dtype):

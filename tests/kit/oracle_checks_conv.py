@@ -193,9 +193,50 @@ def conv_by_fast_algorithms(module):
     assert chosen((4, 28, 28, 96), (3, 3, 96, 128), 2) is None, "stride 2: im2col"
 
 
+def loud_pixels(module):
+    """A pixel of 1e6 costs the others of its square their digits, of which the direct sum keeps all."""
+    if module.on_gpu(np.zeros(1)):
+        return  # there is no other sum
+    for k, C, lost in ((3, 16, 1.0), (5, 16, 1.0), (9, 64, 0.1)):
+        x, w, b, r = normal(2, 32, 32, C), normal(k, k, C, C, seed=1) / k / C**0.5, np.zeros(C), k // 2
+        x[0, 16, 16, 0] = 1e6
+        with module.direct_sums():
+            assert module.fast_algorithm(x.shape, w.shape, 1) is None, "the direct sum"
+            exact = module.conv_forward(x, w, b)[0]
+            direct = module.conv_forward(*(a.astype(np.float32) for a in (x, w, b)))[0]
+        assert module.fast_algorithm(x.shape, w.shape, 1) is not None, "afterwards"
+        fast = module.conv_forward(*(a.astype(np.float32) for a in (x, w, b)))[0]
+        blind = np.ones(exact.shape, bool)
+        blind[0, 16 - r : 17 + r, 16 - r : 17 + r] = False  # what does not read the loud pixel
+        errors = [np.abs(y - exact)[blind].max() for y in (direct, fast)]
+        assert errors[0] < 2e-5 and 100 * errors[0] < errors[1] < lost, f"{k} x {k}: errors {errors}"
+
+
+def broken_pixels(module):
+    """NaN and infinity reach every output that reads them, on every path, and no other image."""
+    for value, (k, C) in itertools.product((np.nan, np.inf, -np.inf), ((3, 16), (5, 16), (9, 64))):
+        x, w, b, r = normal(3, 32, 32, C), np.abs(normal(k, k, C, C, seed=1)) + 0.1, np.zeros(C), k // 2
+        with np.errstate(invalid="ignore"):
+            clean, _ = module.conv_forward(x, w, b)
+            x[1, 13, 14, 3] = value
+            y, cache = module.conv_forward(x, w, b)
+            dx, dW, _ = module.conv_backward(np.ones_like(y), cache)
+        assert not np.isfinite(y[1, 13 - r : 14 + r, 14 - r : 15 + r]).any(), f"{k} x {k}: {value} is lost"
+        assert_close(y[::2], clean[::2], f"{k} x {k}: other images than that of {value}", rtol=0)
+        assert not np.isfinite(dW[:, :, 3]).any() and np.isfinite(dx).all(), f"{k} x {k}: gradients from {value}"
+
+
 CHECKS = {
     "snippets.layers.core.window": [window, window_blocks],
     "snippets.layers.fast.fft": [fast_algorithm, fft_is_faster],
     "snippets.layers.fast.winograd": [fast_algorithm, winograd_is_faster, winograd_digits],
-    "snippets.layers.conv": [conv, conv_by_fast_algorithms, conv_in_blocks, conv_of_one_channel, conv_at_zero],
+    "snippets.layers.conv": [
+        conv,
+        conv_by_fast_algorithms,
+        conv_in_blocks,
+        conv_of_one_channel,
+        conv_at_zero,
+        loud_pixels,
+        broken_pixels,
+    ],
 }

@@ -31,6 +31,7 @@ from snippets.layers.device.launch import LARGEST, launch, row_stride
 from snippets.layers.loss import softmax_loss, softmax_loss_cuda
 from snippets.layers.lrn import CUDA_CHANNELS, LRN
 from snippets.layers.temporal import TemporalMaxPool
+from snippets.training.sgd import tables
 
 FUSED = [case for case in CASES if case.module in (*WITH_KERNELS, *USERS)]
 
@@ -181,6 +182,24 @@ def test_what_else_launch_refuses():
     endless = np.broadcast_to(np.zeros(()), (LARGEST + 1,))
     with pytest.raises(ValueError, match=f"{LARGEST + 1} elements .* fewer frames at a time"):
         launch("layers/relu.cu", "relu_backward", 4, endless, *np.ones((2, 4)), 4)
+
+    few = np.lib.stride_tricks.as_strided(np.zeros(1), (3, 4), (8 * 2**30, 8))  # its last row begins after 2^31 numbers
+    with pytest.raises(ValueError, match=f"{3 * 2**30} elements .* fewer frames at a time"):
+        launch("layers/relu.cu", "add_bias_backward", 4, few, 2**30, *np.ones((3, 3, 4)), 0, 3, 3, 4, 4)
+    with pytest.raises(ValueError, match=f"n is {LARGEST + 1}"):
+        relu_backward(*np.ones((3, 4)), LARGEST + 1)
+    ((_, n),) = tables({"W": np.broadcast_to(np.zeros(()), (2**31 + 5,))})
+    assert n == 2**31 + 5, "the number of parameters has wrapped around"
+
+
+def test_winners_of_clips_and_windows_of_any_length():
+    """On a CPU: 256 and 65,536 frames are the most that one byte and two bytes can tell apart."""
+    for T in (255, 256, 257, 2**16, 2**16 + 1):
+        x = np.zeros((1, T, 1))
+        x[0, -1] = 1
+        for pool in (TemporalMaxPool(), TemporalMaxPool(T, 1)):
+            y, cache = pool.forward(x)
+            assert (pool.backward(np.ones(y.shape), cache)[0] == x).all(), T
 
 
 def test_a_window_that_the_kernels_have_no_room_for_is_refused(host):

@@ -10,6 +10,13 @@ import pytest
 from outcomes import Outcome, hold
 from toy_clips import Clips, bits, pooled, quiet, recurrent, timeless
 
+from snippets.layers.conv import Conv2D, fast_algorithm
+from snippets.layers.core.base import Sequential
+from snippets.layers.linear import Linear
+from snippets.layers.lrn import LRN
+from snippets.layers.pool import GlobalAvgPool, MaxPool2D
+from snippets.layers.temporal import TemporalMaxPool
+from snippets.nets.frames import OverFrames
 from snippets.training import step
 from snippets.training.checkpoint import CheckpointError, load
 from snippets.training.interrupts import stoppable
@@ -184,6 +191,21 @@ def test_a_loss_that_is_no_number_stops_before_the_update(bad, tmp_path):
     assert all(np.isfinite(a).all() for a in net.params.values())
     assert load(tmp_path / "checkpoint.npz").epoch == 1
     assert len(read_log(tmp_path / "log.jsonl")) == 3 + 1 + 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_a_broken_pixel_does_not_hide_in_a_fast_convolution(bad, kernel, tmp_path):
+    rng, clips = np.random.default_rng(0), Clips()
+    layers = dict(conv1=Conv2D(3, 16, 3, relu=True, rng=rng), conv2=Conv2D(16, 16, kernel, relu=True, rng=rng))
+    assert fast_algorithm((8, 20, 20, 16), (kernel, kernel, 16, 16), 1) is not None
+    tower = OverFrames(Sequential(**layers, pool=MaxPool2D(), norm=LRN(), average=GlobalAvgPool()))
+    net = Sequential(tower=tower, pool=TemporalMaxPool(), scores=Linear(16, 3, rng))
+    clips.x = rng.standard_normal((10, 4, 20, 20, 3), dtype=np.float32)
+    clips.x[7, 2, 5, 6, 1] = bad
+    with pytest.raises(FloatingPointError, match="diverged in epoch 1 .* loss nan"):
+        quiet(net, clips, SETTINGS, folder=tmp_path)
+    assert all(np.isfinite(a).all() for a in net.params.values())
 
 
 @pytest.mark.parametrize("interrupted", [False, True])

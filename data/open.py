@@ -50,6 +50,8 @@ class DataSettings(Options):
                 what = "finite numbers" if name == "mean" else "positive numbers"
                 raise ValueError(f"{name} is {values}, expected one or three {what}: of all channels, or of R, G and B")
             object.__setattr__(self, name, values[0] if len(values) == 1 else values)
+        if self.stream == "flow":  # all parameters, so that a checkpoint keeps its flow when a default changes
+            object.__setattr__(self, "tvl1", str(TVL1.parse(self.tvl1)))
 
     @property
     def limit(self):

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from snippets.data.files import parse_json, read_npz, write_npz
+from snippets.data.flow.tvl1 import TVL1
 from snippets.data.options import plain, renamed
 from snippets.layers.device.xp import to_numpy, xp_of
 from snippets.nets.zoo import HEADS, NetConfig, options_read
@@ -96,6 +97,11 @@ def load(path):
     if wrong:
         raise CheckpointError(f"{path}: {wrong[0]} is {about[wrong[0]]!r}, expected {expected[wrong[0]]}")
     about["config"] = with_dropout_mask(renamed(NetConfig, about["config"]))
+    if about["data"].get("stream") == "flow":  # older versions wrote only what was no default; that of scales was 5
+        try:
+            about["data"]["tvl1"] = str(TVL1.parse(f"scales=5,{about['data'].get('tvl1', '')}"))
+        except ValueError as error:
+            raise CheckpointError(f"{path}: {error}") from error
     return Checkpoint(params, velocity, **{name: about[name] for name in expected})
 
 

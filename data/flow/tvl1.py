@@ -13,7 +13,8 @@ of u that may differ from it a little, by |u - v|^2 / (2 theta), parts the two t
 
 grad is by forward differences, 0 in the last column or row; div = -grad^T by backward ones. These three lines are one
 iteration. After some the image is warped again, around the new u; and all of it begins on the frames made small, where
-motion is short, whose flow is the first guess for the next larger ones. Before each warp a median of 3x3 pixels takes
+motion is short, whose flow is the first guess for the next larger ones: 40 pixels, as far as flow images reach, are 2.7
+in the smallest of 13 sizes, each 0.8 of the one before. Before each warp a median of 3x3 pixels takes
 out single wrong vectors, and where x + u lies outside the frame there is no data term.
 
 In the unit w = s u, with J = s grad I1 and s = tau/theta, the constants go away, and that is what `iterate` computes:
@@ -48,7 +49,7 @@ class TVL1(Options):
     tau: float = option(0.25, "step of the dual variables", above=0, most=0.25)
     lam: float = option(0.15, "lambda, the weight of the data term; smaller is smoother", above=0)
     theta: float = option(0.3, "how tightly u and v are tied together; smaller is tighter", above=0)
-    scales: int = option(5, "sizes of the frames, the full one included", least=1)
+    scales: int = option(13, "sizes of the frames, the full one included, at most", least=1)
     warps: int = option(5, "warps at each size", least=1)
     epsilon: float = option(0.01, "a warp ends when u changes by less per iteration, root mean square, pixels", least=0)
     iterations: int = option(300, "iterations per warp, at most", least=1)
@@ -63,9 +64,12 @@ class TVL1(Options):
             try:
                 given[name] = kinds[name](value)
             except (KeyError, ValueError):
-                expected = ", ".join(f"{known}={getattr(cls, known)}" for known in kinds)
-                raise ValueError(f"TV-L1: {part!r} is no parameter; expected some of {expected}") from None
+                raise ValueError(f"TV-L1: {part!r} is no parameter; expected some of {cls()}") from None
         return cls(**given)
+
+    def __str__(self):
+        """All of them, as `parse` takes them."""
+        return ",".join(f"{name}={value}" for name, value in dataclasses.asdict(self).items())
 
 
 def tvl1(I0, I1, settings=None, threads=None):

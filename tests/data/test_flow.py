@@ -226,7 +226,7 @@ def real_pairs(shared, size=(240, 320)):
 @pytest.mark.parametrize("peer", ["opencv", "scikit-image"])
 def test_real_clips_have_no_more_energy_than_the_peers_flow(shared, peer):
     """With the same parameters, by one function, at full size; and the flows are alike."""
-    package, counterparts = PEERS[peer]
+    package, counterparts = PEERS[peer].packages[0], PEERS[peer].counterparts
     pytest.importorskip(package, reason=f"needs {package}, a peer (pip install -e '.[bench]')")
     I0, I1 = real_pairs(shared)
     ours, theirs = tvl1(I0, I1), counterparts("cpu")[flow](I0, I1).results()["u"]

@@ -166,29 +166,35 @@ def stopping(module):
 
 def between_sizes(module):
     """What a smaller pair finds is the first guess of the next one, in the pixels of that; p begins again at zero."""
-    seen, solve = [], module._solve
+    seen, solve, frames = [], module._solve, moved(1, 1, 36, 60)
 
     def finding(I0, I1, u, p, settings):
-        seen.append((I0.shape, u.copy(), p.any()))
+        seen.append((I0, I1, u.copy(), p.any()))
         u[:] = np.float32([3, 2])[:, None, None, None]
         p[:] = 1
 
     module._solve = finding
     try:
-        found = module.tvl1(*moved(1, 1, 36, 60), module.TVL1(scales=9, warps=1, step=0.6))
+        found = module.tvl1(*frames, module.TVL1(scales=9, warps=1, step=0.6))
+        (*small, u, _), (*large, v, _) = seen  # the third one would be below 16 pixels
+        module.tvl1(*frames, module.TVL1(scales=2, warps=1, step=0.7))
+        sizes = [I0.shape[1:] for I0, *_ in seen[2:]]
     finally:
         module._solve = solve
-    (small, u, _), (large, v, _) = seen  # the third one would be below 16 pixels
-    assert small == (1, 22, 36) and large == (1, 36, 60) and not u.any() and not any(p for *_, p in seen)
+    assert sizes == [(25, 42), (36, 60)]  # (18, 29) would be large enough, but is one too many
+    for frame, little, full in zip(frames, small, large, strict=True):
+        np.testing.assert_array_equal(full, frame)
+        assert_close(little, module.resize(module.smooth(frame), (22, 36)), "smaller frame")
+    assert not u.any() and not any(p for *_, p in seen)
     assert_close(v[:, 0], np.broadcast_to([[[3 * 60 / 36]], [[2 * 36 / 22]]], (2, 36, 60)), "first guess", rtol=1e-6)
     np.testing.assert_array_equal(found, np.broadcast_to([3, 2], (1, 36, 60, 2)))
 
 
 def parameters(module):
-    assert module.TVL1.parse("") == module.TVL1() == module.TVL1(0.25, 0.15, 0.3, 5, 5, 0.01, 300, 0.8)
+    assert module.TVL1.parse("") == module.TVL1() == module.TVL1(0.25, 0.15, 0.3, 13, 5, 0.01, 300, 0.8)
     assert module.TVL1.parse("warps=3, lam=0.2 epsilon=0.02") == module.TVL1(warps=3, lam=0.2, epsilon=0.02)
     for text in ("warp=3", "warps=three", "warps", "warps=2.5"):
-        with pytest.raises(ValueError, match="is no parameter; expected some of tau=0.25, lam=0.15"):
+        with pytest.raises(ValueError, match="is no parameter; expected some of tau=0.25,lam=0.15"):
             module.TVL1.parse(text)
     for name, value in (("tau", 0.3), ("tau", 0.0), ("lam", -1.0), ("theta", 0.0), ("step", 1.0), ("scales", 0)):
         with pytest.raises(ValueError, match=f"{name} is {value}, expected"):

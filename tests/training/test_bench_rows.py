@@ -37,6 +37,7 @@ SIZES = {  # row: of each argument the shape, or the number of parameters
     "step-lstm": (18553469, (1, 30, 220, 220, 3), (1,)),
     "video-300": (28293757, (30, 220, 220, 3)),
     "tvl1": ((3, 240, 320), (3, 240, 320)),
+    "tvl1-pan": ((24, 240, 320), (24, 240, 320)),
 }
 
 
@@ -56,3 +57,20 @@ def test_every_row_has_its_sizes_here():
 def test_a_row_measures_what_it_says(row, tmp_path):
     sizes = [size(argument) for argument in row.make(Setup(folder=str(tmp_path)))]
     assert tuple(found for found in sizes if found is not None) == SIZES[row.name]
+
+
+def test_the_true_motion_and_errors_of_tvl1_pan():
+    """What stays inside the frame is found again where the truth says; an error is the mean distance from it there."""
+    (row,) = [row for row in ROWS if row.name == "tvl1-pan"]
+    I0, I1, truth = arguments = row.make(Setup(quick=True))
+    N, H, W = I0.shape
+    y, x = np.indices((H, W))
+    u = np.empty((N, H, W, 2))
+    for n, (right, down) in enumerate(truth):
+        inside = (0 <= y + down) & (y + down < H) & (0 <= x + right) & (x + right < W)
+        np.testing.assert_array_equal(I1[n][y[inside] + down, x[inside] + right], I0[n][inside])
+        u[n] = np.where(inside[..., None], (right + 3, down - 4), 1e3)
+    assert len(set(truth)) == 4 and {np.hypot(*motion) for motion in truth} == {5}
+    assert row.note_on(arguments, {"u": u}) == "error 5.000 at 5 px"
+    u -= 3, -4
+    assert row.note_on(arguments, {"u": u}, {"u": u + (0, 0.5)}) == "error 0.000 at 5 px; theirs error 0.500 at 5 px"

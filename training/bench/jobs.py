@@ -166,8 +166,8 @@ def decode(paths, length, size):
     return Workload(run, run, count=sum(source.count(video) for video in videos))
 
 
-def flow(I0, I1):
-    """TV-L1 flow of pairs of frames (N, H, W), on all cores."""
+def flow(I0, I1, truth=None):
+    """TV-L1 flow of pairs of frames (N, H, W), on all cores; truth: see `flow_note`."""
 
     def run():
         return {"u": tvl1(I0, I1)}
@@ -176,10 +176,31 @@ def flow(I0, I1):
 
 
 def flow_note(arguments, ours, theirs=None):
-    """How good two flows are: mean TV-L1 energy per pixel, in how many pairs ours is lower, how far they differ."""
-    E = energy(*arguments, ours["u"])
+    """How good two flows are: mean TV-L1 energy per pixel, in how many pairs ours is lower, how far they differ.
+
+    Where the true motion (N, 2) in pixels is an argument, too, as `motion_errors` instead.
+    """
+    I0, I1, *truth = arguments
+    flows = [side["u"] for side in (ours, theirs) if side is not None]
+    if truth:
+        return "; theirs ".join(motion_errors(u, *truth) for u in flows)
+    E = [energy(I0, I1, u) for u in flows]
     if theirs is None:
-        return f"energy {E.mean():.4f}"
-    other, apart = energy(*arguments, theirs["u"]), np.hypot(*np.moveaxis(ours["u"] - theirs["u"], -1, 0)).mean()
-    lower = f"lower in {(E < other).sum()} of {len(E)} pairs"
-    return f"energy {E.mean():.4f}, theirs {other.mean():.4f}, {lower}; {apart:.2f} pixels apart"
+        return f"energy {E[0].mean():.4f}"
+    apart = np.hypot(*np.moveaxis(flows[0] - flows[1], -1, 0)).mean()
+    lower = f"lower in {(E[0] < E[1]).sum()} of {len(I0)} pairs"
+    return f"energy {E[0].mean():.4f}, theirs {E[1].mean():.4f}, {lower}; {apart:.2f} pixels apart"
+
+
+def motion_errors(u, truth):
+    """Mean end-point error for each size of motion, in pixels, over the pixels that stay inside the frame.
+
+    u: flow (N, H, W, 2) of frames that move as a whole, by truth (N, 2).
+    """
+    y, x = np.indices(u.shape[1:3])
+    errors = {}
+    for flow_of_pair, (right, down) in zip(u, truth, strict=True):
+        inside = (0 <= x + right) & (x + right < x.shape[1]) & (0 <= y + down) & (y + down < x.shape[0])
+        error = np.hypot(flow_of_pair[..., 0] - right, flow_of_pair[..., 1] - down)[inside].mean()
+        errors.setdefault(round(float(np.hypot(right, down))), []).append(error)
+    return "error " + ", ".join(f"{np.mean(some):.3f} at {size} px" for size, some in sorted(errors.items()))

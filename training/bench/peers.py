@@ -5,9 +5,9 @@ results under the same names, so that a test can hold both sides to each other. 
 `training.bench.torch_jobs`, those of ONNX Runtime and OpenVINO, which only infer, in `training.bench.graph_jobs`.
 OpenCV (opencv-contrib-python-headless) and scikit-image have TV-L1 flow, here.
 
-Both get the parameters of `data.flow.tvl1.TVL1` as far as they have them, and one pair per core at a time, on one
-thread each: the faster way for many pairs. OpenCV has all parameters; scikit-image halves the frames from scale to
-scale down to 16 pixels, and stops a warp after 10 iterations.
+Both get one pair per core at a time, on one thread each: the faster way for many pairs. OpenCV has its own defaults,
+those of `data.flow.tvl1.TVL1` but for 5 scales; scikit-image gets our lambda, theta and number of warps, halves the
+frames from scale to scale down to 16 pixels, and stops a warp after 10 iterations.
 """
 
 import functools
@@ -59,7 +59,7 @@ def graphs(device, engine):
 def in_threads(flow_of_pair):
     """The counterpart of `flow` on a CPU: flow_of_pair(I0, I1) -> (H, W, 2), of frames (H, W), 0 to 255."""
 
-    def job(I0, I1):
+    def job(I0, I1, truth=None):
         def run():
             with ThreadPoolExecutor(usable_cores()) as pool:
                 return {"u": np.stack(list(pool.map(flow_of_pair, I0, I1)))}
@@ -69,18 +69,14 @@ def in_threads(flow_of_pair):
     return job
 
 
-def opencv(device, inner=30):
-    """inner: iterations between its medians of 5 x 5 pixels. It stays on the CPU, whatever the device."""
+def opencv(device):
+    """It stays on the CPU, whatever the device."""
     import cv2
 
     cv2.setNumThreads(1)
-    settings = TVL1()
 
     def flow_of_pair(I0, I1):
-        peer = cv2.optflow.DualTVL1OpticalFlow_create(
-            settings.tau, settings.lam, settings.theta, settings.scales, settings.warps, settings.epsilon,
-            innnerIterations=inner, outerIterations=settings.iterations // inner, scaleStep=settings.step,
-        )  # fmt: skip
+        peer = cv2.optflow.DualTVL1OpticalFlow_create()
         return peer.calc(np.rint(I0).astype(np.uint8), np.rint(I1).astype(np.uint8), None)
 
     return {flow: in_threads(flow_of_pair)}

@@ -147,16 +147,33 @@ def real(s):
     return paths, s(30, 4), s(220, 27)
 
 
-def adjacent(s):
-    """Grey frames (N, 240, 320) and their neighbours at 15 per second: the middle of each of --clips, else rendered."""
-    size = s((240, 320), (24, 32))
+def grey_pairs(s, size):
+    """Pairs of frames (N, 2, *size) at 15 per second: from the middle of each of --clips, else rendered."""
     if s.clips is None:
         names = ("SquareDance", "BallRising", "CardSun")[: s(3, 1)]
         videos = [paint_clip(name, look_of(name, 0, 1), rng(), 16, size[1])[6:8, : size[0]] for name in names]
     else:
         videos = [list(read_frames(path, 15, size)) for path in real(s)[0]]
-    pairs = np.stack([np.stack(frames[len(frames) // 2 - 1 :][:2]) @ GREY for frames in videos])
+    return np.stack([np.stack(frames[len(frames) // 2 - 1 :][:2]) @ GREY for frames in videos])
+
+
+def adjacent(s):
+    """Grey frames (N, 240, 320) and their neighbours."""
+    pairs = grey_pairs(s, s((240, 320), (24, 32)))
     return pairs[:, 0], pairs[:, 1]
+
+
+def panned(s):
+    """Windows (N, 240, 320) of a frame, the same moved over it in four directions, and the true motion (N, 2)."""
+    (H, W), sizes = s((240, 320), (24, 32)), s((5, 10, 15, 20, 30, 40), (5,))
+    margin = max(sizes)
+    frames = grey_pairs(s, (H + 2 * margin, W + 2 * margin))[:, 0]
+    truth = [(k // 5 * a, k // 5 * b) for k in sizes for a, b in ((5, 0), (0, -5), (-4, 3), (3, 4))]
+
+    def window(n, right, down):
+        return frames[n % len(frames), margin - down :, margin - right :][:H, :W]
+
+    return *(np.stack([window(n, k * right, k * down) for n, (right, down) in enumerate(truth)]) for k in (0, 1)), truth
 
 
 def in_tower(name, side, C, layer, note=""):
@@ -207,6 +224,7 @@ ROWS = (
     BenchRow("video-300",    "frame", video,  long_video),
     BenchRow("decode",       "frame", decode, rendered),
     BenchRow("tvl1",         "pair",  flow,   adjacent, note_on=flow_note),
+    BenchRow("tvl1-pan",     "pair",  flow,   panned, "the motion is known", note_on=flow_note),
     BenchRow("decode-real",  "frame", decode, real, "the videos of --clips"),
 )
 # fmt: on

@@ -13,6 +13,8 @@ that gradients of chunks, frames and replicas add up exactly; "mean" is the weig
 scales the gradient that the label sends into frame t, is the weight w_nt = g_t.
 """
 
+import math
+
 import numpy as np
 
 from snippets.layers.device.launch import BLOCK_THREADS, launch
@@ -48,16 +50,18 @@ def check_labels(labels, shape):
         raise ValueError("labels have a row without any true label, expected at least one in every row")
 
 
-def targets(labels, shape, dtype):
-    """Target distribution t of `shape` (N, ..., K) for checked labels of any of the forms that `softmax_loss` takes."""
-    K = shape[-1]
+def true_classes(labels, shape, dtype):
+    """Where the target t of scores of `shape` (..., K) is not zero -> row, class and t there, for checked labels.
+
+    Rows count all axes but the last; a clip's label serves each of its frames.
+    """
+    K, rows = shape[-1], math.prod(shape[:-1])
     if labels.dtype.kind in "iu":
-        t = (labels[..., None] == np.arange(K)).astype(dtype)
-    else:
-        t = labels.astype(dtype)
-        t = t / t.sum(axis=-1, keepdims=True)
-    between = (1,) * (len(shape) - t.ndim)  # a clip's label serves each of its frames
-    return np.broadcast_to(t.reshape(*t.shape[:-1], *between, K), shape)
+        return np.arange(rows), np.repeat(labels.ravel(), rows // labels.size), np.ones(rows, dtype)
+    t = labels.astype(dtype).reshape(-1, K)
+    t = np.repeat(t / t.sum(axis=-1, keepdims=True), rows // len(t), axis=0)
+    row, k = np.nonzero(t)
+    return row, k, t[row, k]
 
 
 def softmax_loss(scores, labels, weight=1.0):
@@ -72,13 +76,19 @@ def softmax_loss(scores, labels, weight=1.0):
     weight = xp.broadcast_to(xp.asarray(weight, dtype=scores.dtype), scores.shape[:-1])
     if on_gpu(scores):
         return softmax_loss_cuda(scores, xp.asarray(labels), weight)
-    t, weight = targets(labels, scores.shape, scores.dtype), weight[..., None]
-    shifted = scores - scores.max(axis=-1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    wanted = weight * t
-    counts = wanted != 0
-    loss = -(wanted[counts] * log_p[counts]).sum()
-    return loss, weight * (np.exp(log_p) - t)
+    row, k, t = true_classes(labels, scores.shape, scores.dtype)
+    w = weight.ravel()
+    wt = w[row] * t
+    p = scores.reshape(len(w), -1)
+    p = p - p.max(axis=-1, keepdims=True)
+    true = p[row, k]
+    np.exp(p, out=p)
+    Z = p.sum(axis=-1)
+    counts = wt != 0
+    loss = (wt[counts] * (np.log(Z)[row] - true)[counts]).sum()
+    p *= (w / Z)[:, None]  # w p
+    p[row, k] -= wt
+    return loss, p.reshape(scores.shape)
 
 
 def softmax_loss_cuda(scores, labels, weight):

@@ -4,10 +4,16 @@ r"""Pooling over space: max over windows, average over windows or over the whole
     dx[...winner...] += dy[n, p, q, c]                                           windows overlap, so gradients add
 
 The winner is the first maximum in row-major order. The maximum of a square is the maximum over rows of the maximum
-over columns, so a 3x3 window costs 2 + 2 comparisons instead of 8. Each of the two passes keeps the offset of its first
-winner in a small integer; the first row among those whose first column wins is the first winner in row-major order.
-Both passes run over a few rows of output at a time, so that these stay in the cache. The twin on a GPU, pool.cu, keeps
-one offset i * size + j instead.
+over columns, so a 3x3 window costs 2 + 2 comparisons instead of 8. Each of the two passes goes through the places i of
+a window in turn, and notes where a place beats all before it. The last that does is the first maximum, so the gradient
+goes backward from place to place:
+
+    for i = size - 1 ... 1:    dx_i += dy beats_i,    dy = dy (1 - beats_i)          dx_0 += dy
+
+A place outside the image beats none. Both passes run over a few rows of output at a time, so that these stay in the
+cache. NumPy is slow at every other column of a map, whose numbers lie together for one pixel only, so for a stride s
+the columns j, j + s, j + 2 s ... are copied side by side first. The twin on a GPU, pool.cu, keeps one offset
+i * size + j instead.
 
 Average of windows that lie inside the map:   y_npqc = (1 / size^2) sum_{i,j < size} x[n, s p + i, s q + j, c]
 Global average:   y_nc = mean_{h,w} x_nhwc,    dx_nhwc = dy_nc / (H W)
@@ -20,8 +26,8 @@ from snippets.layers.core.window import blocks, check_window, padding
 from snippets.layers.device.launch import evenly_spaced_rows, launch
 from snippets.layers.device.xp import on_gpu, scratch, xp_of
 
-BLOCK_ELEMENTS = 2**19  # of x in a block: few enough for the cache, and long calls, for threads may wait between two
-CPU_SIZE, CUDA_SIZE = 256, 16  # the largest size whose offsets, up to size - 1 or size^2 - 1, fit one byte
+BLOCK_ELEMENTS = 2**20  # of x in a block: some megabytes, for two threads wait for each other around every short call
+CUDA_SIZE = 16  # the largest size whose offsets, up to size^2 - 1, fit one byte
 
 
 def max_pool_plain(x, size=3, stride=2, pad="same"):
@@ -41,89 +47,126 @@ def max_pool_plain(x, size=3, stride=2, pad="same"):
     return y, winners
 
 
-def window_offsets(axis, size, stride, out):
-    """For each offset i in a window: the index of x[..., stride p + i, ...] for p = 0 .. out-1 on `axis`."""
-    return [(slice(None),) * axis + (slice(i, i + stride * (out - 1) + 1, stride),) for i in range(size)]
+def places(length, size, stride, before, out):
+    """For each place in a window over `length` pixels: (first, at, n): it is inside the image for the n outputs from
+    `first` on, the first of which sees pixel `at` there and the next ones every stride-th pixel after it.
+    """
+    for i in range(size):
+        first, stop = max(0, -((i - before) // stride)), min(out, (length - 1 + before - i) // stride + 1)
+        yield first, stride * first + i - before, max(stop - first, 0)
 
 
-def max_along(x, axis, size, stride, out, winners):
-    """Sliding maximum along one axis of x, `out` windows; offset (uint8) of the first place that has it, or None."""
-    first, *others = window_offsets(axis, size, stride, out)
-    y, winner = x[first], np.uint8(0) if winners else None
-    for offset, at in enumerate(others, start=1):
-        if winners:
-            winner = np.maximum(winner, offset * (x[at] > y).view(np.uint8))
-        y = np.maximum(y, x[at])
-    return y, winner
+def row_places(x, *window):
+    """The outputs that have a place, from the first on, and their pixels: of x (N, H, W, C) along its rows."""
+    stride = window[1]
+    return [(first, x[:, at : at + stride * n : stride]) for first, at, n in places(x.shape[1], *window)]
 
 
-def scatter_gradient(dy, winner, axis, size, stride, dx):
-    """Put the winners' dy in their places in dx, zero elsewhere: the gradient of `max_along`."""
-    dx[(slice(None),) * axis + (slice(stride * dy.shape[axis], None),)] = 0
-    for offset, at in enumerate(window_offsets(axis, size, stride, dy.shape[axis])):
-        part = dx[at] if offset < stride else np.empty_like(dy)  # from the offset `stride` on windows overlap: add
-        part[...] = winner == offset  # as numbers first: NumPy is slow at products of numbers and booleans
-        part *= dy
-        if offset >= stride:
-            dx[at] += part
+def column_places(phases, W, *window):
+    """The same along the columns of a map W wide, given as `phases`: its columns j, j + stride, j + 2 stride ..."""
+    stride = window[1]
+    return [(first, phases[at % stride][:, :, at // stride : at // stride + n]) for first, at, n in places(W, *window)]
 
 
-def row_blocks(x_shape, size, stride, out):
-    """Blocks of output rows, and the rows of the padded x that they read: pairs of indices (images, rows)."""
-    N, _, W, C = x_shape
-    for images, rows in blocks(N, out, max(1, BLOCK_ELEMENTS // (stride * W * C))):
-        yield (images, rows), (images, slice(stride * rows.start, stride * (rows.stop - 1) + size))
+def phases_of(x, stride):
+    """Columns j, j + stride ... of x (N, H, W, C) for each j < stride: arrays without gaps; x itself for stride 1."""
+    if stride == 1:
+        return [x]
+    parts = [x[:, :, j::stride] for j in range(stride)]
+    phases = [scratch(f"phase{j}", part.shape, x.dtype) for j, part in enumerate(parts)]
+    for phase, part in zip(phases, parts, strict=True):
+        phase[...] = part
+    return phases
 
 
-def padded_rows(x, rows, top, left, Wp):
-    """Some rows of the padded x (N, H, W, C), with -inf around the images: (N, rows, Wp, C), a scratch array."""
-    N, H, W, C = x.shape
-    padded = scratch("padded_rows", (N, rows.stop - rows.start, Wp, C), x.dtype)
-    padded[...] = -np.inf
-    first, stop = max(rows.start, top), min(rows.stop, top + H)
-    padded[:, first - rows.start : stop - rows.start, left : left + W] = x[:, first - top : stop - top]
-    return padded
+def maximum(found, axis, y, beats):
+    """The maximum over `found`, a window's places as above, into y.
+
+    beats: a boolean array of y's shape for each place but the first: whether it beats those before it. False: not kept.
+    """
+
+    def cut(a, start, stop=None):
+        return a[(slice(None),) * axis + (slice(start, stop),)]
+
+    start, best = found[0]  # outputs from `start` on have a maximum so far
+    for i, (first, x) in enumerate(found[1:]):
+        stop = start + max(first + x.shape[axis] - start, 0)
+        new, old = cut(x, start - first), cut(best, 0, stop - start)
+        if beats is not False:
+            beat = beats[i]
+            cut(beat, 0, first)[...] = cut(beat, stop)[...] = False
+            cut(beat, first, start)[...] = True
+            np.greater(new, old, out=cut(beat, start, stop))
+        np.maximum(new, old, out=cut(y, start, stop))
+        cut(y, stop)[...] = cut(best, stop - start)
+        cut(y, first, start)[...] = cut(x, 0, start - first)
+        start, best = first, cut(y, first)
+    if len(found) == 1:
+        y[...] = best
+
+
+def scatter_gradient(dy, beats, found, axis):
+    """Add dy of `maximum` to the places that won: `found` are those of dx."""
+    part, rest = scratch("part", dy.shape, dy.dtype), scratch(f"rest{axis}", dy.shape, dy.dtype)
+    for (first, dx), beat in zip(found[:0:-1], beats[::-1], strict=True):
+        np.multiply(dy, beat, out=part)
+        dy = np.subtract(dy, part, out=rest)
+        dx += part[(slice(None),) * axis + (slice(first, first + dx.shape[axis]),)]
+    first, dx = found[0]
+    dx += dy[(slice(None),) * axis + (slice(first, first + dx.shape[axis]),)]
+
+
+def row_blocks(x_shape, size, stride, top, Ho):
+    """Blocks of output rows: (images, rows), the rows of x that they see, and the window over the rows seen."""
+    N, H, W, C = x_shape
+    for images, rows in blocks(N, Ho, max(1, BLOCK_ELEMENTS // (stride * W * C))):
+        start = stride * rows.start - top
+        seen = slice(max(start, 0), min(stride * (rows.stop - 1) - top + size, H))
+        yield (images, rows), (images, seen), (size, stride, seen.start - start, rows.stop - rows.start)
 
 
 def max_pool_forward(x, size=3, stride=2, pad="same", winners=True):
     """x (N, H, W, C) -> y (N, Ho, Wo, C), cache; winners=False: no record of the winners, cache None (inference).
 
-    Raises ValueError for a size over CPU_SIZE, on a GPU over CUDA_SIZE.
+    Raises ValueError for a size over CUDA_SIZE on a GPU.
     """
-    top, bottom, Ho = padding(x.shape[1], size, stride, pad)
-    left, right, Wo = padding(x.shape[2], size, stride, pad)
-    if size > (most := CUDA_SIZE if on_gpu(x) else CPU_SIZE):
-        raise ValueError(f"max-pooling over {size} x {size} pixels, expected at most {most} x {most}")
+    (top, _, Ho), (left, _, Wo) = (padding(length, size, stride, pad) for length in x.shape[1:3])
     if on_gpu(x):
         return max_pool_forward_cuda(x, size, (stride, top, left, Ho, Wo))
     N, H, W, C = x.shape
-    padded_shape = (N, top + H + bottom, left + W + right, C)
-    y = np.empty((N, Ho, Wo, C), x.dtype)
+    y, across, beats = np.empty((N, Ho, Wo, C), x.dtype), (size, stride, left, Wo), (None, None)
     if winners:
-        row_winner, column_winner = np.empty(y.shape, np.uint8), np.empty((N, padded_shape[1], Wo, C), np.uint8)
-    for out, seen in row_blocks(padded_shape, size, stride, Ho):
-        padded = padded_rows(x[seen[0]], seen[1], top, left, padded_shape[2])
-        rows, first_columns = max_along(padded, 2, size, stride, Wo, winners)  # (images, rows seen, Wo, C)
-        y[out], first_rows = max_along(rows, 1, size, stride, y[out].shape[1], winners)
-        if winners:
-            column_winner[seen], row_winner[out] = first_columns, first_rows
-    return y, (x.shape, padded_shape, top, left, column_winner, row_winner, size, stride) if winners else None
+        beats = np.empty((size - 1, N, H, Wo, C), bool), np.empty((size - 1, *y.shape), bool)  # of columns, of rows
+    for out, seen, down in row_blocks(x.shape, size, stride, top, Ho):
+        part = x[seen]
+        rows = scratch("rows", (*part.shape[:2], Wo, C), x.dtype)
+        maximum(column_places(phases_of(part, stride), W, *across), 2, rows, winners and beats[0][:, *seen])
+        maximum(row_places(rows, *down), 1, y[out], winners and beats[1][:, *out])
+    return y, (x.shape, top, across, beats) if winners else None
 
 
 def max_pool_backward(dy, cache):
     """dy (N, Ho, Wo, C) -> dx (N, H, W, C)."""
     if on_gpu(dy):
         return max_pool_backward_cuda(dy, cache)
-    (_, H, W, _), padded_shape, top, left, column_winner, row_winner, size, stride = cache
-    dpadded, overlap, reach = np.zeros(padded_shape, dy.dtype), max(size - stride, 0), 0
-    for out, seen in row_blocks(padded_shape, size, stride, dy.shape[1]):
-        drows = np.zeros(column_winner[seen].shape, dy.dtype)
-        scatter_gradient(dy[out], row_winner[out], 1, size, stride, drows)
-        if seen[1].start > 0:
-            drows[:, :overlap] += reach  # the last windows of the block above, in the same images, read these rows too
-        reach = drows[:, drows.shape[1] - overlap :]
-        scatter_gradient(drows, column_winner[seen], 2, size, stride, dpadded[seen])
-    return dpadded[:, top : top + H, left : left + W]
+    x_shape, top, across, beats = cache
+    size, stride, _, Wo = across
+    dx = np.zeros(x_shape, dy.dtype)
+    for out, seen, down in row_blocks(x_shape, size, stride, top, dy.shape[1]):
+        part = dx[seen]
+        drows = scratch("rows", (*part.shape[:2], Wo, part.shape[3]), dy.dtype)
+        drows[...] = 0
+        scatter_gradient(dy[out], beats[1][:, *out], row_places(drows, *down), 1)
+        dphases = phases_of(part, stride)  # what the block above has put in shared rows is in there
+        scatter_gradient(drows, beats[0][:, *seen], column_places(dphases, x_shape[2], *across), 2)
+        for j, dphase in enumerate(dphases if stride > 1 else ()):
+            part[:, :, j::stride] = dphase
+    return dx
+
+
+def window_offsets(axis, size, stride, out):
+    """For each offset i in a window: the index of x[..., stride p + i, ...] for p = 0 .. out-1 on `axis`."""
+    return [(slice(None),) * axis + (slice(i, i + stride * (out - 1) + 1, stride),) for i in range(size)]
 
 
 def avg_pool_forward(x, size, stride):
@@ -194,6 +237,8 @@ class GlobalAvgPool(Layer):
 
 def max_pool_forward_cuda(x, size, positions):
     """`max_pool_forward` on a GPU; winner: the offset i * size + j (uint8). positions: (stride, top, left, Ho, Wo)."""
+    if size > CUDA_SIZE:
+        raise ValueError(f"max-pooling over {size} x {size} pixels, expected at most {CUDA_SIZE} x {CUDA_SIZE}")
     xp = xp_of(x)
     x = xp.ascontiguousarray(x)
     y = xp.empty((len(x), *positions[3:], x.shape[3]), x.dtype)

@@ -119,19 +119,18 @@ def _by_im2col(x_shape, y, k, stride, padded, input_grad):
 
 
 def max_pool_memory(layer, shape, rng):
-    """`layers.pool.MaxPool2D`: its winners, a byte each, in blocks of output rows."""
+    """`layers.pool.MaxPool2D`: which places beat others, a byte each, and the work on a block of output rows."""
     N, H, W, C = shape
-    (top, bottom, Ho), (left, right, Wo) = (padding(n, layer.size, layer.stride, layer.pad) for n in (H, W))
-    Hp, Wp = top + H + bottom, left + W + right
-    images, rows = block(N, Ho, max(1, pool.BLOCK_ELEMENTS // (layer.stride * Wp * C)))
-    seen = min(Hp, layer.stride * (rows - 1) + layer.size)
-    across, out = images * seen * Wo * C, images * rows * Wo * C
-    before = (5 * across + out) * (images * rows < N * Ho)  # of the block before
-    winners = N * Ho * Wo * C + N * Hp * Wo * C
-    return LayerMemory(
-        (N, Ho, Wo, C), "", winners, before + max(9 * across, 5 * across + 9 * out), 9 * across,
-        dict(padded_rows=size_of(images, seen, Wp, C)), more_dx=size_of(N, C, Hp * Wp - H * W),
-    )  # fmt: skip
+    (top, _, Ho), (_, _, Wo) = (padding(n, layer.size, layer.stride, layer.pad) for n in (H, W))
+    images, rows = block(N, Ho, max(1, pool.BLOCK_ELEMENTS // (layer.stride * W * C)))
+    seen = min(H, layer.stride * (rows - 1) + layer.size)
+    maxima = size_of(images, seen, Wo, C)
+    phases = {f"phase{j}": size_of(images, seen, len(range(j, W, layer.stride)), C) for j in range(layer.stride)}
+    forward = dict(rows=maxima, **(phases if layer.stride > 1 else {}))
+    backward = dict(forward, part=maxima, rest1=size_of(images, rows, Wo, C), rest2=maxima)
+    beats = (layer.size - 1) * (N * Ho * Wo * C + N * H * Wo * C)
+    buffers = 3 * 4 * np.getbufsize()  # with which NumPy goes through parts of arrays
+    return LayerMemory((N, Ho, Wo, C), "", beats, buffers, buffers, forward, backward)
 
 
 def avg_pool_memory(layer, shape, rng):

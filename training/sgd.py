@@ -26,7 +26,7 @@ import numpy as np
 
 from snippets.data.options import Range, check
 from snippets.layers.device.launch import BLOCK_THREADS, launch, pointer
-from snippets.layers.device.xp import on_gpu, xp_of
+from snippets.layers.device.xp import on_gpu, scratch, xp_of
 
 ARRAYS, GROUPS, TILES = 160, 16, 512
 TABLE = np.dtype(
@@ -124,13 +124,14 @@ class SGD:
     def change(self, w, v, g, lr, shrink, decay):
         """The equations above for a piece of a parameter, in place; shrink: min(1, clip / |g|)."""
         v *= self.momentum
-        v -= (lr * shrink) * g
+        part = scratch("sgd", v.shape, v.dtype)
+        v -= np.multiply(g, lr * shrink, out=part)
         if decay:
-            v -= (lr * decay) * w
+            v -= np.multiply(w, lr * decay, out=part)
         w += v
 
 
-def pieces(*arrays, size=1 << 15):
+def pieces(*arrays, size=1 << 17):
     """The arrays, all of one shape, cut alike into flat views of `size` elements.
 
     Five operations on a piece that stays in the cache are two to three times as fast as five passes over memory.

@@ -132,7 +132,8 @@ def trace(name, time, samples, loss, staleness=(), events=()):
 def test_rows_of_simulate(tmp_path, monkeypatch):
     """12 clips in batches of 4: the loss told is that of the last 3 steps."""
     net = linear(per_frame=False)
-    events = [{"event": "died"}, {"event": "restored"}, {"event": "lost", "first": 2, "end": 5}, {"event": "other"}]
+    events = [{"event": "died"}, {"event": "restored"}, {"event": "lost", "first": 2, "end": 5}]
+    events += [{"event": "other"}] * 2
     made = {
         1: trace("", [1.0, 2.0, 4.0], [4, 8, 12], [9.0, 3.0, 1.5], {0: 2, 3: 1}, events),
         2: trace("", [2.0, 5.0], [4, 8], [2.0, 4.0], {1: 1}),

@@ -1,0 +1,45 @@
+"""Commands in a row: each done once, taken up where it stopped, and what they print kept."""
+
+import pytest
+
+from snippets.training.experiments.runner import command, run, training_command
+
+
+def executing(told):
+    """An `execute` that notes its arguments, prints, and leaves the product that they name behind."""
+
+    def execute(arguments):
+        told.append(arguments)
+        print("a line of output")
+        if "nothing" not in arguments:
+            open(arguments[-2] if "--resume" in arguments else arguments[-1], "w").close()
+
+    return execute
+
+
+def test_each_command_is_done_once_and_told(tmp_path, capsys):
+    told, log = [], tmp_path / "logs" / "all.txt"
+    first, second = (command("make", None, "--n 3", "--out", p, product=p) for p in (tmp_path / "a", tmp_path / "b c"))
+    assert str(second) == f"snippets make --n 3 --out '{tmp_path / 'b c'}'"
+    run([first, second, first], executing(told), log)
+    assert told == [["make", "--n", "3", "--out", str(p)] for p in (tmp_path / "a", tmp_path / "b c")]
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 2 and str(tmp_path / "b c") in out and "a line of output" not in out + err
+    assert log.read_text() == f"{first}\na line of output\n{second}\na line of output\n"
+    run([first, second], executing(told), log)
+    assert len(told) == 2
+    first.product.unlink()
+    run([first], executing(told))
+    out, err = capsys.readouterr()
+    assert err == f"{first}\n" and out.startswith("a line of output\n")
+
+
+def test_a_training_goes_on_from_its_checkpoint(tmp_path):
+    told, one = [], training_command("f.npz", "--fold", "all", out=tmp_path / "run", product="p.npz")
+    (tmp_path / "run" / "fold2").mkdir(parents=True)
+    assert not one.begun and one.product == tmp_path / "run" / "p.npz"
+    (tmp_path / "run" / "fold2" / "checkpoint.npz").touch()
+    assert one.begun
+    with pytest.raises(FileNotFoundError, match=r"train f.npz --fold all --out .*run ended without .*p.npz"):
+        run([one], lambda arguments: told.append(arguments))
+    assert told == [["train", "f.npz", "--fold", "all", "--out", str(tmp_path / "run"), "--resume"]]

@@ -108,8 +108,7 @@ def on_host(run, source, progress):
 
 def new_run(net, dataset, s, c):
     """The `Run` at its start."""
-    per_epoch = math.ceil(len(dataset) / s.batch)
-    opt = optimiser(net.params, s, per_epoch)
+    opt = optimiser(net.params, s, s.steps_per_epoch(len(dataset)))
     state = checkpoint_of(net.params, opt.velocity, dataset, s, c)
     return Run(net, s, opt, len(dataset.classes), len(dataset), state, c.ranks)
 

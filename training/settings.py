@@ -1,5 +1,6 @@
 """How to train: `Settings`, on which every number of a run depends, and `Conduct`, on which none does."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,10 @@ class Settings(Options):
         super().__post_init__()
         for prefix, factor in self.groups.items():
             check(f"the factor of group {prefix!r}", factor, Range(least=0, most=1e6))
+
+    def steps_per_epoch(self, videos):
+        """Batches that a pass over so many videos takes, the last of them maybe smaller."""
+        return math.ceil(videos / self.batch)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Run:
     @property
     def per_epoch(self):
         """Steps of an epoch."""
-        return math.ceil(self.videos / self.settings.batch)
+        return self.settings.steps_per_epoch(self.videos)
 
     @property
     def where(self):

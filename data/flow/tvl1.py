@@ -47,12 +47,14 @@ class TVL1(Options):
     """The parameters, named as in the module's docstring; other ones give another flow."""
 
     tau: float = option(0.25, "step of the dual variables", above=0, most=0.25)
-    lam: float = option(0.15, "lambda, the weight of the data term; smaller is smoother", above=0)
-    theta: float = option(0.3, "how tightly u and v are tied together; smaller is tighter", above=0)
-    scales: int = option(13, "sizes of the frames, the full one included, at most", least=1)
-    warps: int = option(5, "warps at each size", least=1)
-    epsilon: float = option(0.01, "a warp ends when u changes by less per iteration, root mean square, pixels", least=0)
-    iterations: int = option(300, "iterations per warp, at most", least=1)
+    lam: float = option(0.15, "lambda, the weight of the data term; smaller is smoother", above=0, most=1e6)
+    theta: float = option(0.3, "how tightly u and v are tied together; smaller is tighter", above=0, most=1e6)
+    scales: int = option(13, "sizes of the frames, the full one included, at most", least=1, most=1e3)
+    warps: int = option(5, "warps at each size", least=1, most=1e4)
+    epsilon: float = option(
+        0.01, "a warp ends when u changes by less per iteration, root mean square, pixels", least=0, most=1e4
+    )
+    iterations: int = option(300, "iterations per warp, at most", least=1, most=1e6)
     step: float = option(0.8, "ratio of one size to the next", above=0, most=0.95)
 
     @classmethod

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from snippets.data.flow.tvl1 import TVL1
 from snippets.data.open import DataSettings
 from snippets.data.options import Options, Range, check, option, plain
 from snippets.nets.zoo import NetConfig
@@ -16,7 +17,7 @@ from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.simulate import Cluster
 from snippets.training.settings import Settings
 
-DATACLASSES = (Settings, NetConfig, DataSettings, Downpour, Cluster)
+DATACLASSES = (Settings, NetConfig, DataSettings, TVL1, Downpour, Cluster)
 NEEDED = {NetConfig: {"classes": 5, "tower": "googlenet", "frames": 10}}
 NUMBERS = [
     (cls, field)
@@ -32,6 +33,8 @@ RANGES = """
     NetConfig: frames [1, 1e6], size [1, 1e5], width (0, 1e3], vector [1, 1e6], fc [0, 1e6], dropout [0, 1),
         units [1, 1e6], depth [1, 1e3], auxiliary [0, 1e3]
     DataSettings: fps (0, 1e3], flow_fps (0, 1e3], bound (0, 1e4], seconds (0, 1e6]
+    TVL1: tau (0, 0.25], lam (0, 1e6], theta (0, 1e6], scales [1, 1e3], warps [1, 1e4], epsilon [0, 1e4],
+        iterations [1, 1e6], step (0, 0.95]
     Downpour: replicas [1, 1e4], shards [1, 1e9], fetch [1, 1e9], push [1, 1e9], staleness [0, 1e9],
         warm_start_steps [0, 1e9], checkpoint_every [1, 1e9]
     Cluster: compute (0, 1e9], std [0, 10], cores [0, 1e9], latency [0, 1e9], bandwidth (0, 1e18], apply [0, 1e9],

@@ -64,7 +64,7 @@ class Job:
 
     def __init__(self, net, dataset, settings, downpour):
         self.net, self.dataset, self.settings, self.downpour = net, dataset, settings, downpour
-        self.per_epoch = math.ceil(len(dataset) / settings.batch)
+        self.per_epoch = settings.steps_per_epoch(len(dataset))
         self.total = settings.epochs * self.per_epoch  # batches
         self.content = None  # of the data set, where the run is kept: see `checkpoint.videos_of`
         split_frozen(net, settings.groups)  # refuses a net with nothing to train

@@ -35,6 +35,7 @@ def test_a_confusion_matrix_shows_shares_of_each_true_class():
     wanted = 0.5 * np.eye(K)
     wanted[:, order.index(0)] += 0.5
     np.testing.assert_array_equal(image.get_array(), wanted)
+    assert image.get_clim() == (0, 1)  # a colour means the same share in every panel
     assert [text.get_text() for text in axis.get_xticklabels()] == [classes[k] for k in order]
 
 

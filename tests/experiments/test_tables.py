@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 from tiny_tables import SMALL, TINY
 
 from snippets.data.open import DataSettings
@@ -13,9 +14,11 @@ from snippets.data.options import chosen
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.cli.main import execute, main, parser
 from snippets.training.evaluate import result_of
+from snippets.training.experiments import tables_report
 from snippets.training.experiments.paper import NETS, ROWS, Net, Row
 from snippets.training.experiments.scales import MINI, PAPER
 from snippets.training.experiments.tables import parse_numbers, tables
+from snippets.training.experiments.tables_report import TITLES
 from snippets.training.experiments.trial import Trial
 from snippets.training.predictions import Predictions, save_predictions
 from snippets.training.settings import Settings
@@ -148,3 +151,30 @@ def test_numbers_of_tables():
     assert parse_numbers(["all"]) == (1, 2, 3, 4, 5, 6, 7) and parse_numbers(["3", "6"]) == (3, 6)
     with pytest.raises(ValueError, match="1 to 7"):
         parse_numbers(["8"])
+
+
+def test_the_picture_has_bars_of_ours_and_diamonds_of_the_paper(monkeypatch):
+    figures = []
+    monkeypatch.setattr(tables_report, "write_figure", lambda path, figure, **_: figures.append((path, figure)))
+
+    def record(table, row, paper, ours):
+        return {"table": table, "row": row, "paper": {"hit1": paper}, "ours": {"hit1": ours} if ours else {}}
+
+    records = [record(3, "a", 70.0, [50.0, 60.0]), record(3, "b", 80.0, []), record(5, "c", 60.0, [40.0])]
+    tables_report.picture("tables.png", records)
+    ((path, figure),) = figures
+    assert path == "tables.png" and len(figure.axes) == 2
+    first, second = figure.axes
+    assert first.get_gridspec().get_height_ratios() == [3.4, 2.4]
+    assert [bar.get_width() for bar in first.patches] == [55.0] and [bar.get_width() for bar in second.patches] == [
+        40.0
+    ]
+    assert [sum(isinstance(c, ErrorbarContainer) for c in axis.containers) for axis in figure.axes] == [1, 0]
+    diamonds = [
+        [(line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines if line.get_marker() == "D"]
+        for axis in figure.axes
+    ]
+    assert diamonds == [[(70.0, 0), (80.0, 1)], [(60.0, 0)]]
+    assert [text.get_text() for text in first.get_yticklabels()] == ["a", "b"] and first.yaxis_inverted()
+    assert first.get_title(loc="left") == f"Table 3. {TITLES[3]}" and first.get_xlim() == (0, 100)
+    assert {text.get_text() for text in first.get_legend().get_texts()} == {"ours", "paper"}

@@ -18,7 +18,7 @@ from snippets.layers.temporal import TemporalMaxPool
 from snippets.nets.frames import OverFrames
 from snippets.nets.inspect.summary import layer_rows
 from snippets.training.bench import run as bench
-from snippets.training.bench.jobs import Workload, multiply_adds, whole
+from snippets.training.bench.jobs import Workload, loss, multiply_adds, sgd, whole, work
 from snippets.training.bench.peers import PEERS, Peer
 from snippets.training.bench.rows import ROWS, BenchRow, Setup, choose, of_images
 from snippets.training.cli.main import main
@@ -150,6 +150,17 @@ def test_multiply_adds_are_those_of_the_formulas():
     assert multiply_adds(lstm, (2, 7, 5), False) == 2 * 7 * (5 * 12 + 3 * 12)
     pooled = Sequential(lstm=lstm, pool=TemporalMaxPool(), fc=Linear(3, 4, rng))  # the last once a clip
     assert multiply_adds(pooled, (2, 7, 5), False) == sum(row.madds for row in layer_rows(pooled, (2, 7, 5)))
+
+
+def test_bytes_that_must_move_are_those_of_every_array_once():
+    linear, image = Linear(5, 3, np.random.default_rng(0)), of_images(Conv2D(3, 4, 1, rng=np.random.default_rng(0)))
+    x, dy, params = np.zeros((2, 5), np.float32), np.zeros((2, 3), np.float32), 4 * (5 * 3 + 3)
+    assert work(linear, x, None)[1] == 40 + params
+    assert work(linear, x, dy)[1] == 40 + 40 + 2 * 24 + 3 * params  # x, dx; y as large as dy; weights twice, gradients
+    pixels, dmaps = np.zeros((1, 2, 2, 3), np.float32), np.zeros((1, 2, 2, 4), np.float32)
+    assert work(image, pixels, dmaps)[1] == 48 + 2 * 64 + 3 * 64  # no gradient of the pixels
+    assert loss(np.zeros((2, 3, 4), np.float32), np.zeros(2, int)).bytes == 2 * 96
+    assert sgd({"a": dy}, {"a": dy}).bytes == 5 * 24
 
 
 def test_memory_is_that_of_the_row_alone():

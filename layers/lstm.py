@@ -114,7 +114,10 @@ def lstm_forward(x, h0, c0, W_x, W_h, W_c, b):
 
 
 def lstm_backward(dh, cache, dhT=None, dcT=None):
-    """dh (N, T, M), and the final state's gradients dhT, dcT (N, M) or None -> dx (N, T, D), dh0, dc0 (N, M), grads."""
+    """dh (N, T, M), and the final state's gradients dhT, dcT (N, M) or None -> dx (N, T, D), dh0, dc0 (N, M), grads.
+
+    grads has W_x, W_h, W_c and b, of the shapes of the parameters.
+    """
     if on_gpu(dh):
         return lstm_backward_cuda(dh, cache, dhT, dcT)
     x, h, c, gates, W_x, W_h, W_c = cache

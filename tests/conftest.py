@@ -116,6 +116,38 @@ def cp():
     return cupy
 
 
+@pytest.fixture(scope="session")
+def student(tmp_path_factory):
+    """The tree that students of A5 receive, which nobody changes."""
+    from course import A5, SEED
+
+    from snippets.training.assignments.release import release
+
+    tree = tmp_path_factory.mktemp("a course") / "student tree"
+    release(A5, tree, SEED)
+    return tree
+
+
+@pytest.fixture(scope="session")
+def solved(student, tmp_path_factory):
+    """The same with all questions answered."""
+    from course import solve
+
+    return solve(student, tmp_path_factory.mktemp("a student") / "solved tree")
+
+
+@pytest.fixture(scope="session")
+def grader(tmp_path_factory):
+    """The folder that teachers of A5 grade with."""
+    from course import A5, SEED
+
+    from snippets.training.assignments.release import release_grader
+
+    folder = tmp_path_factory.mktemp("a teacher") / "the grader"
+    release_grader(A5, folder, SEED)
+    return folder
+
+
 def pytest_terminal_summary(terminalreporter):
     """How many of the planted bugs some check has noticed (test_planted_bugs.py)."""
     outcome = {}

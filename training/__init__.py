@@ -7,6 +7,6 @@
     kept           checkpoint · model (a checkpoint as a network that can be used) · log · interrupts (Ctrl-C)
 
 Subpackages: distributed (many processes), experiments (the paper's tables and claims), bench (speed), render (pictures
-of predictions), cli (the commands). Not here: layers and networks (`snippets.layers`, `snippets.nets`), and what is
-read from files (`snippets.data`).
+of predictions), assignments (for courses), cli (the commands). Not here: layers and networks (`snippets.layers`,
+`snippets.nets`), and what is read from files (`snippets.data`).
 """

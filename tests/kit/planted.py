@@ -1,77 +1,20 @@
 """Plant a wrong line in a layer and see which check notices.
 
-planted_bugs.txt lists the bugs: a file's name after "==", then for each bug its name after "*", the text that is there
-after "-" and what to write instead after "+". Every check must fail on a wrong version, or it proves nothing.
+planted_bugs.txt lists the bugs, in the format of `snippets.training.assignments.bugs`. Every check must fail on a
+wrong version, or it proves nothing.
 """
 
-import types
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from contract import PROMISES
 from layer_cases import CASES
 from oracle_table import CHECKS
 
+from snippets.training.assignments.bugs import Bug, Stale, load, read_bugs, source
+
 HERE = Path(__file__).resolve().parent
-
-
-class Bug(NamedTuple):
-    """A wrong version of one file: changes is a list of (old text, new text)."""
-
-    name: str
-    file: str
-    changes: list
-
-    @property
-    def module(self):
-        return "snippets." + self.file.removesuffix(".py").replace("/", ".")
-
-
-class Stale(Exception):
-    """The text that a planted bug replaces is not in the file exactly once."""
-
-
-def read_bugs(text):
-    """The bugs that a listing in the format of planted_bugs.txt describes."""
-    bugs, file, above = [], None, ""
-    for line in text.splitlines():
-        mark, rest = line[:1], line[2:]
-        if line.startswith("=="):
-            file = rest.strip()
-        elif mark == "*":
-            bugs.append(Bug(rest, file, []))
-        elif mark == "-" and above == "-":
-            bugs[-1].changes[-1][0] += "\n" + rest
-        elif mark == "-":
-            bugs[-1].changes.append([rest, ""])
-        elif mark == "+":
-            bugs[-1].changes[-1][1] += ("\n" if above == "+" else "") + rest
-        elif line.strip() and mark != "#":
-            raise ValueError(f"planted bugs: a line starts with {mark!r}, expected one of == * - + #: {line}")
-        above = mark
-    return bugs
-
-
-def source(bug):
-    """The text of the bug's file with its changes made."""
-    text = (HERE.parents[1] / bug.file).read_text()
-    for old, new in bug.changes:
-        if text.count(old) != 1:
-            raise Stale(
-                f"planted bug {bug.name!r}: the text to replace occurs {text.count(old)} times in {bug.file}, expected "
-                f"once; update tests/kit/planted_bugs.txt. The text: {old}"
-            )
-        text = text.replace(old, new)
-    return text
-
-
-def load(bug):
-    """A fresh module made from the wrong text; the real one stays as it is."""
-    module = types.ModuleType("planted_" + bug.module.replace(".", "_"))
-    module.__file__ = bug.file
-    exec(compile(source(bug), f"{bug.file} with {bug.name}", "exec"), module.__dict__)
-    return module
+__all__ = ["BUGS", "HERE", "MODULES", "Bug", "Stale", "checks_of", "killer", "read_bugs", "source", "unchanged"]
 
 
 def checks_of(name):

@@ -5,11 +5,11 @@ has what several commands share, `errors` the words for an error; `files` says w
 before any work:
 
     train         train, expand                 experiments   demo, tables, claims, compare
-    evaluate      evaluate, fuse                bench         bench
-    predict       predict                       scale         scaling, simulate
-    features      features                      weights       import
-    dataset       make-data, check-data, flow   summary       summary
-    doctor        doctor
+    evaluate      evaluate, fuse                scale         scaling, simulate
+    predict       predict                       weights       import
+    features      features                      summary       summary
+    dataset       make-data, check-data, flow   doctor        doctor, bench
+    assignment    assignment
 
 Options that are settings of a network, of data or of a training are no concern of this package: they are fields of the
 dataclasses NetConfig, DataSettings, Settings, Downpour and Cluster, each with its default, range and help text. Nothing

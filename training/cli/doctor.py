@@ -1,4 +1,4 @@
-"""`snippets doctor`: is everything there, and does it work?"""
+"""This machine: `snippets doctor` (is everything there, and does it work?) and `snippets bench` (how fast?)."""
 
 import importlib.metadata
 import platform
@@ -14,8 +14,11 @@ from snippets.data.video import read_frames, write_video
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.inspect.memory import GIB, available_memory
 from snippets.training.bench.machine import product_rate
+from snippets.training.bench.peers import PEERS
+from snippets.training.bench.run import bench
 from snippets.training.cli.errors import report
-from snippets.training.cli.options import add_command
+from snippets.training.cli.files import Input, Json
+from snippets.training.cli.options import COUNT, add_command, add_device
 from snippets.training.distributed.ranks import ranks
 
 OPTIONAL = {  # package -> what it is for
@@ -28,7 +31,17 @@ PACKAGES = ("numpy", "scipy", "imageio", "av", "matplotlib", "threadpoolctl", "t
 
 
 def add_parsers(subparsers):
-    """Adds the parser of `snippets doctor`."""
+    """Adds the parsers of these commands."""
+    p = add_command(subparsers, "bench", run_bench)
+    p.add_argument("--rows", metavar="NAME", nargs="+", default=[], help="only rows with one of these in their name")
+    peers = [*PEERS, "best"]
+    p.add_argument("--against", choices=peers, nargs="+", default=[], help="peers to measure beside ours; best: all")
+    p.add_argument("--repeat", **COUNT, default=9, help="repetitions of each side, taken in turn")
+    p.add_argument("--json", type=Json, metavar="FILE", help="write the machine and all rows to this file")
+    p.add_argument("--clips", type=Input, metavar="FOLDER", help="real videos for the row decode-real (default: none)")
+    p.add_argument("--quick", action="store_true", help="smoke test: all rows small and once, to see whether they run")
+    add_device(p)
+
     add_command(subparsers, "doctor", run_doctor)
 
 
@@ -108,3 +121,8 @@ def run_doctor(args):
     fine = not any(text.startswith(("MISSING", "FAILED")) for text in found.values())
     print("all that is needed is there" if fine else "something that is needed is missing or broken, see above")
     return 0 if fine else 1
+
+
+def run_bench(args):
+    """Measure speed and memory, row by row, alone or against a peer."""
+    bench(args.rows, args.against, args.repeat, args.json, args.clips, args.quick, args.device)

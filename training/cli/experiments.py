@@ -9,6 +9,7 @@ from pathlib import Path
 from snippets.data.lock import one_run
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig
+from snippets.training.assignments.manifest import files_of_student
 from snippets.training.cli.files import Folder, Input, writable
 from snippets.training.cli.options import COUNT, SEED, add_command, add_device, check_read
 from snippets.training.experiments.claims import claims
@@ -63,6 +64,8 @@ def run_demo(args):
     out = writable(args.out or ("runs/demo-quick" if args.quick else "runs/demo"))
     with one_run(out):
         demo(out, args.seed, args.quick, args.device)
+    if own := files_of_student():
+        print(f"computed by your {', '.join(own)}")
 
 
 def run_tables(args):

@@ -6,7 +6,7 @@ import sys
 
 from snippets.data.files import sweep
 from snippets.training.cli import (
-    bench,
+    assignment,
     dataset,
     doctor,
     evaluate,
@@ -22,7 +22,7 @@ from snippets.training.cli.errors import USER_ERRORS, report
 from snippets.training.cli.files import check_outputs
 from snippets.training.interrupts import stoppable
 
-FAMILIES = (experiments, train, evaluate, predict, features, dataset, weights, summary, bench, scale, doctor)
+FAMILIES = (experiments, train, evaluate, predict, features, dataset, weights, summary, scale, assignment, doctor)
 
 
 def parser():

@@ -1,0 +1,69 @@
+"""Planted bugs: realistic wrong versions of a file, for tests that must fail and for hints that name a mistake.
+
+A listing has a file's name after "==", then for each bug its name after "*", the text that is there after "-" and what
+to write instead after "+".
+"""
+
+import types
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Bug(NamedTuple):
+    """A wrong version of one file: changes is a list of (old text, new text)."""
+
+    name: str
+    file: str
+    changes: list
+
+    @property
+    def module(self):
+        return "snippets." + self.file.removesuffix(".py").replace("/", ".")
+
+
+class Stale(Exception):
+    """The text that a planted bug replaces is not in the file exactly once."""
+
+
+def read_bugs(text):
+    """The bugs of a listing. ValueError for a line that is none of its kinds."""
+    bugs, file, above = [], None, ""
+    for line in text.splitlines():
+        mark, rest = line[:1], line[2:]
+        if line.startswith("=="):
+            file = rest.strip()
+        elif mark == "*":
+            bugs.append(Bug(rest, file, []))
+        elif mark == "-" and above == "-":
+            bugs[-1].changes[-1][0] += "\n" + rest
+        elif mark == "-":
+            bugs[-1].changes.append([rest, ""])
+        elif mark == "+":
+            bugs[-1].changes[-1][1] += ("\n" if above == "+" else "") + rest
+        elif line.strip() and mark != "#":
+            raise ValueError(f"planted bugs: a line starts with {mark!r}, expected one of == * - + #: {line}")
+        above = mark
+    return bugs
+
+
+def source(bug, text=None):
+    """The text of the bug's file, or the text given, with the bug's changes made. Stale if they do not fit."""
+    text = (ROOT / bug.file).read_text(encoding="utf-8") if text is None else text
+    for old, new in bug.changes:
+        if text.count(old) != 1:
+            raise Stale(
+                f"planted bug {bug.name!r}: the text to replace occurs {text.count(old)} times in {bug.file}, expected "
+                f"once; update the listing. The text: {old}"
+            )
+        text = text.replace(old, new)
+    return text
+
+
+def load(bug, text=None):
+    """A fresh module made from the wrong text; the real one stays as it is."""
+    module = types.ModuleType("planted_" + bug.module.replace(".", "_"))
+    module.__file__ = bug.file
+    exec(compile(source(bug, text), f"{bug.file} with {bug.name}", "exec"), module.__dict__)
+    return module

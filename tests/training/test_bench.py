@@ -105,6 +105,18 @@ def test_the_fastest_peer_of_a_row_has_the_star(monkeypatch, capsys):
     assert len(starred) == 1 and "hare" in starred[0]
 
 
+def test_a_peer_that_fails_is_named_and_the_others_are_measured(monkeypatch, capsys):
+    def failing():
+        raise RuntimeError("index -1 is out of bounds\nand a long story")
+
+    for name, run in (("broken", failing), ("sound", dict)):
+        job = {whole: lambda *arguments, run=run: Workload(run, run)}
+        monkeypatch.setitem(PEERS, name, Peer((), lambda device, job=job: job))
+    found = bench.bench(["relu"], ["broken", "sound"], quick=True)
+    assert [(r["peer"], r["best"]) for r in found["rows"]] == [("sound", True)]
+    assert "left out: broken, relu (RuntimeError: index -1 is out of bounds)\n" in capsys.readouterr().out
+
+
 def test_the_ratio_is_the_median_over_pairs():
     seconds = np.array([[1.0, 9.0, 2.0], [10.0, 9.0, 20.0], [3.0, 9.0, 4.0]])  # the second pair was disturbed
     row = BenchRow("row", "frame", None, None, "note")

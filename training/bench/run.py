@@ -111,6 +111,16 @@ def record(row, workload, times, rates, peak=None, peer=None, column=1):
     }
 
 
+def runs(theirs, what):
+    """Whether a peer's workload runs at all; if not, that is told: an error of a peer must not end the bench."""
+    try:
+        theirs.run()
+    except Exception as error:
+        print(f"left out: {what} ({type(error).__name__}: {str(error).partition(chr(10))[0]})")
+        return False
+    return True
+
+
 def measure_row(row, setup, rates, peers, repeat):
     """The records of a row: one per peer that has this job, or one without a peer. peers: {name: its counterparts}."""
     device = "cpu" if row.job is decode else setup.device
@@ -125,8 +135,9 @@ def measure_row(row, setup, rates, peers, repeat):
         theirs = counterparts[row.job](*on_host) if row.job in counterparts else None
         if theirs is not None:
             sides[peer] = theirs
-    runs = [ours.run, *(theirs.run for theirs in sides.values())]
-    times = alternate(runs, 1, least=0.0, sample=clock) if setup.quick else alternate(runs, repeat, sample=clock)
+    sides = {peer: theirs for peer, theirs in sides.items() if runs(theirs, f"{peer}, {row.name}")}
+    both = [ours.run, *(theirs.run for theirs in sides.values())]
+    times = alternate(both, 1, least=0.0, sample=clock) if setup.quick else alternate(both, repeat, sample=clock)
     records = [record(row, ours, times, rates, peak, peer, n) for n, peer in enumerate(sides or [None], start=1)]
     if sides:
         min(records, key=lambda r: r["peer_ms"])["best"] = True

@@ -4,7 +4,7 @@ Read alexnet, frames (one tower for all frames), pooling and recurrent (the pape
 them has a name. How to add a head stands in zoo.
 
 towers      alexnet googlenet auxiliary slow_fusion
-frames      frames (clips to frames and back, in threads)
+frames      frames (clips to frames and back, in threads) recompute (forward again instead of caches)
 heads       pooling recurrent frame_predictions (one answer out of those of all frames)
 zoo         NetConfig, from a name to a network
 expand      a network from the weights of another

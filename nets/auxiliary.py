@@ -51,7 +51,9 @@ def with_auxiliary_heads(trunk, size, classes, rng, width=1.0):
         layers[name], shape = layer, output_shape(layer, shape)
         if name in heads:
             layers[heads[name]] = auxiliary_head(shape[1], shape[3], classes, rng, width)
-    return AuxiliaryTower(**layers)
+    tower = AuxiliaryTower(**layers)
+    tower.cut = trunk.cut  # all heads are behind it
+    return tower
 
 
 class AuxiliaryTower(Sequential):

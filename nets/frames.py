@@ -24,6 +24,7 @@ import threadpoolctl
 from snippets.layers.core.base import Container, Sequential
 from snippets.layers.device.xp import usable_cores, xp_of
 from snippets.layers.dropout import FrameRng
+from snippets.nets.recompute import Recomputed
 
 CHUNK = 8  # frames at a time: more have longer products on small maps, fewer take less memory
 
@@ -95,8 +96,8 @@ class OverFrames(Container):
     """A layer on frames made a layer on clips: (N, T, ...) -> (N, T, ...), its weights shared by all frames.
 
     chunk: frames that a call of the layer sees, which share the filters' transforms (`layers.fast.winograd`); threads:
-    None for all cores. recompute: keep the input only and run each chunk forward again in the backward pass; the
-    gradients are the same bits, the memory no longer grows with T.
+    None for all cores. recompute: where there are several chunks, run each forward again in the backward pass instead
+    of keeping its caches (`nets.recompute`).
     """
 
     def __init__(self, layer, chunk=CHUNK, threads=None, recompute=False):
@@ -124,6 +125,9 @@ class OverFrames(Container):
                 contexts = [contextvars.copy_context() for _ in items[0]]  # of np.errstate
                 yield from _pool(threads).map(lambda context, *item: context.run(work, *item), contexts, *items)
 
+    def _layer_of(self, chunks):
+        return Recomputed(self.layer) if self.recompute and len(chunks) > 1 else self.layer
+
     def _chunks(self, x):
         return [x[i : i + self.chunk] for i in range(0, len(x), self.chunk)]
 
@@ -134,23 +138,12 @@ class OverFrames(Container):
             *own, common = rng.spawn(len(chunks) + 1)
             rngs = [FrameRng(r, copy.deepcopy(common), n * self.chunk, x.shape[1]) for n, r in enumerate(own)]
 
-        def work(frames, rng):
-            if self.recompute:
-                return self.layer.forward(frames, copy.deepcopy(rng))[0], (frames, rng)
-            return self.layer.forward(frames, rng)
-
-        outputs, caches = zip(*self._map(work, chunks, rngs), strict=True)
+        outputs, caches = zip(*self._map(self._layer_of(chunks).forward, chunks, rngs), strict=True)
         return unfold(xp_of(x).concatenate(outputs), x.shape[1]), caches
 
     def backward(self, dy, cache):
-        def work(dframes, chunk_cache):
-            if self.recompute:
-                frames, rng = chunk_cache
-                chunk_cache = self.layer.forward(frames, copy.deepcopy(rng))[1]
-            return self.layer.backward(dframes, chunk_cache)
-
         dxs, grads = [], None
-        for dx, chunk_grads in self._map(work, self._chunks(fold(dy)), cache):
+        for dx, chunk_grads in self._map(self._layer_of(cache).backward, self._chunks(fold(dy)), cache):
             dxs.append(dx)
             if grads is None:
                 grads = chunk_grads

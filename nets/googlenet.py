@@ -84,4 +84,6 @@ def googlenet(rng, width=1.0, out=1000, tap="vector", variant="paper", per_clip=
         layers.update(average=GlobalAvgPool())
     if tap == "vector":
         layers.update(drop=Dropout(0.4, per_clip), linear=Linear(C, out, rng))
-    return Sequential(**layers)
+    tower = Sequential(**layers)
+    tower.cut = "pool2"  # with about as many bytes of caches before it as behind it
+    return tower

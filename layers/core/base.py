@@ -94,6 +94,8 @@ class Container(Layer):
 class Sequential(Container):
     """Layers one after the other: `Sequential(conv1=Conv2D(...), pool1=MaxPool2D())`."""
 
+    cut = None  # name of the layer behind which the chain may be run in two parts, to save memory (nets.recompute)
+
     def forward(self, x, rng=None):
         caches = []
         for layer in self.layers.values():

@@ -10,8 +10,8 @@ A chunk of frames goes through the tower, forward and backward, and the whole ba
     load       the next batch's clips and their copy, beside the batch before; no caches
 
 Parameters, momenta, the batch, clips that the loader holds ready and every thread's scratch buffers are always there,
-and so are, in the training loop, the gradients of the step before until new ones take their place. When recomputing, a
-cache lives inside its thread's work only. Not counted: the interpreter and its libraries (about 0.2 GB), and memory
+and so are, in the training loop, the gradients of the step before until new ones take their place. When recomputing,
+only what `nets.recompute` keeps is a cache; all else lives inside a thread's work. Not counted: the interpreter and its libraries (about 0.2 GB), and memory
 maps, which the system takes back when it needs to.
 
 What a plan chooses, how many threads there are and whether caches are kept or made again, changes no bit of a result.
@@ -29,6 +29,7 @@ from snippets.nets.auxiliary import AuxiliaryNet
 from snippets.nets.frames import OverFrames, behind_tower
 from snippets.nets.inspect.fake import pass_memory
 from snippets.nets.inspect.layer_memory import size_of
+from snippets.nets.recompute import Recomputed
 
 GIB = 2**30
 SHARE = 0.8  # of the memory that is free, what a run may take unless it is told
@@ -80,24 +81,26 @@ class StepMemory:
         train_tower = any(key.startswith("tower/") for key in trained)
         self.tower_grads = bytes_of(net.layers["tower"].params.values()) if train_tower else 0
         self.chunk, self.tower, self.head = tower_and_head(net, shape, train_tower, True)
+        self.recomputed = self.tower
+        if self.chunk and self.chunk < shape[0] * shape[1]:
+            again = Recomputed(tower_of(net).layer)
+            self.recomputed = pass_memory(again, (self.chunk, *shape[2:]), given=True, train=train_tower)
 
     def parts(self, threads=1, recompute=False):
         """Bytes in the worst moment, by part. "work": temporaries, scratch buffers, further sets of gradients."""
         N, frames, clip = self.shape[0], self.shape[0] * self.shape[1], size_of(*self.shape[1:])
         caches, scratch = self.head.kept, self.head.scratch
         stages = {"head": max(self.head.forward, self.head.backward)}
-        if tower := self.tower:
+        if tower := self.recomputed if recompute else self.tower:
             chunks = math.ceil(frames / self.chunk)
             k = min(threads, chunks)
             scratch = scratch + k * tower.scratch if k > 1 else max(scratch, tower.scratch)  # a thread has one buffer
-            outputs, done = tower.output * frames / self.chunk, 0 if recompute else tower.kept * frames / self.chunk
-            forward, backward = tower.forward, max(tower.forward, tower.backward)
-            if not recompute:
-                forward, backward = forward - tower.kept, tower.backward - tower.kept
-            stages["forward"] = done + outputs + max(k * forward, outputs)  # at its end the outputs are joined
+            outputs, done = tower.output * frames / self.chunk, tower.kept * frames / self.chunk
+            forward, backward = k * (tower.forward - tower.kept), k * (tower.backward - tower.kept)
+            stages["forward"] = done + outputs + max(forward, outputs)  # at its end the outputs are joined
             stages["head"] += done
-            stages["backward"] = done + self.head.after + k * backward + min(chunks - k, 2) * self.tower_grads
-            caches += k * tower.kept if recompute else done
+            stages["backward"] = done + self.head.after + backward + min(chunks - k, 2) * self.tower_grads
+            caches += done
         if self.ahead is not None:  # the training loop
             stages = {name: size + self.grads for name, size in stages.items()}
             stages["load"] = self.grads + 2 * N * clip

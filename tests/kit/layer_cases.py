@@ -87,6 +87,13 @@ def auxiliary_tower(auxiliary):
     )
 
 
+def cut_chain(recompute):
+    """A chain that is run again in two parts, each of which drops units."""
+    chain = Sequential(**frame_net().layers, drop2=Dropout(0.3), fc3=Linear(2, 3, generator(2)))
+    chain.cut = "fc2"
+    return recompute.Recomputed(chain)
+
+
 WRONG_CLIPS = [(2, 4), (2, 0, 4)]
 
 CASES = [
@@ -216,4 +223,5 @@ CASES = [
         WRONG_CLIPS,
         random=True,
     ),
+    Case("Recomputed", "snippets.nets.recompute", cut_chain, (3, 4), wrong=[(3, 5)], random=True),
 ]

@@ -48,11 +48,14 @@ def test_threads_and_recomputing_change_no_bit(training):
     """1, 2 and 4 threads, caches kept or made again in the backward pass: one answer, dropout included."""
     x = spaced((3, 7, 9, 8, 3), 1).astype(np.float32)
 
-    def answer(**options):
-        return run(OverFrames(frame_tower(), chunk=2, **options), x, np.random.default_rng(8) if training else None)
+    def answer(cut=None, **options):
+        tower = frame_tower()
+        tower.cut = cut
+        return run(OverFrames(tower, chunk=2, **options), x, np.random.default_rng(8) if training else None)
 
     wanted = answer(threads=1)
-    for options in [dict(threads=2), dict(threads=4), dict(threads=1, recompute=True), dict(threads=4, recompute=True)]:
+    again = [dict(threads=k, recompute=True, cut=cut) for k in (1, 4) for cut in (None, "norm1", "average")]
+    for options in [dict(threads=2), dict(threads=4), *again]:
         for _ in range(3):  # another order of threads each time
             assert_same_run(answer(**options), wanted, f"with {options}")
 

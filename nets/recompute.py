@@ -5,8 +5,9 @@ A chain with a `cut` is run again in two parts. With x the input, u what stands 
     forward     u = first(x), y = second(u)     kept: x, u and the states of the random generator in front of each
     backward    second(u) once more with its caches, du from dy and these; then first(x) likewise, dx from du
 
-So the caches of one part are there at a time, and each is free as soon as its layer has sent its gradient back. Every layer runs forward twice, with or without a cut, and gradients are
-the same bits as those of a layer that keeps its caches.
+So the caches of one part are there at a time, and each is free as soon as its layer has sent its gradient back. Every
+layer runs forward twice, with or without a cut, and gradients are the same bits as those of a layer that keeps its
+caches.
 """
 
 import copy

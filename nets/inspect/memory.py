@@ -11,8 +11,8 @@ A chunk of frames goes through the tower, forward and backward, and the whole ba
 
 Parameters, momenta, the batch, clips that the loader holds ready and every thread's scratch buffers are always there,
 and so are, in the training loop, the gradients of the step before until new ones take their place. When recomputing,
-only what `nets.recompute` keeps is a cache; all else lives inside a thread's work. Not counted: the interpreter and its libraries (about 0.2 GB), and memory
-maps, which the system takes back when it needs to.
+only what `nets.recompute` keeps is a cache; all else lives inside a thread's work. Not counted: the interpreter and its
+libraries (about 0.2 GB), and memory maps, which the system takes back when it needs to.
 
 What a plan chooses, how many threads there are and whether caches are kept or made again, changes no bit of a result.
 """

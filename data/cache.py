@@ -31,6 +31,7 @@ from tqdm import tqdm
 from snippets.data.files import check_file, checksum, guarded, parse_json, replacing
 from snippets.data.layouts.splits import Video
 from snippets.data.listing import shown
+from snippets.data.pictures import PICTURE_FPS, video_files
 from snippets.data.video import VideoError, read_frames
 
 ENTRY = {"name", "frames", "source", "frames_crc"}  # what a line of the manifest says of a video
@@ -39,15 +40,16 @@ ENTRY = {"name", "frames", "source", "frames_crc"}  # what a line of the manifes
 class Decoder:
     """Frames of a video at side x side pixels and fps frames per second (None: native), decoded at every call.
 
-    limit: frames at most, from the start; the rest of a video is not decoded. None: all.
+    limit: frames at most, from the start; the rest of a video is not decoded. None: all. picture_fps: rate of a video
+    that is a folder of pictures.
     """
 
     channels = 3
 
-    def __init__(self, side: int = 256, fps: float | None = None, limit: int | None = None):
+    def __init__(self, side: int = 256, fps: float | None = None, limit: int | None = None, picture_fps=PICTURE_FPS):
         if side < 1:
             raise ValueError(f"side is {side}, expected a positive number of pixels")
-        self.side, self.fps, self.limit = side, fps, limit
+        self.side, self.fps, self.limit, self.picture_fps = side, fps, limit, picture_fps
         self._checked = {}  # name -> (path, checksum) of videos seen by this process
         self._counts = {}  # path -> frames
 
@@ -55,7 +57,8 @@ class Decoder:
     def parameters(self):
         """All that the frames depend on, besides the video: the first line of a cache's manifest."""
         limit = {} if self.limit is None else {"limit": self.limit}
-        return {"format": "snippets frames 2", "side": self.side, "fps": self.fps, **limit}
+        pictures = {} if self.picture_fps == PICTURE_FPS else {"picture_fps": self.picture_fps}
+        return {"format": "snippets frames 2", "side": self.side, "fps": self.fps, **limit, **pictures}
 
     @property
     def rate(self):
@@ -66,30 +69,34 @@ class Decoder:
     def name(self):
         """The name of the folder in a cache."""
         rate = "native" if self.rate is None else f"{self.rate:g}fps"
-        return f"{self.side}px_{rate}" + ("" if self.limit is None else f"_first{self.limit}")
+        pictures = "" if self.picture_fps == PICTURE_FPS else f"_pictures{self.picture_fps:g}fps"
+        return f"{self.side}px_{rate}" + ("" if self.limit is None else f"_first{self.limit}") + pictures
 
     def read(self, path):
         """Frames one by one: uint8 RGB (side, side, 3). Raises what read_frames raises."""
-        return read_frames(path, self.fps, self.side, self.limit)
+        return read_frames(path, self.fps, self.side, self.limit, self.picture_fps)
 
     def length(self, path) -> int:
         """How many frames `read` gives, found by decoding all of them, small. Raises what read_frames raises."""
-        return sum(1 for _ in read_frames(path, self.fps, 8, self.limit))
+        return sum(1 for _ in read_frames(path, self.fps, 8, self.limit, self.picture_fps))
 
     def frames(self, video: Video) -> np.ndarray:
         """The frames of a video: uint8 RGB (frames, side, side, 3)."""
         return np.stack(list(self.read(video.path)))
 
     def checksum(self, video: Video) -> int:
-        """CRC-32 of a video's file, read once per process. FileNotFoundError, VideoError: it cannot be read."""
+        """CRC-32 of a video's file or pictures, read once per process. FileNotFoundError, VideoError: unreadable."""
         path, known = str(video.path), self._checked.get(video.name)
         if known is None or known[0] != path:
-            check_file(path, "video file")
-            try:
-                with open(path, "rb") as file:
-                    known = self._checked[video.name] = path, checksum(file)
-            except OSError as error:
-                raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+            crc = 0
+            for part in video_files(path):
+                check_file(part, "video file")
+                try:
+                    with open(part, "rb") as file:
+                        crc = checksum(file, value=crc)
+                except OSError as error:
+                    raise VideoError(f"{part}: cannot be read ({error.strerror})") from error
+            known = self._checked[video.name] = path, crc
         return known[1]
 
     def count(self, video: Video) -> int:

@@ -1,4 +1,4 @@
-"""From a decoded frame to the picture that players show: turned, with square pixels, in RGB.
+"""From decoded frames to the pictures that players show: turned, with square pixels, in RGB, at any rate.
 
 A phone stores its pictures as its sensor sees them, with a display matrix that says how to turn them. Its elements are
 (a b u; c d v; x y w), and the pixel (p, q), p to the right and q down, is shown at
@@ -12,6 +12,9 @@ height) make the picture wider or narrower, before it is turned.
 """
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -19,6 +22,24 @@ from av.sidedata.sidedata import SideDataContainer, Type
 
 QUARTERS = ([], [("transpose", "clock")], [("hflip", None), ("vflip", None)], [("transpose", "cclock")])  # clockwise
 ODDEST = 20  # pixels longer or flatter than this are a broken header's, and taken for square
+
+
+class VideoError(ValueError):
+    """A file that is no video, is damaged, or ends before its declared length."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file declares (frames, fps = 0: nothing), and the size in pixels at which it is shown.
+
+    beat: frames per second of the grid on which all frames lie, more than the mean fps where the rate varies.
+    """
+
+    fps: float
+    frames: int
+    width: int
+    height: int
+    beat: float
 
 
 def turns(frame: av.VideoFrame) -> list[tuple[str, str | None]]:
@@ -74,3 +95,59 @@ class Display:
             one.link_to(next_one)
         graph.configure()
         return graph
+
+
+class FrameSource:
+    """Frames with their times, to be read once; a subclass opens them and gives `_timed`.
+
+    path: where they are. fps, beat: see `Header`, Fractions. declared: how many there should be, 0: unknown. aspect: of
+    a pixel, None: square.
+    """
+
+    aspect = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def _timed(self) -> Iterator[tuple[av.VideoFrame, Fraction, Fraction]]:
+        """Every frame with its start and its end in seconds from the first frame on."""
+        raise NotImplementedError
+
+    def clock_fault(self) -> str | None:
+        """What is wrong with the times of the frames read, None: nothing."""
+        raise NotImplementedError
+
+    def header(self) -> Header:
+        """The first frame is decoded, as it says how it is turned."""
+        frame, _, _ = next(self._timed())
+        height, width = Display(self.aspect).shown(frame)
+        return Header(float(self.fps), self.declared, width, height, float(self.beat))
+
+    def times(self) -> Iterator[float]:
+        """The times of all frames, in seconds from the first one."""
+        return (float(start) for _, start, _ in self._timed())
+
+    def pictures(self, fps=None, size=None) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Frames as `read_frames` gives them, with the times in seconds from which and to which they are shown."""
+        display = Display(self.aspect, (size, size) if isinstance(size, int) else size)
+        count, rate = 0, fps and Fraction(str(fps))
+        try:
+            for frame, start, end in self._timed():
+                if fps is None:
+                    yield float(start), float(end), display(frame)
+                    continue
+                while count < _nearest(end * rate):  # a frame is shown at the moments that are nearest to it
+                    count += 1
+                    yield (count - 1) / fps, count / fps, display(frame)
+            if fps is not None and not count:  # all of it is less than half of 1 / fps
+                yield 0.0, 1 / fps, display(frame)
+        except av.FFmpegError as error:
+            raise VideoError(f"{self.path}: a frame cannot be shown ({error.strerror}); skip it") from error
+
+
+def _nearest(x):
+    """The nearest whole number, the larger one of two."""
+    return math.floor(x + Fraction(1, 2))

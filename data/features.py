@@ -7,8 +7,9 @@ A file is an .npz with
                         (V, K) of 0 and 1, for videos of several classes
     is_test  (V,)       1 or True: test video
     scale    optional: a number, or one for each of the D features
-    name     optional (V,): "Class/file.avi"; gives the class names
-    classes  optional (K,): the class names of multi-hot labels
+    name     optional (V,): "Class/file.avi"; gives the class names where there are no `classes`
+    classes  optional (K,): the class names; labels are then 1..K, or multi-hot
+    group    optional (V,): videos of one group are clips of one film; else as the names say
     fold     optional: number of the official split that is_test is of
 
 Features stay in memory as they are in the file (uint8 is a quarter of float32) and are converted per clip.
@@ -22,9 +23,10 @@ import numpy as np
 
 from snippets.data.augment import random_first, spread_firsts, window
 from snippets.data.files import read_npz, write_npz
+from snippets.data.layouts.splits import distinct, group_of
 from snippets.data.listing import shown
 
-NEEDED, OPTIONAL = ("feat", "label", "is_test"), ("scale", "name", "classes", "fold")
+NEEDED, OPTIONAL = ("feat", "label", "is_test"), ("scale", "name", "classes", "group", "fold")
 
 
 class StoredFeatures(NamedTuple):
@@ -48,15 +50,18 @@ class StoredFeatures(NamedTuple):
 class FeatureSet:
     """Clips x (T, D) float32 from features of videos; the interface of a data set, see data/loader.py.
 
-    rows: which of the V stored videos belong to this set; labels and names: one per row. frames: T of a clip, None for
-    all there are.
+    rows: which of the V stored videos belong to this set; labels, names and groups (None: as the names say): one per
+    row. frames: T of a clip, None for all there are.
     """
 
-    def __init__(self, stored: StoredFeatures, rows, labels, classes: list[str], names: list[str], frames=None):
+    def __init__(
+        self, stored: StoredFeatures, rows, labels, classes: list[str], names: list[str], frames=None, groups=None
+    ):  # fmt: skip
         if frames is not None and frames < 1:
             raise ValueError(f"frames is {frames}, expected at least 1 per clip, or None for all")
         self.stored, self.feat, self.rows = stored, stored.feat, rows
         self.labels, self.classes, self.names = labels, classes, names
+        self.groups = [group_of(name) for name in names] if groups is None else groups
         self.frames = self.feat.shape[1] if frames is None else frames
 
     def __len__(self):
@@ -98,13 +103,17 @@ def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureS
     feat, label, is_test = arrays["feat"], arrays["label"], arrays["is_test"].astype(bool)
     names = _text(arrays.get("name", np.arange(len(feat))))
     if label.ndim == 2:
-        labels, classes = label.astype(bool), _text(arrays.get("classes", np.arange(label.shape[1])))
+        labels, classes = label.astype(bool), distinct(_text(arrays.get("classes", np.arange(label.shape[1]))))
+    elif "classes" in arrays:
+        labels, classes = label.astype(np.int64) - 1, distinct(_text(arrays["classes"]))
     else:
         ids, labels = np.unique(label, return_inverse=True)
         labels, classes = labels.astype(np.int64), _class_names(path, ids, label, names)
+    groups = _text(arrays["group"]) if "group" in arrays else [group_of(name) for name in names]
     stored, sets = StoredFeatures(feat, arrays.get("scale", np.ones(1)).astype(np.float32), unit), []
     for rows in (np.flatnonzero(~is_test), np.flatnonzero(is_test)):
-        sets.append(FeatureSet(stored, rows, labels[rows], classes, [names[row] for row in rows], frames))
+        own = ([given[row] for row in rows] for given in (names, groups))
+        sets.append(FeatureSet(stored, rows, labels[rows], classes, next(own), frames, next(own)))
     return sets[0], sets[1]
 
 
@@ -117,12 +126,12 @@ def fold_in(path) -> int | None:
 def save_features(path, feat, label, is_test, **optional) -> None:
     """Write a feature file as described above, whole or not at all.
 
-    optional: name, scale, classes, fold; None is as good as not given. Raises ValueError as `load_features` does.
+    optional: name, scale, classes, group, fold; None is as good as not given. Raises what `load_features` raises.
     """
-    if unknown := set(optional) - {"name", "scale", "classes", "fold"}:
+    if unknown := set(optional) - {*OPTIONAL}:
         raise TypeError(f"{path}: {', '.join(sorted(unknown))} is no part of a feature file; see data/features.py")
     arrays = {"feat": feat, "label": label, "is_test": is_test} | optional
-    kinds = {"name": str, "classes": str, "scale": np.float32}
+    kinds = {"name": str, "classes": str, "group": str, "scale": np.float32}
     arrays = {key: np.asarray(value, kinds.get(key)) for key, value in arrays.items() if value is not None}
     _check(path, arrays)
     write_npz(path, arrays, compress=True)
@@ -138,13 +147,19 @@ def _check(path, arrays):
         raise ValueError(f"{path}: feat is {feat.dtype} {feat.shape}, expected numbers (videos, frames, features)")
     label = arrays["label"]
     multi_hot = label.ndim == 2 and len(label) == len(feat)
-    for key in ("label", "is_test", "name"):
+    for key in ("label", "is_test", "name", "group"):
         if key in arrays and arrays[key].shape != feat.shape[:1] and not (key == "label" and multi_hot):
             raise ValueError(f"{path}: {key} has shape {arrays[key].shape}, expected {feat.shape[:1]}, one per video")
     if multi_hot:
         _check_multi_hot(path, label, arrays.get("classes"))
     if not multi_hot and label.dtype.kind not in "iu":
         raise ValueError(f"{path}: label has dtype {label.dtype}, expected integers")
+    if not multi_hot and "classes" in arrays:
+        K = arrays["classes"].size
+        if arrays["classes"].ndim != 1 or not 1 <= label.min() <= label.max() <= K:
+            raise ValueError(
+                f"{path}: label holds {label.min()} to {label.max()}, expected 1 to {K}, one for each class"
+            )
     if "fold" in arrays and (arrays["fold"].shape != () or arrays["fold"].dtype.kind not in "iu"):
         raise ValueError(f"{path}: fold is {arrays['fold']!r}, expected one whole number")
     if not np.isin(arrays["is_test"], (0, 1)).all():

@@ -1,19 +1,20 @@
 """Which files below a folder are videos, and what the others are: one walk for all layouts, and names as text."""
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from snippets.data.pictures import NUMBERED
 from snippets.data.video import SUFFIXES
 
 HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")  # made by operating systems; as are names with a dot in front
-UNLISTED = "in no list or class folder"
 
 
 class Contents(NamedTuple):
-    """One folder: its videos in order, and everything else in it with the reason why it is no video."""
+    """One folder: its videos in order, files or folders of pictures, and everything else with the reason why not."""
 
     folder: Path
     videos: list[Path]
@@ -26,6 +27,34 @@ def shown(text) -> str:
     Videos and classes have such names everywhere: in lists, reports and pictures.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def is_picture_folder(path) -> bool:
+    """Whether a folder is a video: it holds numbered pictures, and neither a video file nor a folder."""
+    numbered = False
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        for entry in entries:
+            if not is_hidden(entry.name):
+                if entry.is_dir() or os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                    return False
+                numbered = numbered or NUMBERED.fullmatch(entry.name) is not None
+    return numbered
+
+
+def is_video(path) -> bool:
+    """Whether there is a file, or a folder of pictures."""
+    return os.path.isfile(path) or is_picture_folder(path)
+
+
+def video_at(path: Path) -> Path:
+    """The path of a video that a list names as a file: where there is a folder of its pictures instead, that folder."""
+    folder = path.with_suffix("")
+    return folder if not os.path.lexists(path) and os.path.isdir(folder) else path
+
+
+def is_hidden(name) -> bool:
+    """Whether an operating system has made a file of this name, or hides it."""
+    return name.startswith(".") or name in HIDDEN
 
 
 def walk(root) -> Iterator[Contents]:
@@ -43,13 +72,15 @@ def walk(root) -> Iterator[Contents]:
         except OSError as error:
             names, others = [], [(folder, f"unreadable folder: {error.strerror}")]
         for path in map(folder.joinpath, names):
-            if path.name.startswith(".") or path.name in HIDDEN:
+            if is_hidden(path.name):
                 others.append((path, "hidden"))
             elif os.path.isdir(path):
                 link = os.path.islink(path)
                 place, around = os.path.realpath(path) if link else os.path.join(real, path.name), (real, *links)
                 if link and any(os.path.join(inner, "").startswith(os.path.join(place, "")) for inner in around):
                     others.append((path, "link to a folder around it"))
+                elif is_picture_folder(path):
+                    videos.append(path)
                 else:
                     deeper.append((path, place, around if link else links))
             elif path.suffix.lower() in SUFFIXES:
@@ -60,11 +91,14 @@ def walk(root) -> Iterator[Contents]:
         waiting += reversed(deeper)
 
 
-def ignored(contents: Iterable[Contents], videos: Iterable[Path]) -> list[tuple[Path, str]]:
-    """Everything in some folders besides these videos, each path with the reason why it is ignored."""
+def ignored(contents: Iterable[Contents], videos: Iterable[Path], unused: str) -> list[tuple[Path, str]]:
+    """Everything in some folders besides these videos, each path with the reason why it is ignored.
+
+    unused: the reason for other videos.
+    """
     known, found = set(videos), []
     for _, files, others in contents:
-        found += [(path, UNLISTED) for path in files if path not in known] + others
+        found += [(path, unused) for path in files if path not in known] + others
     return found
 
 

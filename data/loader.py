@@ -1,7 +1,8 @@
 """From a list of videos to batches of clips.
 
 A data set is any object with classes, labels, names, len(), train_clip(i, rng), test_clips(i, views, rng), blocks(i)
-and, if it can, checksum(i): ClipSet here for videos, FeatureSet in data/features.py for features computed before.
+and, if it can, groups and checksum(i): ClipSet here for videos, FeatureSet in data/features.py for features computed
+before.
 
 Example i of an epoch is drawn from default_rng([seed, epoch, i]) and the order from default_rng([seed, epoch]), so
 (seed, epoch, step) is the whole state of the loader: the number of threads and an interruption change nothing.
@@ -43,7 +44,8 @@ class ClipSet:
 
     source: where frames come from, a Decoder or a FrameCache; its side must be at least size (see cache_side).
     length: frames to which every video is cut or repeated; None: as many as it has.
-    labels: (V,) int64, or bool multi-hot (V, K) where videos carry tuples of classes; names: one per video.
+    labels: (V,) int64, or bool multi-hot (V, K) where videos carry tuples of classes; names, groups: one per
+    video.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class ClipSet:
         self.classes, self.videos, self.source = classes, videos, source
         self.frames, self.preprocessing, self.length = frames, preprocessing, length
         self.labels = label_array([video.label for video in videos], len(classes))
-        self.names = [video.name for video in videos]
+        self.names, self.groups = [video.name for video in videos], [video.group for video in videos]
 
     def __len__(self):
         return len(self.videos)

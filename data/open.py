@@ -1,6 +1,7 @@
 """What the command line means by DATA: a folder of videos, or a file of precomputed features.
 
 FOLDER       one of the layouts in `data.layouts.table`
+FILE.csv     a manifest of the videos in its folder
 FILE.npz     features of frames, see `data.features`; the networks then have no tower
 """
 
@@ -19,10 +20,11 @@ from snippets.data.features import fold_in, load_features
 from snippets.data.flow.images import FlowCache, FlowDecoder
 from snippets.data.flow.tvl1 import TVL1
 from snippets.data.layouts.splits import read_skip
-from snippets.data.layouts.table import VideoFolder, layout_of
+from snippets.data.layouts.table import VideoFolder, layout_of, root_of
 from snippets.data.listing import tally
 from snippets.data.loader import ClipSet, Preprocessing
 from snippets.data.options import Options, option
+from snippets.data.pictures import PICTURE_FPS
 from snippets.data.video import VideoError, read_header
 
 
@@ -32,6 +34,9 @@ class DataSettings(Options):
 
     stream: str = option("rgb", "what the network sees: frames, or the optical flow between them", ("rgb", "flow"))
     fps: float | None = option(None, "frames per second (default: all frames; Sports-1M: 1)", above=0, most=1e3)
+    picture_fps: float = option(
+        PICTURE_FPS, "videos that are folders of pictures: how many were taken per second", above=0, most=1e3
+    )
     flow_fps: float = option(15.0, "flow: frames per second between which it is computed", above=0, most=1e3)
     bound: float = option(40.0, "flow: largest motion in pixels, larger ones are clipped", above=0, most=1e4)
     tvl1: str = option("", "flow: TV-L1 parameters other than the defaults, e.g. lam=0.1,warps=10; see docs/flow.md")
@@ -102,9 +107,9 @@ def is_features(path):
 class DataSpec:
     """DATA and how to read it.
 
-    path: a folder of videos, or a feature file. size: side of the crops in pixels. cache: folder for decoded frames,
-    None: decode every time. skip: file that lists videos to leave out. available: skip missing videos, and report how
-    many there are. xp: library of the arrays on which flow is computed.
+    path: a folder of videos, a manifest, or a feature file. size: side of the crops in pixels. cache: folder for
+    decoded frames, None: decode every time. skip: file that lists videos to leave out. available: skip missing videos,
+    and report how many there are. xp: library of the arrays on which flow is computed.
     """
 
     path: str | Path
@@ -125,11 +130,13 @@ class DataSpec:
             given += [settings.flow_fps, settings.bound, TVL1.parse(settings.tvl1)]
             decoder, cached = FlowDecoder, FlowCache
         if self.cache is None:
-            source = decoder(*given)
+            source = decoder(*given, picture_fps=settings.picture_fps)
         else:
-            folder = Path(self.path)
+            folder = root_of(self.path)
             digest = zlib.crc32(os.fsencode(folder.resolve()))
-            source = cached(Path(self.cache) / f"{folder.name[:60]}-{digest:08x}", *given)
+            source = cached(
+                Path(self.cache) / f"{folder.name[:60]}-{digest:08x}", *given, picture_fps=settings.picture_fps
+            )
         source.xp = self.xp
         return source
 
@@ -146,14 +153,17 @@ def open_data(spec, frames, build=True, check=lambda *sets: None):
         sets = load_features(path, frames, settings.features == "unit")
         check(*sets)
         return sets
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder; expected a folder of videos, or a feature file (.npz)")
+    if not (path.is_file() if root_of(path) != path else path.is_dir()):
+        expected = "expected a folder of videos, a manifest of them (.csv), or a feature file (.npz)"
+        raise FileNotFoundError(f"{path}: no such folder; {expected}")
     folder, skip = VideoFolder(path), read_skip(spec.skip) if spec.skip else ()
     split = folder.load(spec.fold, skip, spec.available, check=build)
     if spec.available:
         listed = folder.listed(spec.fold, skip)
         for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
             print(f"available: {len(have)} of {len(all_of)} {side} videos")
+    for text in folder.advice(split):
+        print(f"note: {text}")
     everything = folder.listed(spec.fold) if spec.available or skip else split
     if others := folder.ignored(v.path for v in everything.train + everything.test):
         files = "1 file" if len(others) == 1 else f"{len(others)} files"
@@ -177,7 +187,7 @@ def price_cache(videos, source):
     counts = []
     for video in videos[:: max(1, len(videos) // 20)]:
         with contextlib.suppress(VideoError, OSError):  # reported when it is decoded
-            h = read_header(video.path)
+            h = read_header(video.path, source.picture_fps)
             counts.append(h.frames * (source.rate / h.fps if source.rate and h.fps else 1))
     frames = sum(min(count, source.limit or count) for count in counts) / max(1, len(counts))
     what = f"the frame cache of {len(videos)} videos"

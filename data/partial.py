@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 
 from snippets.data.files import read_npz, write_npz
+from snippets.data.pictures import video_files
 
 
 class Partial:
@@ -43,9 +44,10 @@ class Partial:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _file(self, video):
-        with contextlib.suppress(OSError):
-            stat = os.stat(video.path)
-            return self.folder / f"{_digest(video.name, str(video.path), stat.st_size, stat.st_mtime_ns)}.npz"
+        with contextlib.suppress(OSError, ValueError):
+            stats = [os.stat(path) for path in video_files(video.path)]
+            same = [value for stat in stats for value in (stat.st_size, stat.st_mtime_ns)]
+            return self.folder / f"{_digest(video.name, str(video.path), *same)}.npz"
         return self.folder / "none.npz"
 
 

@@ -4,13 +4,14 @@ Frames are decoded through PyAV (FFmpeg inside a wheel) and shown as players sho
 the streams and not its cover, upright, with square pixels, each at its time from the first frame on. A header is only a
 hint, the decoded frames count. FFmpeg conceals damage (the end of a cut AVI file becomes a full but smeared frame,
 without an error), so this is turned off, every packet and frame is checked, and the file must reach the end that its
-header declares. imageio gives the pixels only, so PyAV is called directly.
+header declares. imageio gives the pixels only, so PyAV is called directly. A folder of numbered pictures is a
+video, too (`data.pictures`).
 """
 
 import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,8 +19,9 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-from snippets.data.display import Display
+from snippets.data.display import FrameSource, Header, VideoError
 from snippets.data.files import check_file
+from snippets.data.pictures import PICTURE_FPS, PictureFolder
 from snippets.data.whole import all_bytes
 
 SUFFIXES = set(  # of video files from computers, phones, cameras, discs and television
@@ -46,44 +48,33 @@ RATES = 0.1, 1000  # frames per second that are believed
 ANY_TITLE = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
-class VideoError(ValueError):
-    """A file that is no video, is damaged, or ends before its declared length."""
+def open_film(path, picture_fps: float = PICTURE_FPS) -> FrameSource:
+    """A video file, or a folder of numbered pictures at picture_fps per second, to be read once.
 
-
-@dataclass(frozen=True)
-class Header:
-    """What a file declares (frames, fps = 0: nothing), and the size in pixels at which it is shown.
-
-    beat: frames per second of the grid on which all frames lie, more than the mean fps where the rate varies.
+    `with open_film(path) as film: film.pictures()`. Raises what `read_frames` raises.
     """
-
-    fps: float
-    frames: int
-    width: int
-    height: int
-    beat: float
+    return PictureFolder(path, picture_fps) if os.path.isdir(path) else Film(path)
 
 
-def read_header(path) -> Header:
-    """The header of a video file: frame rate (frames per second), declared frame count, width and height in pixels.
+def read_header(path, picture_fps: float = PICTURE_FPS) -> Header:
+    """The header of a video: frame rate (frames per second), declared frame count, width and height in pixels.
 
-    The first frame is decoded, as it says how it is turned. Raises FileNotFoundError for a missing file and VideoError
-    for an empty file, one that is no video, or one without a first frame.
+    picture_fps: see `open_film`. Raises FileNotFoundError for a missing file and VideoError for an empty file, one that
+    is no video, or one without a first frame.
     """
-    with Film(path) as film:
-        frame, _, _ = next(film._timed())
-        height, width = Display(film.stream.sample_aspect_ratio).shown(frame)
-        return Header(float(film.fps), film.stream.frames, width, height, float(film.beat))
+    with open_film(path, picture_fps) as film:
+        return film.header()
 
 
 def read_frames(
-    path, fps: float | None = None, size: int | tuple[int, int] | None = None, limit: int | None = None
-) -> Iterator[np.ndarray]:
+    path, fps: float | None = None, size: int | tuple[int, int] | None = None, limit: int | None = None,
+    picture_fps: float = PICTURE_FPS,
+) -> Iterator[np.ndarray]:  # fmt: skip
     """Decode a video frame by frame: uint8 RGB arrays (H, W, 3), in order, each one the caller's own.
 
     fps: frames per second to resample to (nearest frame in time, repeated or left out, at least one); None keeps every
     native frame. size: side of a square or (height, width) in pixels, aspect ratio not kept; None: as players show it.
-    limit: frames after which to stop; the rest is not checked.
+    limit: frames after which to stop; the rest is not checked. picture_fps: see `open_film`.
     Raises FileNotFoundError, or VideoError for an empty, damaged or truncated file or one that is no video; damage is
     reported when it is reached, so take all frames before trusting any.
     """
@@ -91,7 +82,7 @@ def read_frames(
         raise ValueError(f"fps is {fps}, expected a positive number of frames per second, or None for the native rate")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}, expected at least 1 frame, or None for all")
-    with Film(path) as film:
+    with open_film(path, picture_fps) as film:
         for _, _, picture in itertools.islice(film.pictures(fps, size), limit):
             yield picture
 
@@ -144,8 +135,8 @@ def write_film(path, timed, fps, bits_per_second=4_000_000, codec="mpeg4", conta
         raise OSError(error.errno, f"cannot write this video ({error.strerror})", str(path)) from error
 
 
-class Film:
-    """An open video file and the film in it, to be read once: `with Film(path) as film: film.pictures()`.
+class Film(FrameSource):
+    """An open video file and the film in it, to be read once.
 
     strange: frames so far with an impossible time; they are taken to follow the one before at the usual rate.
     Raises what `read_frames` raises.
@@ -162,16 +153,19 @@ class Film:
             raise VideoError(f"{path}: {found}; get it again or skip it") from error
         self.stream = self._film()
         self.stream.codec_context.options = STRICT
+        self.declared = self.stream.frames
         self.avi = self.container.format.name == "avi"
         rates = self.stream.average_rate, self.stream.guessed_rate  # None or 0: unknown
         rates = [Fraction(rate) for rate in rates if rate and RATES[0] <= rate <= RATES[1]]
         self.fps, self.beat = (rates[0], rates[-1]) if rates else (Fraction(0), Fraction(0))
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *error):
         self.container.close()
+
+    @property
+    def aspect(self):
+        """Of a pixel, once a frame is decoded also as that says."""
+        return self.stream.sample_aspect_ratio
 
     def _film(self):
         """The stream that players show: the default one, else the largest; a cover is a picture and no film."""
@@ -189,27 +183,6 @@ class Film:
             return f"{self.strange} frames whose times stand still, run back or jump"
         rate = self.stream.average_rate
         return f"declares {float(rate):g} frames per second" if rate and not self.fps else None
-
-    def times(self) -> Iterator[float]:
-        """The times of all frames, in seconds from the first one."""
-        return (float(start) for _, start, _ in self._timed())
-
-    def pictures(self, fps=None, size=None) -> Iterator[tuple[float, float, np.ndarray]]:
-        """Frames as `read_frames` gives them, with the times in seconds from which and to which they are shown."""
-        display = Display(self.stream.sample_aspect_ratio, (size, size) if isinstance(size, int) else size)
-        count, rate = 0, fps and Fraction(str(fps))
-        try:
-            for frame, start, end in self._timed():
-                if fps is None:
-                    yield float(start), float(end), display(frame)
-                    continue
-                while count < _nearest(end * rate):  # a frame is shown at the moments that are nearest to it
-                    count += 1
-                    yield (count - 1) / fps, count / fps, display(frame)
-            if fps is not None and not count:  # all of it is less than half of 1 / fps
-                yield 0.0, 1 / fps, display(frame)
-        except av.FFmpegError as error:
-            raise VideoError(f"{self.path}: a frame cannot be shown ({error.strerror}); skip it") from error
 
     def _timed(self):
         """Every frame (av.VideoFrame) with its start and its end in seconds from the first frame on, Fractions."""
@@ -283,8 +256,3 @@ class Film:
         expected = f"{declared} expected" if declared else "length not declared"
         at = f"ends after frame {reached}, {expected}"
         return f"{self.path}: truncated or damaged, {at}; get the file again or skip it"
-
-
-def _nearest(x):
-    """The nearest whole number, the larger one of two."""
-    return math.floor(x + Fraction(1, 2))

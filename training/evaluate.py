@@ -8,7 +8,7 @@ A sample is a hit at k if any of its true labels is among the k most probable cl
 one with the smaller index comes first, so that a net that gives all classes the same score gains nothing from ties.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
@@ -57,6 +57,7 @@ class Result:
     clip_hit5: float
     hit1: float
     hit5: float
+    groups: list | None = None  # V; None: as the names say
 
     @property
     def truth(self):
@@ -131,7 +132,8 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, ranks=ALO
     if not count.all():
         raise ValueError(f"video {dataset.names[int(np.argmin(count))]} gave no test clip")
     clip_hits = (hits / count[:, None]).mean(axis=0)
-    return result_of(dataset.classes, dataset.names, labels, total / count[:, None], int(count.sum()), clip_hits)
+    found = result_of(dataset.classes, dataset.names, labels, total / count[:, None], int(count.sum()), clip_hits)
+    return replace(found, groups=getattr(dataset, "groups", None))
 
 
 @one_blas_thread
@@ -150,7 +152,8 @@ def evaluate_whole(net, dataset, mode="weighted"):
             p = clip_probabilities(net.predict(on_device(net, np.concatenate(list(dataset.blocks(i)))[None])), mode)[0]
         check_outputs(len(p), len(dataset.classes))
         probabilities.append(p)
-    return result_of(dataset.classes, dataset.names, np.asarray(dataset.labels), np.stack(probabilities))
+    found = result_of(dataset.classes, dataset.names, np.asarray(dataset.labels), np.stack(probabilities))
+    return replace(found, groups=getattr(dataset, "groups", None))
 
 
 def result_of(classes, names, labels, probabilities, clips=0, clip_hits=(np.nan, np.nan)):

@@ -74,7 +74,8 @@ def fuse(files, weights=None, svm=None, C=1.0, save=None):
     print(f"{len(scores)} videos, " + ("no folds" if first.fold is None else f"fold {first.fold}"))
     if save is not None:
         r = first.result
-        save_predictions(save, replace(first, result=result_of(r.classes, r.names, r.labels, scores), steps=0))
+        fused = replace(result_of(r.classes, r.names, r.labels, scores), groups=r.groups)
+        save_predictions(save, replace(first, result=fused, steps=0))
     return scores
 
 

@@ -3,6 +3,7 @@
 `snippets train` and `snippets evaluate --save` write an .npz of plain arrays:
 
     names (V,)  classes (K,)    text
+    groups (V,)                 optional text: videos of one group are clips of one film; else as the names say
     labels                      (V,) int64, or multi-hot (V, K) bool
     probabilities (V, K)        float64
     clips  clip_hits (2,)       clips in all, the share of them that hit at 1 and at 5; 0 and NaN for whole videos
@@ -12,7 +13,7 @@
     steps                       updates that the network had had; 0: several networks, fused
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ def save_predictions(path, p):
         names=np.array(r.names, str), classes=np.array(r.classes, str), labels=r.labels, clips=r.clips,
         probabilities=np.asarray(r.probabilities, np.float64), clip_hits=[r.clip_hit1, r.clip_hit5],
     )  # fmt: skip
+    if r.groups is not None:
+        arrays["groups"] = np.array(r.groups, str)
     write_npz(path, arrays | about, compress=True)
 
 
@@ -51,14 +54,19 @@ def load_predictions(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file of predictions")
     with guarded(f"{path}: no predictions as snippets evaluate --save writes them"):
-        a = read_npz(path, ("names", "classes", "labels", "clips", "probabilities", "clip_hits", *ABOUT))
+        names = ("names", "classes", "labels", "clips", "probabilities", "clip_hits", *ABOUT)
+        a = read_npz(path, names, ("groups",))
+        groups = a.get("groups")
         V, K = a["probabilities"].shape
         if a["names"].shape != (V,) or a["classes"].shape != (K,) or a["labels"].shape not in ((V,), (V, K)):
             raise ValueError(f"{V} x {K} probabilities do not go with its names, classes and labels")
         names, classes = a["names"].tolist(), a["classes"].tolist()
+        if groups is not None and groups.shape != (V,):
+            raise ValueError(f"it has groups {groups.shape} for {V} videos")
         if len(set(names)) < V or len(set(classes)) < K:
             raise ValueError("it names a video or a class twice")
         result = result_of(classes, names, a["labels"], a["probabilities"], int(a["clips"]), a["clip_hits"])
+        result = replace(result, groups=None if groups is None else groups.tolist())
         about = {name: a[name].item() for name in ABOUT}
     return Predictions(result, **{**about, "fold": about["fold"] or None})
 

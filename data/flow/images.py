@@ -21,6 +21,7 @@ import numpy as np
 
 from snippets.data.cache import Decoder, FrameCache
 from snippets.data.flow.tvl1 import TVL1, pairs_at_once, tvl1
+from snippets.data.pictures import PICTURE_FPS
 from snippets.data.video import VideoError, read_frames
 from snippets.layers.device.xp import usable_cores
 
@@ -49,9 +50,9 @@ class FlowDecoder(Decoder):
 
     def __init__(
         self, side=256, fps: float | None = None, limit: int | None = None, flow_fps=15.0, bound=40.0,
-        settings: TVL1 | None = None,
+        settings: TVL1 | None = None, picture_fps=PICTURE_FPS,
     ):  # fmt: skip
-        super().__init__(side, fps, limit)
+        super().__init__(side, fps, limit, picture_fps)
         if not (flow_fps > 0 and (fps is None or 0 < fps <= flow_fps)):
             raise ValueError(
                 f"{fps} flow images per second of {flow_fps} frames per second: expected no more images than frames"
@@ -93,7 +94,8 @@ class FlowDecoder(Decoder):
     def _pairs(self, path, side=None):
         """Pairs of neighbours at flow_fps, fps of them per second, side x side pixels."""
         images = 0
-        for k, pair in enumerate(itertools.pairwise(read_frames(path, self.flow_fps, side or self.side))):
+        frames = read_frames(path, self.flow_fps, side or self.side, picture_fps=self.picture_fps)
+        for k, pair in enumerate(itertools.pairwise(frames)):
             if self.fps is None or k == int(images * self.flow_fps / self.fps + 1e-6):
                 images += 1
                 yield pair

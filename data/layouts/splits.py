@@ -2,24 +2,29 @@
 
 The clips of one group (v_Archery_g07_c01 ... c04) come from the same film: same person, same place. A split with some
 of them in training and some in the test measures memory, not recognition (91 % on such a split of UCF-101 against 76 %
-on the official one, in a reported case), so it is refused.
+on the official one, in a reported case), so it is refused. A film may have clips of several classes, and so a group is
+one of the whole data set and not of a class.
 """
 
 import os
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from snippets.data.files import check_file
+from snippets.data.listing import is_video
+from snippets.data.pictures import PICTURE_FPS
 
 
 class Video(NamedTuple):
     """One video: where it is, its class 0..K-1 (or a tuple of them), its name ("Class/file.avi"), its group.
 
-    The name is as `data.listing.shown` writes it, whatever characters or bytes the path holds.
+    path: a file, or a folder of pictures. The name is as `data.listing.shown` writes it, whatever characters or bytes
+    the path holds. The group is the name where nothing is known of it.
     """
 
     path: Path
@@ -36,44 +41,70 @@ class Split(NamedTuple):
     test: list[Video]
 
 
-CLIP = re.compile(r"_(g\d+)_c\d+(\.\w+)?$")  # the end of UCF-101's file names: group and clip
+CLIP = re.compile(r"(?P<before>[^/]*)_(?P<group>g\d+)_c\d+(?:\.\w+)?")  # a file name of UCF-101
 
 
 def group_of(name: str) -> str:
-    """The group, within its class, in a name like v_Class_g07_c01.avi: "g07". Any other name is a group of its own."""
-    match = CLIP.search(name)
-    return match[1] if match else name
+    """The group of a video by its name: of Class/v_Class_g07_c01.avi Class/g07, of v_Class_g07_c01.avi v_Class_g07.
+
+    Any other name is a group of its own.
+    """
+    folder, slash, file = name.rpartition("/")
+    match = CLIP.fullmatch(file)
+    if not match:
+        return name
+    return f"{folder}/{match['group']}" if slash else f"{match['before']}_{match['group']}"
+
+
+def group_advice(split: Split) -> str | None:
+    """What to say of a split in which every video is a group of its own; None for another one."""
+    videos = split.train + split.test
+    if len({v.group for v in videos}) < len(videos):
+        return None
+    return (
+        "no groups are known: clips of one film may be on both sides, which makes results look better than they are; "
+        "say which belong together by a column group in videos.csv, or by names like v_Dive_g07_c01.avi"
+    )
+
+
+def picture_advice(split: Split) -> str | None:
+    """What to say of a split with videos that are folders of pictures; None for another one."""
+    count = sum(os.path.isdir(v.path) for v in split.train + split.test)
+    if not count:
+        return None
+    rate = f"{PICTURE_FPS:g} per second unless --picture-fps says otherwise"
+    return f"{count} videos are folders of pictures, which do not say their frame rate: it is taken as {rate}"
 
 
 def check_groups(split: Split) -> None:
-    """Raises ValueError if a video is on both sides, or a (class, group) has videos on both."""
-    classes, train, test = split
+    """Raises ValueError if a video is on both sides, or a group has videos on both."""
+    _, train, test = split
     both = {v.name for v in train} & {v.name for v in test}
     if both:
         raise ValueError(
             f"{min(both)} is on both sides of the split (such videos: {len(both)}); take it off one of the lists, or "
             "name it in a skip list"
         )
-    both = {(v.label, v.group) for v in train} & {(v.label, v.group) for v in test}
+    both = {v.group for v in train} & {v.group for v in test}
     if both:
-        label, group = min(both)
-        names = [next(v.name for v in side if (v.label, v.group) == (label, group)) for side in (train, test)]
+        group = min(both)
+        names = [next(v.name for v in side if v.group == group) for side in (train, test)]
         raise ValueError(
-            f"group {group} of class {classes[label]} is on both sides of the split ({names[0]} trains, {names[1]} "
-            f"tests; such groups: {len(both)}); keep all clips of a group on one side"
+            f"group {group} is on both sides of the split ({names[0]} trains, {names[1]} tests; such groups: "
+            f"{len(both)}); keep all clips of a group on one side"
         )
 
 
 def only_present(split: Split) -> Split:
     """The split without the videos whose files do not exist."""
-    train, test = ([v for v in side if os.path.isfile(v.path)] for side in (split.train, split.test))
+    train, test = ([v for v in side if is_video(v.path)] for side in (split.train, split.test))
     return Split(split.classes, train, test)
 
 
 def check_present(split: Split, lists) -> None:
     """Raises FileNotFoundError with the number of videos, listed in `lists`, whose files do not exist."""
     listed = split.train + split.test
-    missing = [video for video in listed if not os.path.isfile(video.path)]
+    missing = [video for video in listed if not is_video(video.path)]
     if missing:
         raise FileNotFoundError(
             f"{missing[0].path}: listed in {lists}, but no file is there (missing: {len(missing)} of {len(listed)} "
@@ -83,25 +114,39 @@ def check_present(split: Split, lists) -> None:
 
 
 def split_by_group(videos: list[Video], classes: list[str], fold: int = 1, folds: int = 3, seed: int = 0) -> Split:
-    """Cross-validation: the groups of a class are shuffled by seed and dealt into folds, of which one tests.
+    """Cross-validation: groups are shuffled by seed and dealt into folds, of which one tests.
 
-    The order of videos does not matter. A class with fewer groups than folds (at least 2) has some equal folds.
-    Raises ValueError for a class with one group only, or a fold out of range.
+    Class by class, those with the fewest groups first, and in it group by group, the largest first: one that is not
+    dealt yet goes to the fold with the fewest videos of this class. The order of videos does not matter. A class with
+    fewer groups than folds (at least 2) has some equal folds. Raises ValueError for a class that has not a group on
+    each side, or a fold out of range.
     """
     check_fold(fold, folds)
-    tests = set()
-    for label, name in enumerate(classes):
-        groups = sorted({v.group for v in videos if v.label == label})
-        if len(groups) < 2:
-            raise ValueError(
-                f"class {name} has {len(groups)} group of clips, expected at least 2 so that one trains and one tests: "
-                "add videos from another film (files named v_Class_g01_c01.avi are grouped by their g number)"
-            )
+    sizes = [Counter(v.group for v in videos if v.label == label) for label in range(len(classes))]
+    tests = {}  # group -> the folds that it tests in
+    order = sorted(range(len(classes)), key=lambda k: len(sizes[k]))
+    for label in order:
+        groups = sorted(sizes[label])
         np.random.default_rng([seed, label]).shuffle(groups)
+        groups.sort(key=sizes[label].get, reverse=True)
         parts = min(folds, len(groups))
-        tests |= {(label, group) for group in groups[(fold - 1) % parts :: parts]}
-    train = [v for v in videos if (v.label, v.group) not in tests]
-    test = [v for v in videos if (v.label, v.group) in tests]
+        filled = {f: sum(sizes[label][g] for g in groups if f in tests.get(g, ())) for f in range(1, parts + 1)}
+        for group in groups:
+            if group not in tests:
+                first = min(filled, key=filled.get)
+                filled[first] += sizes[label][group]
+                tests[group] = set(range(first, folds + 1, parts))
+    for label in order:
+        count = len(sizes[label])
+        if len({fold in tests[group] for group in sizes[label]}) < 2:
+            raise ValueError(
+                f"class {classes[label]} has {count} group{'' if count == 1 else 's'} of clips, expected at least 2 so "
+                f"that in fold {fold} one trains and one tests: add videos from another film (a column group in "
+                "videos.csv says which belong together, and files named v_Class_g01_c01.avi are grouped by their g "
+                "number)"
+            )
+    train = [v for v in videos if fold not in tests[v.group]]
+    test = [v for v in videos if fold in tests[v.group]]
     return Split(classes, train, test)
 
 
@@ -123,6 +168,19 @@ def without(split: Split, skip: Collection[str], where: str) -> Split:
         raise ValueError(f"skip list: {min(unknown)} is not {where}")
     train, test = ([v for v in side if v.name not in skip] for side in (split.train, split.test))
     return Split(split.classes, train, test)
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Class names of which none occurs twice: a second "crane" becomes "crane 2", a third "crane 3"."""
+    names = list(names)
+    found, taken = [], set(names)
+    for name in names:
+        new, n = name, 1
+        while new in found or (n > 1 and new in taken):
+            n += 1
+            new = f"{name} {n}"
+        found.append(new)
+    return found
 
 
 def lines_of(path) -> list[str]:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from snippets.data.layouts.splits import Split, Video, lines_of, without
+from snippets.data.layouts.splits import Split, Video, distinct, lines_of, without
 from snippets.data.listing import Contents, shown
 
 PARTITIONS = ("train_partition.txt", "test_partition.txt")
@@ -76,5 +76,5 @@ def list_sports1m(root: Path, fold: None, skip: Collection[str], contents: list[
     ids = sides[0].keys() | sides[1].keys()
     files = find_files(contents, ids)
     train, test = ([Video(files.get(i, root / f"{i}.*"), labels, i, i) for i, labels in side.items()] for side in sides)
-    split = Split([shown(name) for name in classes], train, test)
+    split = Split(distinct(map(shown, classes)), train, test)
     return without(split, skip, f"in the partitions in {found[1][0].parent}")

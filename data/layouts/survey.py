@@ -5,7 +5,6 @@ one), which is reported but is not a fault; see `data.video` for what counts as 
 """
 
 import itertools
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from snippets.data.cache import Decoder
 from snippets.data.files import write
 from snippets.data.layouts.splits import Split, Video, check_groups
 from snippets.data.layouts.table import VideoFolder
-from snippets.data.listing import UNLISTED, shown, tally
+from snippets.data.listing import is_video, shown, tally
 from snippets.data.loader import prepare
-from snippets.data.video import Film, VideoError
+from snippets.data.video import VideoError, open_film
 
 SHOWN = 10  # names of each kind
 
@@ -32,12 +32,12 @@ class Decoded(NamedTuple):
     clock: str | None = None
 
 
-def decode(video: Video, fps: float | None = None, limit: int | None = None) -> Decoded:
-    """Decode a video at fps frames per second (None: native), at most `limit` frames."""
+def decode(video: Video, source: Decoder) -> Decoded:
+    """Decode a video as a `Decoder` does, but small."""
     try:
-        with Film(video.path) as film:
-            decoded = sum(1 for _ in itertools.islice(film.pictures(fps, 16), limit))
-            return Decoded(film.stream.frames, decoded, clock=film.clock_fault())
+        with open_film(video.path, source.picture_fps) as film:
+            decoded = sum(1 for _ in itertools.islice(film.pictures(source.fps, 16), source.limit))
+            return Decoded(film.declared, decoded, clock=film.clock_fault())
     except (VideoError, OSError) as error:
         return Decoded(0, 0, str(error))
 
@@ -54,6 +54,8 @@ class Survey:
     decoded: dict[str, Decoded] = field(default_factory=dict)  # by the video's name
     missing: list[str] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
+    unused: str = ""  # why these are in no split
+    advice: list[str] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)  # why, by the file's name
     problems: list[str] = field(default_factory=list)  # of lists and splits
 
@@ -95,7 +97,7 @@ class Survey:
         everyone = [v.label for v in first.train + first.test]
         lines = [f"{self.path}: {self.layout}", f"classes   {balance(everyone, first.classes)}"]
         for fold, (_, train, test) in self.splits.items():
-            groups = len({(v.label, v.group) for v in train + test})
+            groups = len({v.group for v in train + test})
             name = "split" if fold is None else f"fold {fold}"
             lines.append(f"{name:8}  {len(train)} training and {len(test)} test videos, {groups} groups")
         lines.append(f"decoded   {len(good)} videos, {counts.sum()} frames: {counts.min()} to {counts.max()} per video")
@@ -106,7 +108,7 @@ class Survey:
             ("clock    ", "have times that cannot be; only without --fps are all their frames right", self.clocks),
             ("damaged  ", "cannot be used", list(self.damaged.values())),
             ("missing  ", "are listed but not there", self.missing),
-            ("unlisted ", f"are {UNLISTED}, and are left alone", self.unlisted),
+            ("unlisted ", f"are {self.unused}, and are left alone", self.unlisted),
             ("ignored  ", f"are no videos ({kinds})" if kinds else "are no videos", others),
             ("wrong    ", "in lists and splits", self.problems),
         ]
@@ -114,17 +116,19 @@ class Survey:
             lines.append(f"{title} {len(names)} {meaning}")
             lines += [f"            {name}" for name in names[:SHOWN]]
             lines += [f"            and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+        lines += [f"note      {text}" for text in self.advice]
         return "\n".join(map(shown, [*lines, "something is wrong, see above" if self.wrong else "nothing is wrong"]))
 
 
-def check_dataset(path, fps=None, limit=None, frames=30, skip=(), workers=2, progress=True) -> Survey:
+def check_dataset(path, source=None, frames=30, skip=(), workers=2, progress=True) -> Survey:
     """Read the lists of all folds, decode every video that they name, and find what is wrong.
 
-    fps, limit: frames per second, and frames after which to stop. frames: shorter videos are short. skip: names that
-    are known to be bad. workers: threads. Raises what `VideoFolder.listed` raises if no fold can be read.
+    source: a `Decoder` that says at which rate, and where to stop; None: every frame. frames: shorter videos are short.
+    skip: names that are known to be bad. workers: threads. Raises what `VideoFolder.listed` raises if no fold can be
+    read.
     """
-    folder, errors = VideoFolder(path), []
-    survey = Survey(folder.root, folder.layout.name, {}, frames, exact=fps is None and limit is None)
+    folder, errors, source = VideoFolder(path), [], source or Decoder()
+    survey = Survey(folder.path, folder.layout.name, {}, frames, exact=source.fps is None and source.limit is None)
     for fold in folder.layout.folds:
         try:
             split = survey.splits[fold] = folder.listed(fold, skip)
@@ -141,15 +145,16 @@ def check_dataset(path, fps=None, limit=None, frames=30, skip=(), workers=2, pro
             where = "" if fold is None else f"fold {fold}: "
             name = split.classes[min(empty)]
             survey.problems.append(f"{where}classes without a training video: {len(empty)}, {name} for instance")
-    there = {name: v for name, v in videos.items() if os.path.isfile(v.path)}
+    there = {name: v for name, v in videos.items() if is_video(v.path)}
+    survey.unused, survey.advice = folder.layout.unused, folder.advice(next(iter(survey.splits.values())))
     survey.missing = sorted(set(videos) - set(there))
     for file, why in folder.ignored(v.path for v in videos.values()):
         name = shown(file.relative_to(folder.root).as_posix())
-        if why != UNLISTED:
+        if why != survey.unused:
             survey.ignored[name] = why
         elif not {name, file.stem} & set(skip):
             survey.unlisted.append(name)
-    decoded = prepare(lambda v: decode(v, fps, limit), there.values(), workers, ahead=2 * workers)
+    decoded = prepare(lambda v: decode(v, source), there.values(), workers, ahead=2 * workers)
     bar = tqdm(decoded, total=len(there), desc="decode", unit="video", disable=not progress)
     survey.decoded = dict(zip(there, bar, strict=True))
     return survey

@@ -6,26 +6,38 @@
         trainlist01.txt     "Archery/v_Archery_g08_c01.avi 3"        folds 01, 02, 03
         testlist01.txt      "Archery/v_Archery_g01_c01.avi"
 
+Instead of a file there may be a folder of its frames, Archery/v_Archery_g01_c01/.
+
 Traps: the lists have CRLF line ends; labels count from 1 and become 0..K-1 here; the class is the folder, not the file
 (HandstandPushups/v_HandStandPushups_g01_c01.avi); home-made lists often lack some videos, so the counts of the official
 lists are checked.
 """
 
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 
 from snippets.data.layouts.splits import Split, Video, check_fold, group_of, lines_of, without
-from snippets.data.listing import Contents, shown
+from snippets.data.listing import Contents, shown, video_at
 
 COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}  # training and test videos of fold 1, 2, 3
 LISTS = "ucfTrainTestlist"
 
 
 def find_lists(root) -> Path | None:
-    """The folder of split lists that belongs to a folder of videos: in it or beside it; None if there is none."""
+    """The folder of split lists that belongs to a folder of videos; None if there is none.
+
+    It is in that folder, or beside it if the folder has one of the classes.
+    """
     root = Path(root)
-    return next((p for p in (root / LISTS, root.resolve().parent / LISTS) if (p / "classInd.txt").is_file()), None)
+    inside, beside = root / LISTS, root.resolve().parent / LISTS
+    if (inside / "classInd.txt").is_file():
+        return inside
+    if not (beside / "classInd.txt").is_file():
+        return None
+    names = (line.split(maxsplit=1)[-1] for line in lines_of(beside / "classInd.txt"))
+    return beside if any(os.path.isdir(root / name) for name in names) else None
 
 
 def read_classes(lists) -> list[str]:
@@ -90,6 +102,8 @@ def list_ucf101(root: Path, fold: int, skip: Collection[str], contents: list[Con
     if lists is None:
         raise FileNotFoundError(f"{root}: no {LISTS}/classInd.txt in it or beside it; put the split lists there")
     classes, *sides = read_fold(lists, fold)
-    train, test = ([Video(root / name, label, shown(name), group_of(name)) for name, label in side] for side in sides)
+    train, test = (
+        [Video(video_at(root / name), label, shown(name), group_of(name)) for name, label in side] for side in sides
+    )
     split = Split([shown(name) for name in classes], train, test)
     return without(split, skip, f"in the lists of fold {fold} in {lists}")

@@ -202,7 +202,7 @@ def test_flow_is_shown_in_the_shape_of_the_video(tmp_path, matrix, aspect, shape
     [
         (["."], "expected two folders or more"),
         (["x.avi"], "expected a folder of videos, or --render and one video"),
-        ([".", "--render", "a.png"], "is a folder, but --render"),
+        ([".", "--render", "a.png"], "is a data set, but --render"),
         (["x.avi", "--render", "a.png", "--tvl1", "lambda=1"], "'lambda=1' is no parameter"),
         (["x.avi", "--render", "a.png"], "x.avi: no such video file"),
     ],

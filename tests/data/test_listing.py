@@ -102,13 +102,14 @@ def test_what_systems_leave_behind_is_counted(tmp_path, clip, model, capsys):
     shutil.copy(clip, root / "loose.avi")
     classes, train, test = VideoFolder(root).load()
     assert classes == ["#a", "b"] and len(train + test) == 6
-    counts = "5 hidden, 2 in no list or class folder, 1 .jpg, 1 .txt, 1 without suffix"
+    counts = "5 hidden, 2 in no class folder, 1 .jpg, 1 .txt, 1 without suffix"
     found = tally(why for _, why in VideoFolder(root).ignored([v.path for v in train + test]))
     assert sorted(found.split(", ")) == sorted(counts.split(", "))
     survey = check_dataset(root, progress=False)
     assert not survey.wrong and survey.unlisted == ["loose.avi", "b/more/4.avi"]
     assert survey.ignored["b/._1.avi"] == "hidden" and survey.ignored["__MACOSX"] == "hidden"
-    assert "unlisted  2 are in no list" in str(survey) and "ignored   8 are no videos (5 hidden, 1" in str(survey)
+    text = str(survey)
+    assert "unlisted  2 are in no class folder" in text and "ignored   8 are no videos (5 hidden, 1" in text
     main(["features", str(root), "--model", str(model), "--cache", "none", "--out", str(tmp_path / "f.npz")])
     assert [line for line in lines(capsys) if line.startswith("ignored: 10 files (5 hidden, 2 in no")]
     for name in ("a.txt", "b.txt"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from films import film, numbered, set_stts
 
+from snippets.data.cache import Decoder
 from snippets.data.layouts.survey import balance, check_dataset
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.video import write_video
@@ -90,7 +91,7 @@ def test_as_much_as_a_limit_says(ucf):
     """Damage behind the frames that are used does no harm, and nothing is said about headers."""
     cut_in_half(ucf / "Apple/v_Apple_g03_c01.avi")
     assert check_dataset(ucf, progress=False).damaged
-    survey = check_dataset(ucf, fps=25, limit=4, frames=5, progress=False)
+    survey = check_dataset(ucf, Decoder(fps=25, limit=4), frames=5, progress=False)
     assert not survey.wrong and "header" not in str(survey)
     assert {found.decoded for found in survey.decoded.values()} == {4}
 
@@ -124,7 +125,7 @@ def test_a_clock_that_cannot_be_is_told_and_a_strange_one_that_can_is_not(tmp_pa
     film(tmp_path / "b" / "races.mp4", pixels)
     set_stts(tmp_path / "b" / "races.mp4", (20, 1))
     for fps in (None, 25):
-        survey = check_dataset(tmp_path, fps, progress=False)
+        survey = check_dataset(tmp_path, Decoder(fps=fps), progress=False)
         assert survey.wrong and not survey.unusable
         assert sorted(survey.clocks) == [
             "b/jumps.mkv: 10 frames whose times stand still, run back or jump",

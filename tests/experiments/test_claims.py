@@ -8,6 +8,7 @@ from tiny_tables import SMALL, TINY
 
 from snippets.data.features import save_features
 from snippets.data.files import read_json
+from snippets.data.layouts.splits import group_of
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.camera_shake import make_shaky
 from snippets.data.mini.make import CLASSES, KIND_NAMES, make_mini
@@ -17,7 +18,7 @@ from snippets.training.evaluate import result_of
 from snippets.training.experiments.claims import CLAIMS, EXTRA, Claim, claims, cluster, judge, verdict
 from snippets.training.experiments.paper import NETS
 from snippets.training.experiments.scales import MINI
-from snippets.training.experiments.statistics import bootstrap, class_and_group, mean_and_std, wilson
+from snippets.training.experiments.statistics import bootstrap, mean_and_std, wilson
 from snippets.training.experiments.trial import Trial
 from snippets.training.predictions import Predictions, save_predictions
 
@@ -44,9 +45,9 @@ def test_bootstrap_draws_groups_and_not_videos(rng):
 def test_std_and_groups():
     assert mean_and_std([1.0, 2.0, 3.0]) == (2.0, 1.0) and np.isnan(mean_and_std([1.0])[1])
     names = "v_Archery_g07_c01", "v_Archery_g07_c12.avi", "v_Archery_g08_c01"
-    assert [class_and_group(name) for name in names] == ["v_Archery_g07", "v_Archery_g07", "v_Archery_g08"]
-    assert class_and_group("holiday_cats") == "holiday_cats"
-    assert class_and_group("7") == "7"  # what a feature file without names calls its eighth video
+    assert [group_of(name) for name in names] == ["v_Archery_g07", "v_Archery_g07", "v_Archery_g08"]
+    assert group_of("holiday_cats") == "holiday_cats"
+    assert group_of("7") == "7"  # what a feature file without names calls its eighth video
     assert cluster("v_BallRising_g01_c02") == cluster("v_BallSinking_g01_c01") != cluster("v_CardSun_g01_c01")
 
 

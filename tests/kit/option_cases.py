@@ -142,6 +142,7 @@ ELSEWHERE = {
     "train --out --cache": "test_cli.py::test_train_writes_a_checkpoint_and_a_log",
     "train --resume": "test_loop.py::test_resumed_is_uninterrupted_bit_for_bit",
     "train --downpour": "test_ray.py::test_the_command_line_trains_with_replicas",
+    "check-data train simulate features flow --picture-fps": "test_pictures.py::test_the_rate_of_pictures_is_an_option",
     "evaluate --cache": "test_protocol.py::test_",
     "evaluate --fold": "test_cli.py::test_evaluate_refuses_another_fold",
     "simulate --cache --out": "test_simulate.py::test_the_command_line_simulates_and_draws",

@@ -1,12 +1,12 @@
 """The commands that make and check data: `snippets make-data`, `check-data` and `flow`."""
 
-from pathlib import Path
-
 import numpy as np
 
+from snippets.data.cache import Decoder
 from snippets.data.features import load_features
 from snippets.data.layouts.splits import read_skip
 from snippets.data.layouts.survey import balance, check_dataset
+from snippets.data.layouts.table import is_data
 from snippets.data.mini.make import make_mini
 from snippets.data.open import DataSettings, DataSpec, fold_for, is_features, open_data, settings_for
 from snippets.data.options import add_options, chosen
@@ -27,20 +27,20 @@ def add_parsers(subparsers):
     p.add_argument("--side", type=int, default=64, help="pixels")
 
     p = add_command(subparsers, "check-data", run_check_data)
-    p.add_argument("data", type=Input, help="folder of videos, or features.npz")
+    p.add_argument("data", type=Input, help="folder or manifest (.csv) of videos, or features.npz")
     p.add_argument("--write-skip", type=SkipList, metavar="FILE", help="write a list of the damaged and missing videos")
     p.add_argument("--skip", type=Input, metavar="FILE", help="list of videos that are known to be bad")
     p.add_argument("--frames", **COUNT, default=30, help="shorter videos are counted as short")
     p.add_argument("--workers", **WORKERS, help="threads that decode")
-    add_options(p, DataSettings, "videos", only=("fps", "seconds"))
+    add_options(p, DataSettings, "videos", only=("fps", "picture_fps", "seconds"))
 
     p = add_command(subparsers, "flow", run_flow)
-    p.add_argument("data", type=Input, help="folder of videos, as for train; or a video file, with --render")
+    p.add_argument("data", type=Input, help="folder or manifest of videos, as for train; or one video, with --render")
     p.add_argument("--render", type=Film, metavar="FILE", help="write frames and flow of the video to this file")
     p.add_argument("--size", **COUNT, default=220, help="side of the crops; flow images are larger: 256 pixels for 220")
     p.add_argument("--cache", default="runs/cache", help="folder for the flow images")
     p.add_argument("--skip", type=Input, metavar="FILE", help="list of videos to skip, one per line")
-    add_options(p, DataSettings, "flow", only=("fps", "flow_fps", "bound", "tvl1"))
+    add_options(p, DataSettings, "flow", only=("fps", "picture_fps", "flow_fps", "bound", "tvl1"))
     add_device(p)
 
 
@@ -62,7 +62,8 @@ def run_check_data(args):
         return 0
     settings = settings_for(args.data, DataSettings(**chosen(args, DataSettings)))
     skip = read_skip(args.skip) if args.skip else ()
-    survey = check_dataset(args.data, settings.fps, settings.limit, args.frames, skip, args.workers)
+    source = Decoder(fps=settings.fps, limit=settings.limit, picture_fps=settings.picture_fps)
+    survey = check_dataset(args.data, source, args.frames, skip, args.workers)
     print(survey)
     if args.write_skip:
         survey.write_skip(args.write_skip)
@@ -73,9 +74,9 @@ def run_check_data(args):
 def run_flow(args):
     """Compute optical flow: into the cache for a folder, or a picture or film of one video."""
     data = settings_for(args.data, DataSettings(stream="flow", **chosen(args, DataSettings)))
-    if Path(args.data).is_dir():
+    if is_data(args.data):
         if args.render:
-            raise ValueError(f"{args.data} is a folder, but --render shows the flow of one video")
+            raise ValueError(f"{args.data} is a data set, but --render shows the flow of one video")
         xp, fold = use_device(args.device), fold_for(args.data)
         spec = DataSpec(args.data, args.size, data, fold, args.cache, args.skip, xp=xp)
         print(open_data(spec, 1)[0].source.folder)
@@ -83,4 +84,4 @@ def run_flow(args):
         source = DataSpec(args.data, args.size, data, cache=None, xp=use_device(args.device)).source()
         print(render_flow(args.data, source, args.render))
     else:
-        raise ValueError(f"{args.data}: expected a folder of videos, or --render and one video")
+        raise ValueError(f"{args.data}: expected a folder or a manifest of videos, or --render and one video")

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from snippets.data.features import save_features
+from snippets.data.layouts.splits import group_of
+from snippets.data.layouts.table import is_data
 from snippets.data.listing import shown
 from snippets.data.loader import ClipSet
 from snippets.data.lock import one_run
@@ -55,6 +57,7 @@ class Item(NamedTuple):
     i: int
     name: str
     label: int | np.ndarray  # counted from 1, as in classInd.txt; or multi-hot (K,)
+    group: str
     is_test: bool
 
 
@@ -62,7 +65,7 @@ def run_features(args):
     """Compute the tower's features of frames, to train heads alone."""
     with one_run(args.out, file=True):
         model = trained_model(args) if args.model else untrained_model(args)
-        folder = len(args.inputs) == 1 and Path(args.inputs[0]).is_dir()
+        folder = len(args.inputs) == 1 and is_data(args.inputs[0])
         items, about = folder_items(args, model) if folder else file_items(args, model)
         weights = zlib.crc32(Path(args.model).read_bytes()) if args.model else args.seed
         partial = Partial(args.out, (args.count, model.config, model.data, args.device, weights))
@@ -75,8 +78,8 @@ def run_features(args):
                 print(f"error: {in_words(error)}", file=sys.stderr)
         if not done:
             raise ValueError("none of the videos could be read; nothing was written")
-        names, label, is_test = ([getattr(item, name) for item in done] for name in ("name", "label", "is_test"))
-        save_features(args.out, np.stack(feat), np.stack(label), is_test, name=names, **about)
+        said = {key: [getattr(item, key) for item in done] for key in ("label", "is_test", "name", "group")}
+        save_features(args.out, np.stack(feat), **said, **about)
         partial.remove()
     print(shown(args.out))
     if len(done) == len(items):
@@ -120,11 +123,11 @@ def folder_items(args, model):
     sets = open_data(spec, 1, build=False, check=lambda *sets: check_price(args, model, sets))
     multi_hot = any(dataset.labels.ndim == 2 for dataset in sets)
     items = [
-        Item(dataset, i, dataset.names[i], label if multi_hot else label + 1, dataset is sets[1])
+        Item(dataset, i, dataset.names[i], label if multi_hot else label + 1, dataset.groups[i], dataset is sets[1])
         for dataset in sets
         for i, label in enumerate(dataset.labels)
     ]
-    return items, {"fold": fold, "classes": sets[0].classes if multi_hot else None}
+    return items, {"fold": fold, "classes": sets[0].classes}
 
 
 def file_items(args, model):
@@ -134,7 +137,7 @@ def file_items(args, model):
     classes = [shown(video.path.parent.resolve().name) for video in dataset.videos]
     numbers = {name: number for number, name in enumerate(sorted(set(classes)), start=1)}
     names = [f"{name}/{shown(video.path.name)}" for name, video in zip(classes, dataset.videos, strict=True)]
-    return [Item(dataset, i, names[i], numbers[classes[i]], False) for i in range(len(dataset))], {}
+    return [Item(dataset, i, names[i], numbers[classes[i]], group_of(names[i]), False) for i in range(len(names))], {}
 
 
 def check_price(args, model, sets):

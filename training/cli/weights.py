@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from snippets.data.layouts.splits import lines_of
+from snippets.data.layouts.splits import distinct, lines_of
 from snippets.data.open import DataSettings
 from snippets.nets.googlenet import VARIANTS
 from snippets.nets.pretrained.names import PIXELS, map_tensors, read_weights, vector_length
@@ -63,10 +63,8 @@ def imported_config(source, args):
 
 
 def read_labels(path, count):
-    """`count` different names from a text file, one per line."""
+    """`count` names from a text file, one per line, made different: see `distinct`."""
     names = lines_of(path)
-    if len(names) != count or len(set(names)) != count:
-        raise ValueError(
-            f"{path}: {len(names)} names, {len(set(names))} of them different, expected {count}, one per class"
-        )
-    return names
+    if len(names) != count:
+        raise ValueError(f"{path}: {len(names)} names, expected {count}, one per line and class")
+    return distinct(names)

@@ -12,6 +12,7 @@ Where the interval of the difference holds zero, this test set cannot say which 
 from pathlib import Path
 
 from snippets.data.files import write, write_json
+from snippets.data.layouts.splits import group_of
 from snippets.data.markdown import markdown_table
 from snippets.nets.zoo import HEAD_OPTIONS, options_read
 from snippets.training.experiments import statistics
@@ -45,7 +46,7 @@ def compare(features, heads, seeds, out, options, execute):
     right, records = {}, []
     for head, some in commands.items():
         right[head], result = statistics.hits([[c.product] for c in some])
-        groups = [statistics.class_and_group(name) for name in result.names]
+        groups = result.groups or [group_of(name) for name in result.names]
         mean, std = statistics.mean_and_std(100 * right[head].mean(axis=1))
         interval = statistics.wilson(right[head].mean(), len(groups))
         difference = statistics.bootstrap(right[head] - right[heads[0]], groups)

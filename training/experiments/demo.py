@@ -111,7 +111,7 @@ def features_of(net, videos, frames):
     """The features of all frames of all videos from the net's tower: a data set of clips x (T, D)."""
     feat = np.stack([frame_features(net.layers["tower"], videos.whole_video(i)) for i in range(len(videos))])
     stored, rows = StoredFeatures(feat, np.ones(1)), np.arange(len(feat))
-    return FeatureSet(stored, rows, videos.labels, videos.classes, videos.names, frames)
+    return FeatureSet(stored, rows, videos.labels, videos.classes, videos.names, frames, videos.groups)
 
 
 def run_stage(name, stage, root, out, seed, device="cpu"):

@@ -15,7 +15,6 @@ mean over seeds is not, and `bootstrap` draws along one axis, not seeds and grou
 
 import numpy as np
 
-from snippets.data.layouts.splits import CLIP
 from snippets.training.evaluate import hit_at_k
 from snippets.training.fusion import fuse_mean
 from snippets.training.predictions import aligned
@@ -79,8 +78,3 @@ def difference_text(difference):
     """ "mean [low, high]" of what `bootstrap` returns."""
     mean, low, high = difference
     return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-
-
-def class_and_group(name):
-    """The class and group of a video named as in UCF-101, v_Class_g07_c01 -> v_Class_g07; else the name itself."""
-    return CLIP.sub(r"_\1", name)

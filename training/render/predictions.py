@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from snippets.data import listing
 from snippets.data.files import write
-from snippets.data.video import Film, read_header, write_film
+from snippets.data.video import open_film, read_header, write_film
 from snippets.nets.frame_predictions import Running
 from snippets.nets.frames import one_blas_thread
 from snippets.nets.streaming.stream import parts_in_time
@@ -41,7 +41,7 @@ def render(path, out, model, frames):
         raise ValueError(f"--render {out}: expected a file that ends in {', '.join(SUFFIXES)}")
     with tqdm(frames, desc=listing.shown(path.name), unit="frame") as bar:
         timeline, answer = watch(model, bar)
-    header = read_header(path)
+    header = read_header(path, model.data.picture_fps)
 
     def content(file):
         images = draw(path, header, moments(path, model, timeline.frames), timeline, answer, model)
@@ -80,7 +80,7 @@ def moments(path, model, T):
     rate = seen_rate(model.data)
     if rate:
         return np.arange(T) / rate
-    with Film(path) as film:
+    with open_film(path, model.data.picture_fps) as film:
         return np.fromiter(itertools.islice(film.times(), T), float)
 
 
@@ -96,7 +96,7 @@ def draw(path, header, times, timeline, answer, model):
     top, left = top + (height - size[0]) // 2, left + (width - size[1]) // 2
     even = latest(times, np.linspace(0, times[-1], len(curves)))  # the chart's axis is time
     still, chart = background(path, model, curves[even // timeline.step][:, shown], shown, answer, times[-1])
-    with Film(path) as film:
+    with open_film(path, model.data.picture_fps) as film:
         for start, end, picture in film.pictures(size=size):
             image = still.copy()
             image[top : top + size[0], left : left + size[1]] = picture

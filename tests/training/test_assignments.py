@@ -8,13 +8,14 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pytest
 from course import A5, SEED, answer, changed, judged, write_work
 from waiting import HANG
 
 from snippets.training.assignments.bugs import source
-from snippets.training.assignments.grade import grade, grade_question
-from snippets.training.assignments.release import bugs_of, planted, release_grader, solution
+from snippets.training.assignments.grade import grade, grade_question, write_answers
+from snippets.training.assignments.release import answers_of, bugs_of, planted, solution
 from snippets.training.assignments.submit import submit
 
 pytestmark = pytest.mark.assignments
@@ -69,8 +70,9 @@ def test_every_planted_bug_costs_a_point_and_gets_its_hint(question, grader):
 
 @pytest.mark.parametrize("seed", range(len(A5.twists)))
 def test_every_twist_has_its_bugs(seed, tmp_path):
-    release_grader(A5, tmp_path / "grader", seed)
-    question = A5.question("twist")
+    question, parts = A5.question("twist"), ("public", "hidden", "own")
+    answers = answers_of(A5, question, parts, np.random.default_rng(seed), seed)
+    write_answers(tmp_path / "grader" / "answers" / "twist.npz", answers)
     solved = solution(A5, question.file, seed)
     assert judged(question, solved, tmp_path / "grader").score == question.total
     bugs = bugs_of(A5, question, seed)
@@ -111,11 +113,17 @@ def test_a_wrong_answer_that_nobody_planted(name, old, new, told, grader):
     assert told in outcome.text and "likely" not in outcome.text, outcome.text
 
 
-def test_own_points_are_for_the_derivative_of_ones_own_forward_pass(grader):
-    question = A5.question("gates_backward")
+@pytest.mark.parametrize("name", ["gates_backward", "lstm"])
+def test_own_points_are_for_the_derivative_of_ones_own_forward_pass(name, grader):
+    question = A5.question(name)
     forward = ["a_o + W_co * c)", "a_o + W_co * c_prev)"]
-    right = [[" + delta_o * W_co", ""], ["dc * f + delta_i * W_ci", "dc * f + delta_o * W_co + delta_i * W_ci"]]
-    assert judged(question, changed(question, forward, *right), grader).score == question.points["own"]
+    right = [
+        [" + delta_o * W_co", ""],
+        ["dc * f + delta_i * W_ci", "dc * f + delta_o * W_co + delta_i * W_ci"],
+        ["(delta_o * c).sum", "(delta_o * c_prev).sum"],
+    ]
+    outcome = judged(question, changed(question, forward, *right), grader)
+    assert outcome.score == question.points["own"] and "derivative of your forward pass" in outcome.text
     assert judged(question, changed(question, *right), grader).score == 0
 
 
@@ -133,6 +141,15 @@ def test_loops_bombs_and_exits_cost_their_own_question(grader, tmp_path, capsys)
     assert found["score"] == sum(question.total for question in A5.questions if question.name not in lost)
     assert "endless loop" in scores["rnn_backward"]["output"] and "MemoryError" in scores["gain"]["output"]
     assert "refuses" in scores["hunt"]["output"] and json.loads((tmp_path / "results.json").read_text()) == found
+
+
+def test_a_file_that_cannot_be_imported_costs_its_own_questions(grader, tmp_path):
+    work = write_work(tmp_path / "my work", rnn="def rnn_backward(dh, cache):\n    return (\n", hunt="import nothing\n")
+    found = grade(work, grader, tmp_path / "results.json", log=lambda text: None)
+    texts = {test["name"]: test["output"] for test in found["tests"] if test["score"] < test["max_score"]}
+    assert texts.keys() == {"5.1 rnn_backward", "5.8 hunt"} and found["score"] == 100 - 14 - 13
+    assert texts["5.1 rnn_backward"].startswith("every case: SyntaxError: '(' was never closed (rnn.py, line 2)")
+    assert texts["5.8 hunt"].startswith("ModuleNotFoundError")
 
 
 def test_a_function_from_elsewhere_does_not_count(solved, grader, tmp_path):

@@ -25,11 +25,6 @@ def distance(a, b):
         return np.nan_to_num(np.abs(a - b) / max(float(np.abs(b).max(initial=0)), 1e-12), nan=np.inf)
 
 
-def agree(got, right):
-    """Whether all arrays of a case are right, and of the right dtype."""
-    return got.keys() == right.keys() and not any(fault(name, got[name], right) for name in right)
-
-
 def fault(name, got, right):
     """What is wrong with one array of a case, "" if nothing is."""
     wanted = right[name]

@@ -1,5 +1,6 @@
 """What an assignment consists of: its assignment.toml in the checkout, or questions.json in a released tree."""
 
+import sys
 import tomllib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -111,6 +112,7 @@ def student_tree(start="."):
 
 
 def files_of_student():
-    """The files that a student writes, if this package is a released tree, else an empty list."""
+    """The files that a student writes, of those loaded so far; an empty list where this is no released tree."""
     folder = ROOT / "assignment"
-    return released(folder).files if (folder / "questions.json").is_file() else []
+    files = released(folder).files if (folder / "questions.json").is_file() else []
+    return [file for file in files if "snippets." + file.removesuffix(".py").replace("/", ".") in sys.modules]

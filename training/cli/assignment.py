@@ -64,7 +64,7 @@ def run_check(args):
         outcome, printed = grade_question(question, tree, tree / "assignment")
         print(f"{question.title}: {'right' if outcome.right else 'not right yet'}")
         for line in (*outcome.text.splitlines(), *(f"printed: {line}" for line in printed.splitlines()[:40])):
-            print(f"    {line}" if line != "right" else "", end="\n" if line != "right" else "")
+            print(f"    {line}")
         if not outcome.right and outcome.text != "not written yet":
             print(f"    again: snippets assignment check {question.name}   (inputs and calls: assignment/cases.py)")
         wrong += not outcome.right

@@ -121,9 +121,12 @@ def test_no_changed_bit_of_a_cache_goes_unnoticed(tmp_path, video, rng, capsys, 
 def test_frames_are_compared_with_their_checksum_once_and_not_while_building(tmp_path, video, monkeypatch):
     FrameCache(tmp_path / "cache", 8).build([video], progress=False)
     seen, checksum = [], snippets.data.cache.checksum
-    monkeypatch.setattr(
-        snippets.data.cache, "checksum", lambda file: seen.append(os.path.basename(file.name)) or checksum(file)
-    )
+
+    def noted(file, **more):
+        seen.append(os.path.basename(file.name))
+        return checksum(file, **more)
+
+    monkeypatch.setattr(snippets.data.cache, "checksum", noted)
     cache = FrameCache(tmp_path / "cache", 8)
     cache.build([video], progress=False)
     assert seen == ["a.avi"]

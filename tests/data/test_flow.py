@@ -53,7 +53,7 @@ def test_images_are_taken_at_fps_from_pairs_at_flow_fps(video, monkeypatch):
     np.testing.assert_array_equal(half, every[::2])
     np.testing.assert_array_equal(list(FlowDecoder(32, None, 3, 30.0, 40.0, QUICK).read(video.path)), every[:3])
     monkeypatch.setattr(
-        snippets.data.flow.images, "read_frames", lambda *_: iter(range(60))
+        snippets.data.flow.images, "read_frames", lambda *_, **__: iter(range(60))
     )  # two seconds at 30 a second
     firsts = {fps: [a for a, _ in FlowDecoder(32, fps, flow_fps=30.0)._pairs("x")] for fps in (1.0, 4.0, 12.0, 30.0)}
     assert firsts[1.0] == [0, 30] and firsts[4.0] == [0, 7, 15, 22, 30, 37, 45, 52]
@@ -201,7 +201,7 @@ def test_flow_is_shown_in_the_shape_of_the_video(tmp_path, matrix, aspect, shape
     "options, told",
     [
         (["."], "expected two folders or more"),
-        (["x.avi"], "expected a folder of videos, or --render and one video"),
+        (["x.avi"], "expected a folder or a manifest of videos, or --render and one video"),
         ([".", "--render", "a.png"], "is a data set, but --render"),
         (["x.avi", "--render", "a.png", "--tvl1", "lambda=1"], "'lambda=1' is no parameter"),
         (["x.avi", "--render", "a.png"], "x.avi: no such video file"),

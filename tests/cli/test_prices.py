@@ -71,15 +71,15 @@ def test_a_training_that_does_not_fit(told, mini, options, words):
     [
         (["features", "DATA", "--width", 1000], "the tower needs at least"),
         (["features", "DATA", "--width", 0.1, "--size", 32, "--count", 1_000_000], "a file of 48 x 1000000 x 1000"),
-        (["features", "CLIP", "--width", 0.1, "--size", 32, "--count", 10_000_000], "a file of 1 x 10000000 x 1000"),
+        (["features", "CLIPS", "--width", 0.1, "--size", 32, "--count", 1_000_000], "a file of 48 x 1000000 x 1000"),
         (["scaling", "--batch", 1_000_000_000], "a training step on 1000000000 clips"),
         (["simulate", "DATA", *SMALL, "--counts", 1, 1_000_000], "a training step on"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_other_work_that_does_not_fit(told, mini, command, words):
-    files = {"DATA": mini, "CLIP": min(Path(mini).rglob("*.avi"))}
-    error = told(*(files.get(word, word) for word in command))
+    files = {"DATA": [mini], "CLIPS": sorted(Path(mini).rglob("*.avi"))}
+    error = told(*(each for word in command for each in files.get(word, [word])))
     assert words in error and "GiB" in error
 
 

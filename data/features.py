@@ -112,8 +112,8 @@ def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureS
     groups = _text(arrays["group"]) if "group" in arrays else [group_of(name) for name in names]
     stored, sets = StoredFeatures(feat, arrays.get("scale", np.ones(1)).astype(np.float32), unit), []
     for rows in (np.flatnonzero(~is_test), np.flatnonzero(is_test)):
-        own = ([given[row] for row in rows] for given in (names, groups))
-        sets.append(FeatureSet(stored, rows, labels[rows], classes, next(own), frames, next(own)))
+        own_names, own_groups = [names[row] for row in rows], [groups[row] for row in rows]
+        sets.append(FeatureSet(stored, rows, labels[rows], classes, own_names, frames, own_groups))
     return sets[0], sets[1]
 
 

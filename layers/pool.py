@@ -10,8 +10,8 @@ goes backward from place to place:
 
     for i = size - 1 ... 1:    dx_i += dy beats_i,    dy = dy (1 - beats_i)          dx_0 += dy
 
-A place outside the image beats none. Both passes run over a few rows of output at a time, so that these stay in the
-cache. NumPy is slow at every other column of a map, whose numbers lie together for one pixel only, so for a stride s
+A place outside the image beats none. Both passes run over a block of rows of output at a time, in the same scratch
+memory. NumPy is slow at every other column of a map, whose numbers lie together for one pixel only, so for a stride s
 the columns j, j + s, j + 2 s ... are copied side by side first. The twin on a GPU, pool.cu, keeps one offset
 i * size + j instead.
 

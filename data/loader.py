@@ -68,6 +68,22 @@ class ClipSet:
     def __len__(self):
         return len(self.videos)
 
+    def relabelled(self, classes: list[str]) -> "ClipSet":
+        """The same videos for a network that knows these classes. ValueError for a class that is not among them."""
+        unknown = [name for name in self.classes if name not in classes]
+        if unknown:
+            raise ValueError(
+                f"{len(unknown)} classes are not among the network's {len(classes)}, the first {unknown[0]}: expected "
+                f"names like {', '.join(classes[:3])}; rename their folders"
+            )
+        place = [classes.index(name) for name in self.classes]
+        several = [isinstance(v.label, tuple) for v in self.videos]
+        videos = [
+            v._replace(label=tuple(place[k] for k in v.label) if many else place[v.label])
+            for v, many in zip(self.videos, several, strict=True)
+        ]
+        return ClipSet(classes, videos, self.source, self.frames, self.preprocessing, self.length)
+
     def checksum(self, i: int) -> int:
         """CRC-32 of the file of video i."""
         return self.source.checksum(self.videos[i])

@@ -165,10 +165,15 @@ def check_same_videos(checkpoint, content, path):
         raise CheckpointError(f"{path} was trained on other videos: {found}; resume it with its own, or start anew")
 
 
+def seen_videos(content, tests):
+    """Names of the test videos from which a run with this list has learned."""
+    seen = {(name, checksum) for name, _, checksum in content or ()}
+    return [name for name, _, checksum in videos_of(tests) if (name, checksum) in seen] if seen else []
+
+
 def check_unseen_videos(content, tests, path):
     """CheckpointError if the run at `path` has learned from videos that are to test this one."""
-    seen = {(name, checksum) for name, _, checksum in content or ()}
-    both = [name for name, _, checksum in videos_of(tests) if (name, checksum) in seen]
+    both = seen_videos(content, tests)
     if both:
         raise CheckpointError(
             f"{path} was trained on {len(both)} of this run's {len(tests)} test videos, the first {both[0]}: what it "

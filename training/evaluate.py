@@ -16,7 +16,8 @@ from tqdm import tqdm
 from snippets.layers.device.xp import to_numpy
 from snippets.nets.frame_predictions import clip_probabilities
 from snippets.nets.frames import one_blas_thread
-from snippets.nets.streaming.stream import stream, streams
+from snippets.nets.streaming.stream import streams
+from snippets.nets.streaming.timeline import whole_answer
 from snippets.training.alone import ALONE
 from snippets.training.objective import on_device
 
@@ -51,7 +52,7 @@ class Result:
     names: list  # V names
     labels: np.ndarray  # (V,) or multi-hot (V, K)
     probabilities: np.ndarray  # (V, K), the mean over each video's clips
-    top: int  # the 5 of Hit@5, less if there are fewer classes
+    top: int  # the 5 of Hit@5, less if there are fewer classes; of no more classes than that every video hits
     clips: int  # clips seen in all; 0: whole videos in one pass, and NaN for the two clip accuracies
     clip_hit1: float  # a video with several clips counts once, by the share of its clips that hit
     clip_hit5: float
@@ -91,12 +92,16 @@ class Result:
         numbers = {name: round(getattr(self, name), 6) for name in ("clip_hit1", "clip_hit5", "hit1", "hit5")}
         return {**numbers, "top": self.top, "videos": len(self.names), "clips": self.clips}
 
+    def accuracies(self, hit1, hit5):
+        """Two accuracies in words; the second one is left out where it is 1 whatever the network."""
+        more = f", Hit@{self.top} {100 * hit5:.1f} %" if self.top < len(self.classes) else ""
+        return f"Hit@1 {100 * hit1:.1f} %{more}"
+
     def __str__(self):
-        video = f"video Hit@1 {100 * self.hit1:.1f} %, Hit@{self.top} {100 * self.hit5:.1f} % ({len(self.names)} videos"
+        video = f"video {self.accuracies(self.hit1, self.hit5)} ({len(self.names)} videos"
         if not self.clips:
             return f"{video}, each whole in one pass)"
-        clip = f"clip Hit@1 {100 * self.clip_hit1:.1f} %, Hit@{self.top} {100 * self.clip_hit5:.1f} %"
-        return f"{video}); {clip} ({self.clips} clips)"
+        return f"{video}); clip {self.accuracies(self.clip_hit1, self.clip_hit5)} ({self.clips} clips)"
 
 
 @one_blas_thread
@@ -137,17 +142,18 @@ def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, ranks=ALO
 
 
 @one_blas_thread
-def evaluate_whole(net, dataset, mode="weighted"):
+def evaluate_whole(net, dataset, mode="weighted", alone=False):
     """Runs `net` over every video of `dataset` in one pass, all its frames under the centre crop; returns a `Result`.
 
-    Networks that take frames one after the other see a video block by block, whatever its length; others all at once.
+    alone: a single-frame network, whose answer is the mean over all frames. Networks that take frames one after the
+    other see a video block by block, whatever its length; others all at once.
     """
     if len(dataset) == 0:
         raise ValueError("cannot evaluate on a data set without videos")
     probabilities = []
     for i in tqdm(range(len(dataset)), desc="evaluate", unit="video", leave=False, disable=None):
         if streams(net):
-            p = to_numpy(stream(net, dataset.blocks(i), mode))
+            p = to_numpy(whole_answer(net, dataset.blocks(i), mode, alone))
         else:
             p = clip_probabilities(net.predict(on_device(net, np.concatenate(list(dataset.blocks(i)))[None])), mode)[0]
         check_outputs(len(p), len(dataset.classes))

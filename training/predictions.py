@@ -11,14 +11,18 @@
     side                        "test" or "train": videos that the network has not seen, or has
     mode  views                 how frames, and how many clips per video, became one prediction; 0 views: whole videos
     steps                       updates that the network had had; 0: several networks, fused
+
+For other programs the same is written as a table (.csv, a line per video) or as .json, see `write_probabilities`.
 """
 
+import csv
+import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from snippets.data.files import guarded, read_npz, write_npz
+from snippets.data.files import guarded, read_npz, write, write_json, write_npz
 from snippets.training.evaluate import Result, result_of
 
 SIDES = ("train", "test")
@@ -47,6 +51,30 @@ def save_predictions(path, p):
     if r.groups is not None:
         arrays["groups"] = np.array(r.groups, str)
     write_npz(path, arrays | about, compress=True)
+
+
+def write_probabilities(path, classes, names, probabilities, truth=None):
+    """Write class probabilities (V, K) of V videos for other programs, as .csv or .json by the path's suffix.
+
+    truth: bool (V, K), the true classes where they are known; several of one video are joined by "; ".
+    """
+    rows = []
+    for n, (name, p) in enumerate(zip(names, probabilities, strict=True)):
+        labels = {} if truth is None else {"label": [classes[k] for k in np.flatnonzero(truth[n])]}
+        best = int(np.argmax(p))
+        rows.append({"video": name, **labels, "predicted": classes[best], "probability": round(float(p[best]), 6)})
+    if Path(path).suffix.lower() == ".json":
+        for row, p in zip(rows, probabilities, strict=True):
+            row["probabilities"] = {name: round(float(x), 6) for name, x in zip(classes, p, strict=True)}
+        write_json(path, {"classes": list(classes), "videos": rows})
+        return
+    lines = io.StringIO()
+    out = csv.writer(lines, lineterminator="\n")
+    out.writerow([*(["video"] if truth is None else ["video", "label"]), "predicted", "probability", *classes])
+    for row, p in zip(rows, probabilities, strict=True):
+        cells = ["; ".join(cell) if isinstance(cell, list) else cell for cell in row.values()]
+        out.writerow([*cells, *(f"{x:.6f}" for x in p)])
+    write(path, lines.getvalue())
 
 
 def load_predictions(path):

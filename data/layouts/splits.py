@@ -113,14 +113,18 @@ def check_present(split: Split, lists) -> None:
         )
 
 
-def split_by_group(videos: list[Video], classes: list[str], fold: int = 1, folds: int = 3, seed: int = 0) -> Split:
-    """Cross-validation: groups are shuffled by seed and dealt into folds, of which one tests.
+def split_by_group(
+    videos: list[Video], classes: list[str], fold: int | None = 1, folds: int = 3, seed: int = 0
+) -> Split:
+    """Cross-validation: groups are shuffled by seed and dealt into folds, of which one tests; fold None: all videos do.
 
     Class by class, those with the fewest groups first, and in it group by group, the largest first: one that is not
     dealt yet goes to the fold with the fewest videos of this class. The order of videos does not matter. A class with
     fewer groups than folds (at least 2) has some equal folds. Raises ValueError for a class that has not a group on
     each side, or a fold out of range.
     """
+    if fold is None:
+        return Split(classes, [], videos)
     check_fold(fold, folds)
     sizes = [Counter(v.group for v in videos if v.label == label) for label in range(len(classes))]
     tests = {}  # group -> the folds that it tests in

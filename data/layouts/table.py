@@ -98,9 +98,12 @@ class VideoFolder:
     def listed(self, fold: int | None = 1, skip: Collection[str] = ()) -> Split:
         """Classes, training and test videos of a fold, whether or not their files are there.
 
-        skip: names to leave out ("Class/file.avi", or the YouTube id). Raises what the layout's function raises.
+        fold 0: all videos of the layout's lists and folders are test videos. skip: names to leave out
+        ("Class/file.avi", or the YouTube id). Raises what the layout's function raises.
         """
-        return self.layout.list_videos(self.path, fold, skip, self.contents)
+        own = fold or (self.layout.folds[0] if self.layout.official else None)
+        split = self.layout.list_videos(self.path, own, skip, self.contents)
+        return split if fold != 0 else Split(split.classes, [], split.train + split.test)
 
     def load(self, fold: int | None = 1, skip: Collection[str] = (), available=False, check=True) -> Split:
         """What `listed` gives if all files are there; with `available`, those videos whose files are there.

@@ -10,7 +10,23 @@ from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import xp_of
 from snippets.layers.loss import softmax
 from snippets.layers.temporal import TemporalAvgPool
-from snippets.nets.streaming.stream import chain, parts_in_time, regroup
+from snippets.nets.frame_predictions import Running
+from snippets.nets.frames import one_blas_thread
+from snippets.nets.streaming.stream import chain, parts_in_time, regroup, stream
+
+
+@one_blas_thread
+def whole_answer(net, blocks, mode="weighted", alone=False):
+    """Class probabilities (K,) of a whole video in one pass; arguments and errors as `stream` and `follow`.
+
+    alone: a single-frame network, whose answer is the mean over all frames: it was never trained on maxima.
+    """
+    if not alone:
+        return stream(net, blocks, mode)
+    found = Running("sum")
+    for p, _ in follow(net, blocks, alone):
+        found.add(p)
+    return found.result()
 
 
 def follow(net, blocks, alone=False):

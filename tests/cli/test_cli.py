@@ -93,7 +93,7 @@ def test_predict_goes_on_past_a_bad_file(trained, mini, tmp_path, capsys):
     assert main(["predict", str(trained / "checkpoint.npz"), str(cut), str(missing), str(good), "--top", "2"]) == 1
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0] == str(good) and len(lines) == 3 and lines[1].split()[-1] in KINDS
+    assert lines[0] == str(good) and len(lines) == 4 and lines[1].split()[-1] in KINDS
     assert "cut.avi" in err and "missing.avi" in err
 
 

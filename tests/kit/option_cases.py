@@ -144,6 +144,8 @@ ELSEWHERE = {
     "train --downpour": "test_ray.py::test_the_command_line_trains_with_replicas",
     "check-data train simulate features flow --picture-fps": "test_pictures.py::test_the_rate_of_pictures_is_an_option",
     "evaluate --cache": "test_protocol.py::test_",
+    "evaluate --all": "test_predictions.py::test_all_videos_of_another_folder_are_tested",
+    "predict --save": "test_predictions.py::test_predictions_for_other_programs",
     "evaluate --fold": "test_cli.py::test_evaluate_refuses_another_fold",
     "simulate --cache --out": "test_simulate.py::test_the_command_line_simulates_and_draws",
     "simulate --measure --real": "test_reported_training.py::test_times_measured_for_the_simulator",

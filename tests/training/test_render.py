@@ -1,19 +1,20 @@
-"""Predictions while a video is being watched, and the pictures drawn of them."""
+"""The pictures that are drawn of predictions while a video is being watched; the predictions: test_timeline.py."""
 
 import tracemalloc
 from dataclasses import asdict
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from contract import assert_close
 from films import film, number, numbered, quadrants, set_matrix
-from small_nets import SMALL, cut, name, net_and_video
+from small_nets import SMALL, net_and_video
 
 from snippets.data.video import Film, read_frames, write_video
 from snippets.layers.loss import softmax
-from snippets.nets.streaming.stream import BLOCK, stream
-from snippets.nets.streaming.timeline import Timeline, follow
+from snippets.nets.streaming.stream import stream
+from snippets.nets.streaming.timeline import Timeline
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, save
 from snippets.training.cli.main import main
@@ -23,65 +24,6 @@ from snippets.training.render import predictions as render
 pytestmark = pytest.mark.usefixtures("short_blocks")
 
 FEATURES = dict(tower="features", features=6)
-
-
-@pytest.mark.parametrize(
-    "config", [FEATURES, dict(tower="alexnet"), {**FEATURES, "head": "late"}, {**FEATURES, "head": "average"}], ids=name
-)
-def test_a_pooling_net_says_at_each_frame_what_it_says_of_the_video_so_far(config):
-    T = BLOCK + 5 if config["tower"] == "features" else 11
-    net, x = net_and_video(T, np.float64, **config)
-    found = list(follow(net, cut(x)))
-    p = np.concatenate([rows for rows, _ in found])
-    assert [len(rows) for rows, _ in found] == [t for _, t in found] and len(p) == T
-    for t in range(T):
-        assert_close(p[t], softmax(net.predict(x[None, : t + 1]))[0], f"after frame {t}", rtol=1e-10)
-
-
-def test_the_lstm_says_at_each_frame_what_it_predicts_there():
-    net, x = net_and_video(BLOCK + 5, np.float64, **FEATURES, head="lstm")
-    p = np.concatenate([rows for rows, _ in follow(net, cut(x))])
-    assert_close(p, softmax(net.predict(x[None]))[0], "predictions", rtol=1e-10)
-
-
-def test_single_frames_are_seen_alone():
-    net, x = net_and_video(9, np.float64, tower="alexnet", head="single", frames=1)
-    p = np.concatenate([rows for rows, _ in follow(net, cut(x), alone=True)])
-    assert_close(p, softmax(net.predict(x[:, None])), "predictions", rtol=1e-10)
-
-
-@pytest.mark.parametrize("head", ["slow", "timeconv"])
-def test_windows_give_fewer_predictions_the_last_of_which_is_the_answer(head):
-    net, x = net_and_video(2 * BLOCK + 7, np.float64, **FEATURES, head=head)
-    found = list(follow(net, cut(x)))
-    assert sum(len(p) for p, _ in found) < len(x)
-    assert_close(found[-1][0][-1], stream(net, cut(x)), "answer", rtol=1e-10)
-    assert sum(t for _, t in found) == len(x)
-
-
-def test_a_net_that_needs_all_frames_at_once_is_refused():
-    net, x = net_and_video(12, **FEATURES, head="local", frames=12)
-    with pytest.raises(TypeError, match="cannot stream"):
-        next(follow(net, cut(x)))
-
-
-def test_a_timeline_keeps_every_frame_while_they_fit_and_means_beyond(rng):
-    p = rng.random((29, 3))
-    line = Timeline(columns=8)
-    line.add(p[:7], 7)
-    np.testing.assert_array_equal(line.curves(), p[:7])
-    line.add(p[7:8], 1)
-    assert line.step == 1
-    line.add(p[8:], 21)  # 29 frames in 8 rows: four to a row, the last row of one
-    assert (line.step, line.frames, line.sums.shape) == (4, 29, (8, 3))
-    np.testing.assert_allclose(line.curves(), [p[i : i + 4].mean(axis=0) for i in range(0, 29, 4)])
-
-
-def test_fewer_predictions_than_frames_are_spread_over_them():
-    line = Timeline()
-    line.add(np.array([[1.0], [2.0]]), 5)
-    line.add(np.array([[3.0]]), 0)
-    assert line.curves()[:, 0].tolist() == [1, 1, 1, 2, 2]
 
 
 CLASSES = ["Archery", "Bowling", "Cricket", "Diving", "Eating and drinking at a very large number of tables", "Fencing"]
@@ -143,7 +85,9 @@ def test_bars_and_curves_show_the_predictions(models, clip, tmp_path):
     best, (left, top, width, height) = int(answer.argmax()), render.CHART
     order = [best, *sorted({*range(6)} - {best}, key=lambda k: -p[:, k].max())]
     for t in (0, 7, 19):
-        for n, (k, colour) in enumerate(zip(order, render.COLOURS, strict=False)):
+        colours = dict(zip(order, render.COLOURS, strict=False))
+        for n, k in enumerate(sorted(colours, key=lambda k: -p[t, k])):  # sorted at this moment
+            colour = colours[k]
             bar = images[t][render.class_row(n) + 20, render.PANEL : render.RIGHT].astype(int)
             filled = (np.abs(bar - colour).max(axis=1) < 3).sum()
             assert filled == pytest.approx(p[t, k] * (render.RIGHT - render.PANEL), abs=1.5)
@@ -175,14 +119,15 @@ def test_a_rendered_frame_says_what_it_shows(models, clip, monkeypatch):
     shown = min(len(model.classes), len(render.COLOURS))
     best = model.classes[int(answer.argmax())]
     assert written[:2] == [clip.name, render.about(model)]
-    names = [next(k for k in model.classes if k.startswith(text.removesuffix("…"))) for text in written[2 : 2 + shown]]
-    assert names[0] == best and len(set(names)) == shown
-    assert written[2 + shown] == f"whole video: {best}, {100 * answer.max():.0f} %"
-    assert written[3 + shown : 6 + shown] == ["0 %", "50 %", "100 %"]
-    assert written[6 + shown : 16 + shown] == [f"{n / 5:g} s" for n in range(10)]
+    assert written[2] == f"whole video: {best}, {100 * answer.max():.0f} %"
+    assert written[3:6] == ["0 %", "50 %", "100 %"]
+    assert written[6:16] == [f"{n / 5:g} s" for n in range(10)]
+    rows = written[16 : 16 + 2 * shown]
+    names = [next(k for k in model.classes if k.startswith(text.removesuffix("…"))) for text in rows[::2]]
+    assert best in names and len(set(names)) == shown
     p = softmax(model.net.predict(np.stack(list(whole_video(clip, model)), axis=1)))[0]
     first = [p[0, model.classes.index(name)] for name in names]
-    assert [text for text in written[16 + shown :] if "%" in text][:shown] == [f"{100 * x:.0f} %" for x in first]
+    assert rows[1::2] == [f"{100 * x:.0f} %" for x in first] and first == sorted(first, reverse=True)
 
 
 def test_memory_does_not_grow_with_the_video(models, tmp_path):
@@ -263,11 +208,39 @@ def test_a_picture_is_rendered_as_players_show_it(models, tmp_path, aspect, matr
         assert np.abs(here - there).max() < 40
 
 
-def test_a_picture_of_the_last_frame(models, clip, tmp_path):
+@pytest.mark.parametrize("head", ["lstm", "conv", "single"])
+def test_a_still_shows_the_decisive_frame(models, clip, head, tmp_path):
+    """The highest probability of the answer or, where frames are pooled, its largest rise; the curves are whole."""
     from imageio.v3 import imread
 
-    assert main(["predict", str(models["lstm"]), str(clip), "--render", str(tmp_path / "a.png")]) == 0
-    assert imread(tmp_path / "a.png").shape[:2] == (720, 1280)
+    from snippets.training.cli.predict import whole_video
+    from snippets.training.model import load_model
+
+    assert main(["predict", str(models[head]), str(clip), "--render", str(tmp_path / "a.png")]) == 0
+    image, model = imread(tmp_path / "a.png"), load_model(models[head])
+    assert image.shape == (720, 1280, 3)
+    timeline, answer = render.watch(model, whole_video(clip, model))
+    p = timeline.curves()[:, answer.argmax()]
+    row = int(np.argmax(np.diff(p, prepend=1 / 6) if head == "conv" else p))
+    seconds = row / 5 if head == "conv" else row / 10  # conv reads every second frame
+    left, top, width, height = render.PICTURE
+    shade = image[top + 20 : top + height - 20, left + 20 : left + width - 20].mean()
+    assert round((shade - 5) / 12) == pytest.approx(seconds * 10, abs=0.6)
+    left, top, width, height = render.CHART
+    colour = np.abs(image[top : top + height, left : left + width].astype(int) - render.COLOURS[0]).max(axis=2) < 30
+    assert colour.any(axis=0).mean() > 0.9  # bright from the left to the right edge
+
+
+def test_a_decisive_frame_is_the_largest_rise_of_a_pool_and_else_the_peak():
+    class Fixed(Timeline):
+        def curves(self):
+            return np.array([[0.5, 0.5], [0.2, 0.8], [0.1, 0.9], [0.1, 0.9]])
+
+    timeline, times, answer = Fixed(), np.arange(4) / 10, np.array([0.1, 0.9])
+    for head, seconds in (("conv", 0.1), ("single", 0.2), ("lstm", 0.2)):
+        net, _ = net_and_video(3, **FEATURES, head=head, frames=1 if head == "single" else 3)
+        model = SimpleNamespace(config=SimpleNamespace(head=head), net=net, classes=["a", "b"])
+        assert render.decisive(times, timeline, answer, model) == seconds
 
 
 def test_what_cannot_be_rendered_is_explained_and_costs_nothing(models, clip, tmp_path, capsys):

@@ -1,19 +1,23 @@
 """The commands that say how right networks are: `snippets evaluate` and `snippets fuse`."""
 
+from pathlib import Path
+
 import numpy as np
 
 from snippets.data.listing import shown
-from snippets.data.open import DataSpec, fold_for, open_data
+from snippets.data.open import DataSpec, fold_for, is_features, open_data
 from snippets.nets.frame_predictions import MODES
 from snippets.nets.inspect.memory import check_memory, prediction_memory
 from snippets.nets.zoo import input_shape
-from snippets.training.checkpoint import check_fits
-from snippets.training.cli.files import Archive, Input
+from snippets.training.checkpoint import check_fits, seen_videos
+from snippets.training.cli.files import Archive, Input, Predicted
 from snippets.training.cli.options import BATCH, COUNT, add_command, add_data, add_device, number
 from snippets.training.evaluate import evaluate, evaluate_whole
 from snippets.training.fusion import fuse
 from snippets.training.model import check_kind, load_model
-from snippets.training.predictions import SIDES, Predictions, save_predictions
+from snippets.training.predictions import SIDES, Predictions, save_predictions, write_probabilities
+
+LARGEST = 20  # classes of a confusion matrix that is printed; of more, the pairs that are confused most
 
 
 def add_parsers(subparsers):
@@ -21,9 +25,10 @@ def add_parsers(subparsers):
     p = add_command(subparsers, "evaluate", run_evaluate)
     p.add_argument("model", type=Input, help="checkpoint.npz")
     p.add_argument("data", type=Input, help="folder of videos, or features.npz")
+    p.add_argument("--all", action="store_true", help="all videos of a folder of other videos, of any of the classes")
     p.add_argument("--views", **COUNT, default=1, help="clips per video, whose predictions are averaged; paper: 240")
     p.add_argument("--whole", action="store_true", help="each video in one pass instead of views")
-    p.add_argument("--save", type=Archive, metavar="FILE", help="write class probabilities there, for snippets fuse")
+    p.add_argument("--save", type=Predicted, metavar="FILE", help="class probabilities: .csv, .json, .npz (for fuse)")
     p.add_argument("--side", choices=SIDES, default="test", help="videos to run on; train: to train a fusion's SVM")
     p.add_argument("--batch", **BATCH, default=16, help="clips at a time")
     p.add_argument("--mode", choices=MODES, help="how frames' predictions become one (default: as trained)")
@@ -39,12 +44,10 @@ def add_parsers(subparsers):
 
 
 def run_evaluate(args):
-    """Test a trained network: Hit@1 and Hit@5 by clip and by video."""
+    """Test a trained network: accuracy by clip, by video and by class, and which classes it confuses."""
     model = load_model(args.model, device=args.device)
     check_kind(model, args.model, args.data)
-    fold, mode = fold_for(args.data, args.fold or model.checkpoint.fold), args.mode or model.mode
-    if model.checkpoint.fold is not None:
-        check_fits(model.checkpoint, args.model, fold=fold)
+    fold, mode = fold_of(args, model), args.mode or model.mode
 
     def check(*sets):
         if not args.whole:  # the length of a video is not known before it is decoded
@@ -53,22 +56,72 @@ def run_evaluate(args):
             check_memory(f"a prediction for {clips} clips of {shape[1]} frames", prediction_memory(model.net, shape))
 
     spec = DataSpec(args.data, model.config.size, model.data, fold, args.cache, args.skip, args.available)
-    sets = open_data(spec, model.config.frames, check=check)
-    videos = sets[SIDES.index(args.side)]
+    videos = open_data(spec, model.config.frames, check=check)[SIDES.index(args.side)]
+    if args.all:
+        videos = videos.relabelled(model.classes)
+        if seen := seen_videos(model.checkpoint.content, videos):
+            print(f"note: {args.model} was trained on {len(seen)} of these {len(videos)} videos, {shown(seen[0])} ...")
     check_fits(model.checkpoint, args.model, classes=list(videos.classes))
     if args.whole:
-        result = evaluate_whole(model.net, videos, mode)
+        result = evaluate_whole(model.net, videos, mode, model.config.head == "single")
     else:
         result = evaluate(model.net, videos, args.views, args.batch, mode)
-    for name, accuracy in zip(result.classes, result.per_class, strict=True):
-        print(
-            f"     – %  {shown(name)}: no videos" if np.isnan(accuracy) else f"{100 * accuracy:6.1f} %  {shown(name)}"
-        )
+    print(*class_lines(result), *confusion_lines(result), sep="\n")
     print(result if args.side == "test" else f"on the training videos: {result}")
     if args.save:
-        views = 0 if args.whole else args.views
-        save_predictions(args.save, Predictions(result, fold, args.side, mode, views, model.checkpoint.steps))
+        if Path(args.save).suffix.lower() == ".npz":
+            views = 0 if args.whole else args.views
+            save_predictions(args.save, Predictions(result, fold, args.side, mode, views, model.checkpoint.steps))
+        else:
+            write_probabilities(args.save, result.classes, result.names, result.probabilities, result.truth)
         print(shown(args.save))
+
+
+def fold_of(args, model):
+    """The fold that the options ask for, 0 with --all; ValueError for one whose test videos the network may know."""
+    if args.all:
+        if is_features(args.data) or args.side == "train" or args.fold:
+            what = "a file of features" if is_features(args.data) else "--side train or --fold"
+            raise ValueError(f"--all tests all videos of a folder, found {what}; leave one of them out")
+        return 0
+    fold = fold_for(args.data, args.fold or model.checkpoint.fold)
+    if model.checkpoint.fold is not None:
+        check_fits(model.checkpoint, args.model, fold=fold)
+    return fold
+
+
+def class_lines(result):
+    """The accuracy of each class that has videos, and how many these are; a line for those without."""
+    counts = result.truth.sum(axis=0)
+    lines = [
+        f"{100 * accuracy:6.1f} %  {shown(name)} ({n})"
+        for name, accuracy, n in zip(result.classes, result.per_class, counts, strict=True)
+        if n
+    ]
+    if without := [shown(name) for name, n in zip(result.classes, counts, strict=True) if not n]:
+        more = " ..." if len(without) > 5 else ""
+        lines.append(f"     – %  no videos of {len(without)} classes: {', '.join(without[:5])}{more}")
+    return lines
+
+
+def confusion_lines(result):
+    """Which class was taken for which: a matrix of videos, or of many classes the ten commonest errors."""
+    matrix = result.confusion
+    used = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
+    names = [shown(result.classes[k]) for k in used]
+    matrix = matrix[used][:, used]
+    if len(used) > LARGEST:
+        wrong = np.where(np.eye(len(used), dtype=bool), 0, matrix)
+        worst = [divmod(int(n), len(used)) for n in np.argsort(-wrong, axis=None, kind="stable")[:10]]
+        return [f"{wrong[i, k]:6g} of {matrix[i].sum():g} videos of {names[i]} taken for {names[k]}"
+                for i, k in worst if wrong[i, k]]  # fmt: skip
+    width, wide = max(map(len, names)), max(5, len(f"{matrix.max():g}") + 2)
+    head = " " * (width + 4) + "".join(f"{n + 1:>{wide}}" for n in range(len(used)))
+    return [
+        "true class in rows, predicted class in columns, in videos:", head,
+        *(f"{n + 1:3} {name:{width}}" + "".join(f"{x:{wide}.4g}" for x in row)
+          for n, (name, row) in enumerate(zip(names, matrix, strict=True))),
+    ]  # fmt: skip
 
 
 def run_fuse(args):

@@ -21,7 +21,7 @@ class Output(str):
     """A file that the command writes."""
 
     endings = ()  # that its name may have; none: any
-    begins = b""  # the first bytes of a file that may be replaced
+    begins = b""  # the first bytes of a file that may be replaced, or a tuple of several
 
 
 def kind(*endings, begins=b""):
@@ -33,6 +33,8 @@ Archive = kind(".npz", begins=b"PK")  # a checkpoint, features or predictions
 Picture = kind(*PICTURES)
 Film = kind(".mp4", ".avi", *PICTURES)
 Json = kind(begins=b"{")
+Table = kind(".csv", ".json", begins=(b"video,", b"{"))  # class probabilities of videos
+Predicted = kind(".npz", ".csv", ".json", begins=(b"PK", b"video,", b"{"))
 SkipList = kind(begins=b"#")
 
 
@@ -85,7 +87,7 @@ def files_of(option, output):
         raise ValueError(f"{option} {path}: expected a name that ends in {', '.join(output.endings)}")
     if path.is_file() and path.stat().st_size:
         with open(path, "rb") as file:
-            if file.read(len(output.begins)) != output.begins:
+            if not file.read(16).startswith(output.begins):
                 raise ValueError(f"{option} {path} exists, and this command writes no such file; choose another name")
     return [path]
 

@@ -1,12 +1,11 @@
 """`snippets predict --render`: a video, and beside it a network's predictions while it watches.
 
 The network goes first, in constant memory, and leaves a timeline of its predictions (`nets.streaming.timeline`); then
-the video is read again and each frame drawn: the picture, the most probable classes at this moment, their curves up to
-now bright and from now on dim.
+the video is read again and each frame drawn: the picture, the classes sorted by their probability at this moment, their
+curves up to now bright and from now on dim. A still is the decisive frame, under the whole curves.
 """
 
 import itertools
-from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ SUFFIXES = (".mp4", ".avi", ".png")
 
 
 def render(path, out, model, frames):
-    """Draw the video at `path` into `out` (.mp4 or .avi; .png: its last frame alone); returns the answer (K,).
+    """Draw the video at `path` into `out` (.mp4 or .avi; .png: its decisive frame alone); returns the answer (K,).
 
     model: a `training.model.Model` with a tower. frames: the video as the network wants it, blocks (t, H, W, 3).
     Raises ValueError for another suffix and for a video without frames.
@@ -44,15 +43,17 @@ def render(path, out, model, frames):
     header = read_header(path, model.data.picture_fps)
 
     def content(file):
-        images = draw(path, header, moments(path, model, timeline.frames), timeline, answer, model)
-        with tqdm(images, desc=listing.shown(out.name), unit="frame", total=header.frames or None) as bar:
-            if out.suffix == ".png":
-                from imageio.v3 import imwrite
+        times = moments(path, model, timeline.frames)
+        seconds = decisive(times, timeline, answer, model) if out.suffix == ".png" else None
+        images = draw(path, header, times, timeline, answer, model, seconds)
+        if out.suffix == ".png":
+            from imageio.v3 import imwrite
 
-                imwrite(file, deque(bar, 1)[0][2], extension=".png")
-            else:
-                codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
-                write_film(file.name, bar, header.beat or 25, codec=codec, container=out.suffix[1:])
+            imwrite(file, next(images)[2], extension=".png")
+            return
+        with tqdm(images, desc=listing.shown(out.name), unit="frame", total=header.frames or None) as bar:
+            codec = "libx264" if out.suffix == ".mp4" else "mpeg4"
+            write_film(file.name, bar, header.beat or 25, codec=codec, container=out.suffix[1:])
 
     write(out, content)
     return answer
@@ -60,10 +61,7 @@ def render(path, out, model, frames):
 
 @one_blas_thread
 def watch(model, frames):
-    """The network's predictions as a Timeline, and its answer (K,) to the whole video.
-
-    A single-frame network's answer is the mean over all frames: it was never trained on maxima.
-    """
+    """The network's predictions as a Timeline, and its answer (K,) to the whole video, which is `whole_answer`'s."""
     alone = model.config.head == "single"
     each = alone or parts_in_time(model.net)[1] is None  # it predicts at each frame, and these become one
     timeline, answer = Timeline(), Running("sum" if alone else model.mode if each else "last")
@@ -84,8 +82,23 @@ def moments(path, model, T):
         return np.fromiter(itertools.islice(film.times(), T), float)
 
 
-def draw(path, header, times, timeline, answer, model):
-    """Start and end in seconds and image uint8 (HEIGHT, WIDTH, 3) of each frame; times (T,): of the predictions."""
+def decisive(times, timeline, answer, model):
+    """When, in seconds, the frame was shown that decided for the answer.
+
+    Where each frame has a prediction of its own: the one that gives the answer the highest probability. Where frames
+    are pooled: the one that raised it most.
+    """
+    p = timeline.curves()[:, int(answer.argmax())]
+    pooled = model.config.head != "single" and parts_in_time(model.net)[1] is not None
+    row = int(np.argmax(np.diff(p, prepend=1 / len(model.classes)) if pooled else p))
+    return float(times[min(row * timeline.step, len(times) - 1)])
+
+
+def draw(path, header, times, timeline, answer, model, still=None):
+    """Start and end in seconds and image uint8 (HEIGHT, WIDTH, 3) of each frame; times (T,): of the predictions.
+
+    still: seconds of the only frame to draw, under the whole curves; a video that ends before has its last one drawn.
+    """
     curves = timeline.curves()
     best = int(answer.argmax())
     others = [int(k) for k in np.argsort(-curves.max(axis=0), kind="stable") if k != best]
@@ -95,14 +108,23 @@ def draw(path, header, times, timeline, answer, model):
     size = max(round(header.height * scale), 1), max(round(header.width * scale), 1)
     top, left = top + (height - size[0]) // 2, left + (width - size[1]) // 2
     even = latest(times, np.linspace(0, times[-1], len(curves)))  # the chart's axis is time
-    still, chart = background(path, model, curves[even // timeline.step][:, shown], shown, answer, times[-1])
+    ground, chart = background(path, model, curves[even // timeline.step][:, shown], shown, answer, times[-1])
+
+    def drawn(start, picture):
+        image = ground.copy()
+        image[top : top + size[0], left : left + size[1]] = picture
+        draw_classes(image, [model.classes[k] for k in shown], curves[latest(times, start) // timeline.step, shown])
+        draw_moment(image, chart, min(start / max(times[-1], 1e-6), 1), start, still is not None)
+        return image
+
     with open_film(path, model.data.picture_fps) as film:
         for start, end, picture in film.pictures(size=size):
-            image = still.copy()
-            image[top : top + size[0], left : left + size[1]] = picture
-            draw_classes(image, curves[latest(times, start) // timeline.step, shown])
-            draw_moment(image, chart, min(start / max(times[-1], 1e-6), 1), start)
-            yield start, end, image
+            if still is None:
+                yield start, end, drawn(start, picture)
+            elif end > still + 1e-6:
+                break
+        if still is not None:
+            yield start, end, drawn(start, picture)
 
 
 def latest(times, seconds):
@@ -120,9 +142,6 @@ def background(path, model, curves, shown, answer, last):
     draw_box(image, left, top, width, height, (0, 0, 0))
     draw_text(image, fitted(listing.shown(path.name), width - 100, 20), (left, 40), BRIGHT, 20)
     draw_text(image, about(model), (PANEL, 40), DIM, 16)
-    for i, k in enumerate(shown):
-        name = fitted(listing.shown(model.classes[k]), RIGHT - PANEL - 100, 22)
-        draw_text(image, name, (PANEL, class_row(i)), BRIGHT, 22)
     text = f"whole video: {model.classes[shown[0]]}, {100 * answer[shown[0]]:.0f} %"
     draw_text(image, fitted(text, RIGHT - PANEL, 20, "bold"), (PANEL, top + height - 6), COLOURS[0], 20, "bold")
     left, top, width, height = CHART
@@ -163,19 +182,21 @@ def class_row(i):
     return PICTURE[1] + 36 + 82 * i
 
 
-def draw_classes(image, p):
-    """Bars and per cent of the classes shown, of their probabilities p at this moment."""
-    for i, share in enumerate(p):
-        y = class_row(i)
-        draw_text(image, f"{100 * share:.0f} %", (RIGHT, y), BRIGHT, 22, "bold", "right")
+def draw_classes(image, names, p):
+    """Names, bars and per cent of the classes shown, sorted by their probabilities p at this moment."""
+    for row, i in enumerate(np.argsort(-p, kind="stable")):
+        y = class_row(row)
+        draw_text(image, fitted(listing.shown(names[i]), RIGHT - PANEL - 100, 22), (PANEL, y), BRIGHT, 22)
+        draw_text(image, f"{100 * p[i]:.0f} %", (RIGHT, y), BRIGHT, 22, "bold", "right")
         draw_box(image, PANEL, y + 14, RIGHT - PANEL, 16, TRACK)
-        draw_box(image, PANEL, y + 14, max((RIGHT - PANEL) * float(share), 1), 16, COLOURS[i])
+        draw_box(image, PANEL, y + 14, max((RIGHT - PANEL) * float(p[i]), 1), 16, COLOURS[i])
 
 
-def draw_moment(image, chart, part, seconds):
-    """The chart up to this moment, a line there, and the time; part: how much of the chart's width that is."""
+def draw_moment(image, chart, part, seconds, whole=False):
+    """The chart up to this moment, or whole, a line there, and the time; part: where in the chart's width that is."""
     left, top, width, height = CHART
     x = round(part * (width - 1)) + 1
-    image[top : top + height, left : left + x] = chart[:, :x]
+    seen = width if whole else x
+    image[top : top + height, left : left + seen] = chart[:, :seen]
     draw_box(image, left + x - 1, top - 8, 2, height + 16, BRIGHT)
     draw_text(image, f"{seconds:.1f} s", (PICTURE[0] + PICTURE[2], 40), BRIGHT, 20, align="right")

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snippets.data.options import Options, Range, check, option
+from snippets.data.options import Options, Range, check, chosen, option
 from snippets.layers.core.base import Sequential
 from snippets.layers.linear import AsMap
 from snippets.layers.rnn import ACTIVATIONS
@@ -169,6 +169,26 @@ class NetConfig(Options):
         if (self.tower == "features") != (self.features > 0):
             raise ValueError(
                 f"tower {self.tower!r} with features={self.features}: features is D of precomputed features"
+            )
+
+
+def network_config(args, **own):
+    """The NetConfig that the options ask for; `own` replaces what they say. ValueError as `check_read`."""
+    config = NetConfig(**chosen(args, NetConfig) | own)
+    check_read(args, [config.head], config.tower)
+    return config
+
+
+def check_read(args, heads, tower):
+    """ValueError for an option with another value than its default that none of the heads on this tower reads."""
+    read = {name for head in heads for name in options_read(head, tower)}
+    for name in HEAD_OPTIONS:
+        value = getattr(args, name)
+        if name not in read and value != getattr(NetConfig, name):
+            others = [other for other in HEAD_OPTIONS if other in read]
+            flag, *flags = (f"--{each.replace('_', '-')}" for each in [name, *others])
+            raise ValueError(
+                f"{flag} {value}: head {' or '.join(heads)} does not read it on tower {tower}; use {', '.join(flags)}"
             )
 
 

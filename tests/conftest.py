@@ -117,35 +117,19 @@ def cp():
 
 
 @pytest.fixture(scope="session")
-def student(tmp_path_factory):
-    """The tree that students of A5 receive, which nobody changes."""
-    from course import A5, SEED
+def course(request, tmp_path_factory):
+    """The Course of the assignment whose name is the parameter."""
+    from course import Course
 
-    from snippets.training.assignments.release import release
-
-    tree = tmp_path_factory.mktemp("a course") / "student tree"
-    release(A5, tree, SEED)
-    return tree
+    return Course(request.param, tmp_path_factory.mktemp)
 
 
 @pytest.fixture(scope="session")
-def solved(student, tmp_path_factory):
-    """The same with all questions answered."""
-    from course import solve
+def a5(tmp_path_factory):
+    """A5 as a Course, for what is the same in all of them."""
+    from course import Course
 
-    return solve(student, tmp_path_factory.mktemp("a student") / "solved tree")
-
-
-@pytest.fixture(scope="session")
-def grader(tmp_path_factory):
-    """The folder that teachers of A5 grade with."""
-    from course import A5, SEED
-
-    from snippets.training.assignments.release import release_grader
-
-    folder = tmp_path_factory.mktemp("a teacher") / "the grader"
-    release_grader(A5, folder, SEED)
-    return folder
+    return Course("a5", tmp_path_factory.mktemp)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -17,11 +17,10 @@ import importlib.util
 
 import numpy as np
 
-from snippets.layers.device.xp import xp_of
+from snippets.layers.device.xp import DEVICES, xp_of
 from snippets.nets.frames import OverFrames
 
 GPU_CHUNK = 64  # frames that go through a tower together on a GPU: enough to fill it
-DEVICE_HELP = "cpu, cuda, or cuda:N for one of several GPUs"
 
 
 def slices(arrays):
@@ -71,7 +70,7 @@ def use_device(device):
     if device == "cpu":
         return np
     if kind != "cuda" or (number and not number.isdecimal()):
-        raise ValueError(f"device is {device!r}, expected {DEVICE_HELP}")
+        raise ValueError(f"device is {device!r}, expected {DEVICES}")
     if importlib.util.find_spec("cupy") is None:
         raise ValueError(f"device {device} needs CuPy: pip install 'snippets[cuda13]' (or cuda12), see docs/gpu.md")
     cupy = importlib.import_module("cupy")

@@ -13,6 +13,8 @@ import numpy as np
 
 from snippets.layers.device.container import processors
 
+DEVICES = "cpu, cuda, or cuda:N for one of several GPUs"
+
 
 def xp_of(x):
     """The module whose array `x` is: numpy, or cupy for an array on a GPU."""

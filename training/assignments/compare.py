@@ -19,10 +19,11 @@ def same(a, b, rtol=RTOL[8]):
 
 
 def distance(a, b):
-    """|a - b| as a share of b's largest entry; infinite where a is not finite."""
+    """|a - b| as a share of b's largest finite entry; infinite where a is not finite and not the same."""
     a, b = a.astype(float), b.astype(float)
+    scale = np.abs(b).max(initial=1e-12, where=np.isfinite(b))
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.nan_to_num(np.abs(a - b) / max(float(np.abs(b).max(initial=0)), 1e-12), nan=np.inf)
+        return np.where(a == b, 0, np.nan_to_num(np.abs(a - b) / scale, nan=np.inf))
 
 
 def fault(name, got, right):
@@ -96,6 +97,7 @@ def report(case, got, right):
         text = f"the slope is {a:.8g} by the backward pass, {b:.8g} by the forward pass; they should be equal"
         return bool(fine), "" if fine else text
     if got.keys() != right.keys():
-        return False, f"found {', '.join(got) or 'nothing'}, expected {', '.join(right)}"
+        lacking, more = ([name for name in a if name not in b][:8] for a, b in ((right, got), (got, right)))
+        return False, f"missing: {', '.join(lacking) or 'nothing'}; not expected: {', '.join(more) or 'nothing'}"
     faults = [text for name in right if (text := fault(name, got[name], right))]
     return not faults, faults[0] if faults else ""

@@ -14,8 +14,11 @@ def body_of(function):
 
 
 def functions_of(text, names, file):
-    """The functions of these names at the top of a source text. ValueError if one is missing."""
-    found = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    """The functions of these names in a source text, `name` or `Class.name`. ValueError if one is missing."""
+    top = ast.parse(text).body
+    methods = ((f"{c.name}.", node) for c in top if isinstance(c, ast.ClassDef) for node in c.body)
+    nodes = (*(("", node) for node in top), *methods)
+    found = {f"{owner}{node.name}": node for owner, node in nodes if isinstance(node, ast.FunctionDef)}
     missing = [name for name in names if name not in found]
     if missing:
         raise ValueError(f"{file}: no function {missing[0]!r}, found {', '.join(found) or 'none'}")
@@ -25,9 +28,10 @@ def functions_of(text, names, file):
 def cut_functions(text, labels, file):
     """The text without the bodies of functions; labels: {function: what its NotImplementedError says}."""
     lines = text.splitlines(keepends=True)
-    for function in sorted(functions_of(text, labels, file), key=lambda node: -node.lineno):
+    found = zip(functions_of(text, labels, file), labels.values(), strict=True)
+    for function, label in sorted(found, key=lambda pair: -pair[0].lineno):
         body = body_of(function)
-        stub = f'{" " * body[0].col_offset}raise NotImplementedError("{labels[function.name]}")\n'
+        stub = f'{" " * body[0].col_offset}raise NotImplementedError("{label}")\n'
         lines[body[0].lineno - 1 : body[-1].end_lineno] = [stub]
     return "".join(lines)
 

@@ -23,6 +23,7 @@ from snippets.training.assignments.worker import run_cases
 PROJECT = ("setup.cfg", "pyproject.toml", "LICENSE")
 GRADER = ("training/__init__.py", "training/assignments/*.py", "data/__init__.py", "data/files.py", "data/lock.py")
 RIGHT_RUNS = 4  # of each part of a bug hunt
+TRIES = 20  # inputs on which a bug may show, before it is left out of the hunt
 PUBLIC_SEED = 0
 SCRIPTS = {
     "setup.sh": """#!/usr/bin/env bash
@@ -162,27 +163,29 @@ def answers_of(assignment, question, parts, rng, seed):
     return Answers(flat(inputs), right, outputs)
 
 
+def run_one(module, cases, question, arrays):
+    """The outputs of a question's call on some arrays, None if it raises."""
+    given = {"public/run": {name: np.asarray(a) for name, a in arrays.items()}}
+    found = run_cases(module, cases, question.name, given)
+    return None if "public/run/error" in found else {key.rpartition("/")[2]: a for key, a in found.items()}
+
+
 def runs_to_judge(assignment, cases, parts, rng):
     """The Answers of a bug hunt: recorded runs of the right and of wrong implementations, in random order."""
     question = assignment.question(cases["HUNT"])
-    draw, call = cases["CALLS"][question.name]
     right_module = load(Bug("nothing", question.file, []))
     inputs, verdicts = {}, {}
     for part in (part for part in parts if part != "own"):
         runs = []
         for bug in [None] * RIGHT_RUNS + list(planted()[question.file].values()):
-            arrays = draw(right_module, rng)
-            right = {name: np.asarray(a) for name, a in call(right_module, **arrays).items()}
-            try:
-                found = call(load(bug), **arrays) if bug else right
-            except ValueError:
-                continue  # it raises: nothing to hunt
-            found = {name: np.asarray(a) for name, a in found.items()}
-            if bug is None or differ(found, right):
-                given, got = (
-                    {f"{kind}_{name}": a for name, a in some.items()} for kind, some in (("in", arrays), ("out", found))
-                )
-                runs.append((given | got, bug is not None))
+            module = load(bug) if bug else right_module
+            for _ in range(TRIES if bug else 1):
+                arrays = cases["CALLS"][question.name][0](right_module, rng)
+                right, found = (run_one(m, cases, question, arrays) for m in (right_module, module))
+                if bug is None or (found is not None and differ(found, right)):
+                    given = {f"in_{name}": np.asarray(a) for name, a in arrays.items()}
+                    runs.append((given | {f"out_{name}": a for name, a in found.items()}, bug is not None))
+                    break
         keep = range(len(runs)) if part == "hidden" else [n for n, (_, bug) in enumerate(runs) if not bug or n % 2]
         for n, at in enumerate(rng.permutation(keep)):
             inputs |= {f"{part}/run{n}/{name}": a for name, a in runs[at][0].items()}

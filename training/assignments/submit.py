@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from snippets.data.files import write
 from snippets.training.assignments.cut import body_of, functions_of
+from snippets.training.assignments.worker import wrong_syntax
 
 LIMIT = 1 << 20  # bytes of one file
 
@@ -28,7 +29,8 @@ def unwritten(text, functions, file):
     try:
         nodes = functions_of(text, functions, file)
     except SyntaxError as error:
-        raise ValueError(f"{file}, line {error.lineno}: {error.msg}") from error
+        error.filename = file
+        raise ValueError(wrong_syntax(error)) from error
     return [node.name for node in nodes if "raise NotImplementedError" in ast.unparse(body_of(node))]
 
 

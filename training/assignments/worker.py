@@ -13,6 +13,7 @@ import sys
 import traceback
 import types
 import warnings
+from functools import reduce
 
 import numpy as np
 
@@ -22,8 +23,19 @@ def views(a):
     return np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a
 
 
+def wrong_syntax(error, tree=""):
+    """A SyntaxError in one sentence: the file, by its path from the tree if it lies there, the line, and its text."""
+    file = error.filename or "a file"
+    if tree and file.startswith(tree):
+        file = os.path.relpath(file, tree)
+    text = f": {error.text.strip()}" if error.text and error.text.strip() else ""
+    return f"{file}, line {error.lineno}, is not Python ({error.msg}){text}"
+
+
 def where(error, tree):
     """An error in one line, with the last line of the tree's code that it passed through."""
+    if isinstance(error, SyntaxError):
+        return wrong_syntax(error, tree)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if tree and frame.filename.startswith(tree):
@@ -73,7 +85,7 @@ def main(tree, file, functions, question, memory):
             inputs.setdefault(case, {})[name] = arrays[key]
     try:
         module = importlib.import_module("snippets." + file.removesuffix(".py").replace("/", "."))
-        codes = {name: getattr(module, name).__code__ for name in functions.split(",")}
+        codes = {name: reduce(getattr, name.split("."), module).__code__ for name in functions.split(",")}
         found = {f"source/{name}": np.array(code.co_filename) for name, code in codes.items()}
         found |= run_cases(module, calls, question, inputs, tree)
     except Exception as error:

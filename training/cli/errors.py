@@ -6,8 +6,9 @@ import sys
 import traceback
 
 from snippets.data.listing import shown
+from snippets.training.assignments.worker import wrong_syntax
 
-USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError)
+USER_ERRORS = (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError, SyntaxError)
 
 
 def in_words(error):
@@ -17,6 +18,8 @@ def in_words(error):
         full = error.strerror == os.strerror(errno.ENOSPC)
         text = "the disk is full; make room and run again" if full else error.strerror
         text = f"{error.filename}: {text}" if error.filename else text
+    if isinstance(error, SyntaxError):
+        text = wrong_syntax(error)
     return "\n  ".join(map(shown, [text, *getattr(error, "__notes__", ())]))
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from snippets.data.lock import one_run
 from snippets.data.options import add_options, chosen
-from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig
+from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, check_read
 from snippets.training.assignments.manifest import files_of_student
 from snippets.training.cli.files import Folder, Input, writable
-from snippets.training.cli.options import COUNT, SEED, add_command, add_device, check_read
+from snippets.training.cli.options import COUNT, SEED, add_command, add_device
 from snippets.training.experiments.claims import claims
 from snippets.training.experiments.compare import compare
 from snippets.training.experiments.demo import demo

@@ -5,42 +5,60 @@ import signal
 import sys
 
 from snippets.data.files import sweep
-from snippets.training.cli import (
-    assignment,
-    dataset,
-    doctor,
-    evaluate,
-    experiments,
-    features,
-    predict,
-    scale,
-    summary,
-    train,
-    weights,
-)
 from snippets.training.cli.errors import USER_ERRORS, report
 from snippets.training.cli.files import check_outputs
 from snippets.training.interrupts import stoppable
 
-FAMILIES = (experiments, train, evaluate, predict, features, dataset, weights, summary, scale, assignment, doctor)
+
+class ShowVersion(argparse.Action):
+    """Prints the version and ends the program."""
+
+    def __call__(self, parser, *unused):
+        from snippets.training.cli.doctor import version
+
+        print(f"snippets {version('snippets')}")
+        parser.exit()
 
 
-def parser():
-    """The whole command line. Parsed arguments have `run`, the function of the chosen command, and its options."""
+def families(command):
+    """The modules with commands: only its own for an assignment, which students check while their layers are wrong."""
+    from snippets.training.cli import assignment
+
+    if command == "assignment":
+        return (assignment,)
+    from snippets.training.cli import (
+        dataset,
+        doctor,
+        evaluate,
+        experiments,
+        features,
+        predict,
+        scale,
+        summary,
+        train,
+        weights,
+    )
+
+    return experiments, train, evaluate, predict, features, dataset, weights, summary, scale, assignment, doctor
+
+
+def parser(command=None):
+    """The command line, or what a command needs of it; parsed arguments have `run`, a function, and its options."""
     top = argparse.ArgumentParser(
         "snippets", description="Video classification from scratch: Beyond Short Snippets (2015)."
     )
-    top.add_argument("--version", action="version", version=f"snippets {doctor.version('snippets')}")
+    top.add_argument("--version", action=ShowVersion, nargs=0, help="show the installed version and exit")
     top.set_defaults(run=lambda args: top.print_help(), execute=execute)
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND")
-    for family in FAMILIES:
+    for family in families(command):
         family.add_parsers(subparsers)
     return top
 
 
 def execute(arguments):
     """Run one command and return its exit status; its errors are raised. ValueError, OSError: see `check_outputs`."""
-    args = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = parser(*arguments[:1]).parse_args(arguments)
     check_outputs(args)
     return args.run(args) or 0
 

@@ -2,10 +2,9 @@
 
 import argparse
 
-from snippets.data.options import InRange, Range, chosen
-from snippets.nets.zoo import HEAD_OPTIONS, NetConfig, options_read
+from snippets.data.options import InRange, Range
+from snippets.layers.device.xp import DEVICES
 from snippets.training.cli.files import Input
-from snippets.training.parameters import DEVICE_HELP
 
 
 def number(kind, **within):
@@ -51,26 +50,6 @@ def cache_folder(text):
     return None if text == "none" else text
 
 
-def network_config(args, **own):
-    """The NetConfig that the options ask for; `own` replaces what they say. ValueError as `check_read`."""
-    config = NetConfig(**chosen(args, NetConfig) | own)
-    check_read(args, [config.head], config.tower)
-    return config
-
-
-def check_read(args, heads, tower):
-    """ValueError for an option with another value than its default that none of the heads on this tower reads."""
-    read = {name for head in heads for name in options_read(head, tower)}
-    for name in HEAD_OPTIONS:
-        value = getattr(args, name)
-        if name not in read and value != getattr(NetConfig, name):
-            others = [other for other in HEAD_OPTIONS if other in read]
-            flag, *flags = (f"--{each.replace('_', '-')}" for each in [name, *others])
-            raise ValueError(
-                f"{flag} {value}: head {' or '.join(heads)} does not read it on tower {tower}; use {', '.join(flags)}"
-            )
-
-
 def add_device(parser):
     """The option that says where to compute."""
-    parser.add_argument("--device", default="cpu", help=DEVICE_HELP)
+    parser.add_argument("--device", default="cpu", help=DEVICES)

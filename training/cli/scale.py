@@ -8,10 +8,10 @@ import numpy as np
 from snippets.data.markdown import markdown_table
 from snippets.data.open import DataSettings, open_data
 from snippets.data.options import add_options, chosen
-from snippets.nets.zoo import NetConfig, build, input_shape
+from snippets.nets.zoo import NetConfig, build, input_shape, network_config
 from snippets.training.cli.errors import report
 from snippets.training.cli.files import Folder, Input
-from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data, network_config, number
+from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data, number
 from snippets.training.cli.train import clip_frames, config_for, fit_memory, new_net, spec_for
 from snippets.training.distributed.costs import measured, scaling
 from snippets.training.distributed.downpour import Downpour, Job

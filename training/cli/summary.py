@@ -5,9 +5,9 @@ from snippets.data.options import add_options
 from snippets.nets.inspect.draw import draw
 from snippets.nets.inspect.memory import plan_memory
 from snippets.nets.inspect.summary import summary
-from snippets.nets.zoo import NetConfig, build, input_shape
+from snippets.nets.zoo import NetConfig, build, input_shape, network_config
 from snippets.training.cli.files import Input, Picture
-from snippets.training.cli.options import BATCH, COUNT, add_command, network_config
+from snippets.training.cli.options import BATCH, COUNT, add_command
 from snippets.training.model import load_model
 
 

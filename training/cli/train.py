@@ -11,12 +11,12 @@ from snippets.data.open import DataSettings, DataSpec, fold_for, has_folds, is_f
 from snippets.data.options import add_options, chosen
 from snippets.nets.expand import expand
 from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan_memory
-from snippets.nets.zoo import NetConfig, build, input_shape
+from snippets.nets.zoo import NetConfig, build, input_shape, network_config
 from snippets.training.alone import ALONE
 from snippets.training.checkpoint import save
 from snippets.training.cli.errors import report
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
-from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, network_config, number
+from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, number
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ranks import ranks
 from snippets.training.distributed.ray_engine import downpour

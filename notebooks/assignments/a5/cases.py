@@ -5,6 +5,10 @@ inputs and one that calls the student's function on them. OWN: the same, for whe
 of the forward pass beside it: slopes along a random direction.
 """
 
+from functools import partial
+
+from snippets.training.assignments.calls import hunt, slopes, with_directions
+
 CASES = {
     "public": {"small": {}, "views": {"N": 3}},
     "hidden": {
@@ -17,13 +21,6 @@ CASES = {
     "own": {"slope": {}},
 }
 HUNT = "lstm"  # the question whose function is run by others in the bug hunt
-STEP = 1e-5
-
-
-def slope(f, arrays, directions):
-    """df/dt of a number f(arrays + t directions) at t = 0."""
-    moved = [{key: a + t * directions[key] for key, a in arrays.items()} for t in (STEP, -STEP)]
-    return (f(**moved[0]) - f(**moved[1])) / (2 * STEP)
 
 
 def draw_rnn(rnn, rng, N=2, T=4, D=3, M=4, ends=True):
@@ -62,32 +59,25 @@ def gates_backward(lstm, dh, dc, gates, c_prev, c, W_c):
     return dict(delta=delta, dc_prev=dc_prev)
 
 
-def draw_slope(lstm, rng, **sizes):
-    arrays = draw_gates(lstm, rng, **sizes)
-    names = ("to_a", "to_c_prev", "dh", "dc")
-    shapes = (arrays["a"].shape, *[arrays["c_prev"].shape] * 3)
-    return arrays | {name: rng.standard_normal(shape) for name, shape in zip(names, shapes, strict=True)}
-
-
-def slope_of(forward, backward, a, c_prev, W_c, to_a, to_c_prev, dh, dc):
-    """Slopes of <dh, h> + <dc, c> by a step's backward and by its forward pass."""
-    _, c, gates = forward(a, c_prev, W_c)
+def step(forward, backward, a, c_prev, W_c, dh, dc):
+    """A step there and back: da is the gradient of a, that is delta."""
+    h, c, gates = forward(a, c_prev, W_c)
     delta, dc_prev = backward(dh, dc, gates, c_prev, c, W_c)
-
-    def loss(a, c_prev):
-        h, c, _ = forward(a, c_prev, W_c)
-        return (dh * h).sum() + (dc * c).sum()
-
-    numeric = slope(loss, dict(a=a, c_prev=c_prev), dict(a=to_a, c_prev=to_c_prev))
-    return dict(analytic=(delta * to_a).sum() + (dc_prev * to_c_prev).sum(), numeric=numeric)
+    return dict(h=h, c=c, gates=gates, da=delta, dc_prev=dc_prev)
 
 
-def gates_slope(lstm, **arrays):
-    return slope_of(lstm.gates_forward, lstm.gates_backward, **arrays)
+def draw_step(module, rng, **sizes):
+    arrays = draw_gates(module, rng, **sizes)
+    dh, dc = rng.standard_normal((2, *arrays["c_prev"].shape))
+    return arrays | dict(dh=dh, dc=dc)
 
 
-def twist_slope(twist, **arrays):
-    return slope_of(twist.twist_forward, twist.twist_backward, **arrays)
+def gates(lstm, **arrays):
+    return step(lstm.gates_forward, lstm.gates_backward, **arrays)
+
+
+def draw_slope(module, rng, **sizes):
+    return with_directions(draw_step(module, rng, **sizes), rng, ["a", "c_prev"])
 
 
 def draw_peepholes(lstm, rng, N=2, T=4, M=4, **unused):
@@ -117,22 +107,7 @@ def whole(lstm, dh, dhT=None, dcT=None, **arrays):
 
 def draw_lstm_slope(lstm, rng, **sizes):
     arrays = draw_lstm(lstm, rng, **sizes)
-    moved = [name for name in arrays if not name.startswith("d")]
-    return arrays | {f"to_{name}": rng.standard_normal(arrays[name].shape) for name in moved}
-
-
-def lstm_slope(lstm, **given):
-    directions = {name[3:]: a for name, a in given.items() if name.startswith("to_")}
-    upstream = {name: given[name] for name in ("dh", "dhT", "dcT")}
-    arrays = {name: given[name] for name in directions}
-
-    def loss(**arrays):
-        h, (hT, cT), _ = lstm.lstm_forward(**arrays)
-        return (upstream["dh"] * h).sum() + (upstream["dhT"] * hT).sum() + (upstream["dcT"] * cT).sum()
-
-    outputs = whole(lstm, **upstream, **arrays)
-    analytic = sum((outputs[f"d{name}"] * directions[name]).sum() for name in directions)
-    return dict(analytic=analytic, numeric=slope(loss, arrays, directions))
+    return with_directions(arrays, rng, [name for name in arrays if not name.startswith("d")])
 
 
 def draw_length(module, rng, T=4, **unused):
@@ -143,27 +118,13 @@ def rising(module, T):
     return dict(g=module.rising(int(T)))
 
 
-def twist(module, a, c_prev, W_c, dh, dc):
-    h, c, gates = module.twist_forward(a, c_prev, W_c)
-    delta, dc_prev = module.twist_backward(dh, dc, gates, c_prev, c, W_c)
-    return dict(h=h, c=c, gates=gates, delta=delta, dc_prev=dc_prev)
+def twist_step(module, **arrays):
+    return step(module.twist_forward, module.twist_backward, **arrays)
 
 
-def draw_twist(module, rng, **sizes):
-    arrays = draw_gates(module, rng, **sizes)
-    dh, dc = rng.standard_normal((2, *arrays["c_prev"].shape))
-    return arrays | dict(dh=dh, dc=dc)
-
-
-def hunt(module, **run):
-    """1 if the student's check refuses a recorded run, else 0."""
-    inputs = {name[3:]: a for name, a in run.items() if name.startswith("in_")}
-    outputs = {name[4:]: a for name, a in run.items() if name.startswith("out_")}
-    try:
-        module.check(inputs, outputs)
-    except AssertionError:
-        return dict(verdict=1)
-    return dict(verdict=0)
+def twist(module, **arrays):
+    outputs = twist_step(module, **arrays)
+    return outputs | dict(delta=outputs.pop("da"))
 
 
 CALLS = {
@@ -173,11 +134,11 @@ CALLS = {
     "peephole_grads": (draw_peepholes, peephole_grads),
     "lstm": (draw_lstm, whole),
     "gain": (draw_length, rising),
-    "twist": (draw_twist, twist),
+    "twist": (draw_step, twist),
     "hunt": (None, hunt),
 }
 OWN = {
-    "gates_backward": (draw_slope, gates_slope),
-    "lstm": (draw_lstm_slope, lstm_slope),
-    "twist": (draw_slope, twist_slope),
+    "gates_backward": (draw_slope, partial(slopes, gates)),
+    "lstm": (draw_lstm_slope, partial(slopes, whole)),
+    "twist": (draw_slope, partial(slopes, twist_step)),
 }

@@ -111,10 +111,14 @@ def write_npz(path, arrays, compress=False, keep=True):
             raise ValueError(f"{path}: array {name!r} is of {a.dtype}, expected numbers or text")
 
     def content(file):
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as archive:
+        archive = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED)
+        try:
             for name, a in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     npy.write_array(member, a, allow_pickle=False)
+            archive.close()
+        finally:
+            archive.fp = None  # else, after Ctrl-C, it reports a member left open, in place of Ctrl-C
         file.seek(-2, os.SEEK_END)
         file.write((len(MARK) + 8).to_bytes(2, "little") + MARK)
         file.seek(0)

@@ -6,7 +6,7 @@
 A mutant is one change of one place in one file, drawn from its syntax tree: an operator, a comparison, a constant, an
 axis, a condition, a call. It is made in a temporary copy of the tree and never in the checkout. Tests run in two
 stages and stop at the first failure: the test files that name the module (themselves, or a file of tests/ that they
-import does), then all others of the default suite. A mutant that no test notices survives: then a test is missing, or
+import does), then all others of the default suite and of the assignments. A mutant that no test notices survives: then a test is missing, or
 the change makes no difference that matters, which a person has to decide.
 
 Left out of the draw: texts (docstrings, messages, annotations), and files that need a GPU or PyTorch (ELSEWHERE).
@@ -34,6 +34,7 @@ PACKAGES = ("layers", "nets", "data", "training")
 ELSEWHERE = (  # run on a GPU, or beside PyTorch, only
     "gpu.py", "gpu_loop.py", "on_host.py", "launch.py", "peers.py", "graph_jobs.py", "torch_jobs.py", "torch_twins.py",
 )  # fmt: skip
+MARKS = "not slow and not outcomes"  # the default suite and the assignments
 LISTINGS = ("test_planted_bugs.py", "test_mutate.py")
 
 
@@ -105,7 +106,7 @@ def run_tests(tree, names, patience):
         env = os.environ | {"PYTHONPATH": str(tree / ".links"), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": temporary}
         files = [str(path) for name in names for path in (tree / "tests").rglob(f"{name}.py")]
         command = [
-            sys.executable, "-m", "pytest", *files, "-x", "-q", "-p", "no:cacheprovider",
+            sys.executable, "-m", "pytest", *files, "-x", "-q", "-p", "no:cacheprovider", "-m", MARKS,
             "-o", f"faulthandler_timeout={patience}", "-o", "faulthandler_exit_on_timeout=true",
         ]  # fmt: skip
         log = Path(temporary, "output")  # no pipe, which children of a test that hangs would keep open

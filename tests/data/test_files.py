@@ -1,6 +1,7 @@
 """Files: whole or not at all, swept when their writer is dead, and no changed bit goes unnoticed."""
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -119,6 +120,22 @@ def test_names_that_are_missing_or_unknown(tmp_path):
         write_npz(path, {"a": a}, compress=True)
         (back,) = read_npz(path, ("a",)).values()
         assert back.dtype == a.dtype and back.shape == a.shape and (back == a).all()
+
+
+def test_ctrl_c_while_an_archive_is_written_stays_ctrl_c(tmp_path, monkeypatch):
+    """It may come between the opening of a member and its `with`: nothing closes the member then."""
+    opened = zipfile.ZipFile.open
+
+    def interrupted(archive, *arguments, **more):
+        member = opened(archive, *arguments, **more)  # noqa: F841
+        raise KeyboardInterrupt
+
+    write_npz(tmp_path / "a.npz", {"a": np.zeros(3)})
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(zipfile.ZipFile, "open", interrupted)
+        write_npz(tmp_path / "a.npz", {"a": np.ones(3)})
+    gc.collect()  # and nothing is said of it later
+    assert read_npz(tmp_path / "a.npz", ["a"])["a"].tolist() == [0, 0, 0] and not list(tmp_path.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Runs under mpiexec, on every rank (test_sync.py): the ranks' summed gradients are the large batch's."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -33,23 +34,22 @@ def nets():
 def check_gradients(ranks):
     for net, shape in nets():
         double(net, 4)
-        for loss in ("sum", "mean"):
-            for N in (8, 7, 2, 1):  # uneven, and fewer clips than ranks
+        for chunk in (1 << 20, 1 << 12):
+            backward = Reducer(ranks, net.params, chunk)  # for all steps, as in a training
+            for loss, N in itertools.product(("sum", "mean"), (8, 7, 2, 1)):  # uneven, and fewer clips than ranks
                 rng = np.random.default_rng(N)
                 x, labels = rng.standard_normal((N, *shape)), rng.integers(0, 3, N)
                 want = loss_and_gradient(net, x, labels, weighting=Weighting(loss))[3]
-                for chunk in (1 << 20, 1 << 12):
-                    backward = Reducer(ranks, net.params, chunk)
-                    mine = slice(ranks.rank, None, ranks.size)
-                    n = len(labels[mine])
-                    if n:
-                        weighting = Weighting(loss, share=n / N if loss == "mean" else 1.0)
-                        got = loss_and_gradient(net, x[mine], labels[mine], None, weighting, backward)[3]
-                    else:
-                        got = backward(net, None, None)
-                    for key, g in want.items():
-                        far = np.abs(got[key] - g).max() / np.abs(g).max()
-                        assert far < 1e-12, (shape, loss, N, chunk, key, far)
+                mine = slice(ranks.rank, None, ranks.size)
+                n = len(labels[mine])
+                if n:
+                    weighting = Weighting(loss, share=n / N if loss == "mean" else 1.0)
+                    got = loss_and_gradient(net, x[mine], labels[mine], None, weighting, backward)[3]
+                else:
+                    got = backward(net, None, None)
+                for key, g in want.items():
+                    far = np.abs(got[key] - g).max() / np.abs(g).max()
+                    assert far < 1e-12, (shape, loss, N, chunk, key, far)
 
 
 def check_start(ranks):

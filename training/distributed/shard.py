@@ -83,7 +83,6 @@ class Shard:
     def finish(self):
         """No push will come any more."""
         for replica in range(self.job.downpour.replicas):
-            self.leave(replica)
             if self.done[replica] < (end := len(self.job.batches_of(replica))):
                 self.lost(replica, end)
 

@@ -6,8 +6,8 @@
 A mutant is one change of one place in one file, drawn from its syntax tree: an operator, a comparison, a constant, an
 axis, a condition, a call. It is made in a temporary copy of the tree and never in the checkout. Tests run in two
 stages and stop at the first failure: the test files that name the module (themselves, or a file of tests/ that they
-import does), then all others of the default suite and of the assignments. A mutant that no test notices survives: then a test is missing, or
-the change makes no difference that matters, which a person has to decide.
+import does), then all others of the default suite and of the assignments. A mutant that no test notices survives: then
+a test is missing, or the change makes no difference that matters, which a person has to decide.
 
 Left out of the draw: texts (docstrings, messages, annotations), and files that need a GPU or PyTorch (ELSEWHERE).
 Left out of the tests: those that compare source with a listing, and notice any change of a line (LISTINGS).

@@ -82,7 +82,10 @@ class Options:
 
 
 class InRange(argparse.Action):
-    """What argparse does with a number, or with each of several, that must lie `within` a Range, else ValueError."""
+    """What argparse does with a number, or with each of several, that must lie `within` a Range, else ValueError.
+
+    The parsed arguments then have `given`, the names of the options of this kind that were typed.
+    """
 
     def __init__(self, *names, within=None, **about):
         super().__init__(*names, **about)
@@ -91,8 +94,10 @@ class InRange(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
         if self.within:
             for value in values if isinstance(values, list) else [values]:
-                check(self.option_strings[0], value, self.within)
+                if value is not None:
+                    check(self.option_strings[0], value, self.within)
         setattr(namespace, self.dest, values)
+        namespace.given = {*getattr(namespace, "given", ()), self.dest}
 
 
 def renamed(cls, values):
@@ -101,12 +106,21 @@ def renamed(cls, values):
     return {new.get(name, name): value for name, value in values.items()}
 
 
+def float_or_none(text):
+    """A number, or None for "none"."""
+    return None if text == "none" else float(text)
+
+
 def add_options(parser, cls, title, only=None, **defaults):
-    """A group with an option for each `option` of the dataclass `cls` (only: for these); `defaults` replace its own."""
-    group = parser.add_argument_group(title)
+    """A group with an option for each `option` of the dataclass `cls` (only: for these); `defaults` replace its own.
+
+    title: of a new group; None: they join the options that the parser has. An option that is there already is left out.
+    """
+    group, there = parser.add_argument_group(title) if title else parser, parser._option_string_actions
     for field in dataclasses.fields(cls):
-        if "help" in field.metadata and (only is None or field.name in only):
-            kind = field.type if isinstance(field.type, type) else float  # float | None
+        new = f"--{field.name.replace('_', '-')}" not in there
+        if "help" in field.metadata and new and (only is None or field.name in only):
+            kind = field.type if isinstance(field.type, type) else float_or_none if field.default is None else float
             default = defaults.get(field.name, field.default)
             how = {**field.metadata, "action": InRange, "type": kind}
             old = how.pop("old")

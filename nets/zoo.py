@@ -49,6 +49,11 @@ class Head(NamedTuple):
     least: int = 1  # frames that it needs
     options: tuple = ("fc", "dropout")  # which of HEAD_OPTIONS it reads
 
+    @property
+    def each_frame(self):
+        """Whether it predicts at every frame of a clip."""
+        return "depth" in self.options
+
 
 FC = ("fc", "dropout", "dropout_mask")  # options of heads with fully connected layers in front of the maximum
 # fmt: off
@@ -70,6 +75,7 @@ HEADS = {
 REFUSED_TAPS = {"maps": ("average", "vector"), "vectors": ("maps",)}  # by heads that read maps, or vectors
 TOWER_OPTIONS = {"norm": "alexnet", "tap": "googlenet", "variant": "googlenet", "auxiliary": "googlenet"}
 HEAD_OPTIONS = ("fc", "dropout", "dropout_mask", "units", "depth", "activation")
+FRAME_OPTIONS = ("gain", "inference")  # of a training: read by networks that predict at every frame
 MAXIMA = ("conv", "late", "slow", "local")  # heads that take the maximum over frames of a tower's output vector
 
 
@@ -180,16 +186,15 @@ def network_config(args, **own):
 
 
 def check_read(args, heads, tower):
-    """ValueError for an option with another value than its default that none of the heads on this tower reads."""
+    """ValueError for an option that was typed although none of the heads on this tower reads it."""
     read = {name for head in heads for name in options_read(head, tower)}
-    for name in HEAD_OPTIONS:
-        value = getattr(args, name)
-        if name not in read and value != getattr(NetConfig, name):
+    read |= {name for head in heads if HEADS[head].each_frame for name in FRAME_OPTIONS}
+    for name in (*HEAD_OPTIONS, *FRAME_OPTIONS):
+        if name not in read and name in getattr(args, "given", ()):
             others = [other for other in HEAD_OPTIONS if other in read]
             flag, *flags = (f"--{each.replace('_', '-')}" for each in [name, *others])
-            raise ValueError(
-                f"{flag} {value}: head {' or '.join(heads)} does not read it on tower {tower}; use {', '.join(flags)}"
-            )
+            where = f"head {' or '.join(heads)} does not read it on tower {tower}"
+            raise ValueError(f"{flag} {getattr(args, name)}: {where}; use {', '.join(flags)}")
 
 
 def build_tower(config, rng):

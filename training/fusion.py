@@ -70,7 +70,8 @@ def fuse(files, weights=None, svm=None, C=1.0, save=None):
     names = [*map(str, files), how]
     for name, p in zip(names, [*probabilities, scores], strict=True):
         hit1, hit5 = (100 * hit_at_k(p, first.result.labels, k).mean() for k in (1, first.result.top))
-        print(f"{name:{max(map(len, names))}}  video Hit@1 {hit1:5.1f} %, Hit@{first.result.top} {hit5:5.1f} %")
+        more = f", Hit@{first.result.top} {hit5:5.1f} %" if first.result.top < len(first.result.classes) else ""
+        print(f"{name:{max(map(len, names))}}  video Hit@1 {hit1:5.1f} %{more}")
     print(f"{len(scores)} videos, " + ("no folds" if first.fold is None else f"fold {first.fold}"))
     if save is not None:
         r = first.result

@@ -1,4 +1,4 @@
-r"""The training loop: batches in, parameters changed, one log line per step, one checkpoint per epoch.
+r"""The training loop: batches in, parameters changed, a log line per step, a checkpoint per epoch, the best beside it.
 
 Stopped anywhere, even by Ctrl-C in the middle of an epoch, and resumed, a run ends with the same bits as one that was
 never stopped; so does one with another number of threads or less memory, on the same kind of processor. Many ranks
@@ -9,6 +9,7 @@ has the same epoch for a net on a GPU.
 import math
 import time
 from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -64,6 +65,8 @@ def train(net, dataset, settings=None, **conduct):
                     tested = evaluate(net, c.test, 1, s.batch, s.inference, s.seed, c.ranks).summary()
                 with defer_interrupt():
                     finish_epoch(run, tested)
+                if tested is not None and c.ranks.rank == 0:
+                    report_test(run, c, path)
                 if path is not None:
                     save(path, state)
         except KeyboardInterrupt:
@@ -122,6 +125,24 @@ def finish_epoch(run, tested=None):
     state.history.append(record)
     state.epoch, state.step, state.partial = state.epoch + 1, 0, {}
     run.log.write({"event": "epoch", **record})
+
+
+def report_test(run, c, path):
+    """Says how the last epoch's test went, and keeps the network beside the checkpoint if it is the best so far.
+
+    That is best.npz: parameters to start from or to predict with, without what a resumed run needs. It was chosen by
+    the test videos, so its accuracy on these is no result.
+    """
+    *earlier, last = [record for record in run.state.history if "test" in record]
+    best = max(earlier, key=lambda record: record["test"]["hit1"], default=last)  # the first of equals
+    if last is best or last["test"]["hit1"] > best["test"]["hit1"]:
+        best = last
+        if path is not None and c.evaluate_every < run.settings.epochs:
+            save(path.with_name("best.npz"), replace(run.state, velocity={}))
+    if c.progress:
+        test, accuracy = 100 * last["test"]["hit1"], 100 * last["accuracy"]
+        also = "the best so far" if best is last else f"best {100 * best['test']['hit1']:.1f} % in {best['epoch']}"
+        print(f"epoch {last['epoch']}: test {test:.1f} % ({also}), training {accuracy:.1f} %, loss {last['loss']:.3g}")
 
 
 def restore(state, path):

@@ -1,18 +1,21 @@
 """From a checkpoint to a network that can be used, and from a network to its predictions for a video."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
+from snippets.data.listing import shown
 from snippets.data.open import DataSettings, is_features
 from snippets.layers.device.xp import to_numpy
 from snippets.nets.expand import warm_start
 from snippets.nets.frame_predictions import clip_probabilities
 from snippets.nets.frames import one_blas_thread
-from snippets.nets.zoo import NetConfig, build
+from snippets.nets.zoo import HEADS, TOWER_OPTIONS, NetConfig, build, options_read
 from snippets.training.checkpoint import Checkpoint, CheckpointError, check_fits, check_unseen_videos, load, load_into
 from snippets.training.objective import on_device
 from snippets.training.parameters import move_to_device
+from snippets.training.settings import Settings
 
 
 @dataclass
@@ -87,6 +90,72 @@ def start_from(path, net, config, data, fold, train_set, test_set):
         last = dict.fromkeys(last, np.empty(0))
     copied, new = warm_start(net, source.params | last)
     return f"{len(copied)} arrays from {path}; new: {', '.join(new) or 'none'}"
+
+
+def inherit(args, team):
+    """Gives options that were not typed the values of the run that is resumed, or of the network to start from.
+
+    --resume: all settings of the run in --out. --init: those of the network and of its pixels, see `of_start`.
+    team: the ranks, of which the first reads the file. FileNotFoundError or CheckpointError as `load`.
+    """
+    found, path = [], None
+    if team.rank == 0 and getattr(args, "resume", False):
+        out = Path(args.out or f"runs/{args.head}")
+        places = [out, *((out / f"fold{n}" for n in (1, 2, 3)) if args.fold == "all" else ())]
+        path = next((place / "checkpoint.npz" for place in places if (place / "checkpoint.npz").exists()), None)
+        found = of_run(args, load(path)) if path else []
+    elif team.rank == 0 and args.init:
+        path = args.init.replace("{fold}", str(args.fold if args.fold in (1, 2, 3) else 1))
+        found = of_start(args, load(path))
+    given = getattr(args, "given", ())
+    found = [(name, value) for name, value in found if name not in given and value != getattr(args, name)]
+    if found:
+        words = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in found)
+        print(f"as in {shown(path)}, unless given: {words}")
+    for name, value in team.same(found):
+        setattr(args, name, value)
+
+
+def of_run(args, checkpoint):
+    """(name, value) of the options of the run that left this checkpoint."""
+    classes = {NetConfig: checkpoint.config, DataSettings: checkpoint.data, Settings: checkpoint.settings}
+    found = [(f.name, values[f.name]) for cls, values in classes.items() for f in fields(cls)
+             if "help" in f.metadata and f.name in values]  # fmt: skip
+    if args.fold is None:
+        found.append(("fold", checkpoint.fold))
+    if not args.lr_group and not args.freeze:
+        found.append(("lr_group", [f"{key}={factor}" for key, factor in checkpoint.settings.get("groups", {}).items()]))
+    if is_features(args.data):
+        found = [(name, value) for name, value in found if name != "tower"]
+    return found
+
+
+def of_start(args, checkpoint):
+    """(name, value) of the options that a network takes over from the one that it starts from.
+
+    What describes the pixels and the tower; the head, unless the old one was a single frame's, and what both heads
+    read. Nothing of its training, no auxiliary heads, and nothing where one of the two reads features.
+    """
+    given, old, data = getattr(args, "given", ()), checkpoint.config, checkpoint.data
+    if is_features(args.data) != (old["tower"] == "features"):
+        return []
+    head = args.head if "head" in given or old["head"] == "single" else old["head"]
+    tower = args.tower if "tower" in given else old["tower"]
+    names = {"head"} if head == old["head"] else set()
+    names |= {"width", *options_read(head, tower)} & {"width", *options_read(old["head"], old["tower"])}
+    if "single" not in (head, old["head"]):
+        names.add("frames")
+    if is_features(args.data):
+        return sorted((name, old[name]) for name in names)
+    names |= {"tower", "size"} | ({"vector"} if tower == old["tower"] else set())
+    names |= {name for name, of in TOWER_OPTIONS.items() if of == tower == old["tower"]} - {"auxiliary"}
+    if HEADS[head].reads != HEADS[old["head"]].reads:
+        names.discard("tap")
+    pixels = {field.name for field in fields(DataSettings)}
+    if "stream" in given and args.stream != data.get("stream", "rgb"):
+        pixels -= {"mean", "scale", "tvl1"}  # of a flow image they mean other things
+    found = {name: old[name] for name in names if name in old} | {name: data[name] for name in pixels if name in data}
+    return sorted(found.items())
 
 
 @one_blas_thread

@@ -11,7 +11,7 @@ alphabetical order. Where there are both val and test, test is the test set, and
 from collections.abc import Collection
 from pathlib import Path
 
-from snippets.data.layouts.splits import Split, Video, group_of, split_by_group, without
+from snippets.data.layouts.splits import ALL, Split, Video, group_of, split_by_group, without
 from snippets.data.listing import Contents, ignored, shown, tally
 
 PARTS = {  # other words for the parts of a data set
@@ -38,8 +38,8 @@ def class_folders(root: Path, contents: list[Contents]) -> dict[Path, list[Path]
     return classes
 
 
-def list_class_folders(root: Path, fold: int | None, skip: Collection[str], contents: list[Contents]) -> Split:
-    """Classes, training and test videos of fold 1, 2 or 3; None: all are test videos. See `split_by_group`.
+def list_class_folders(root: Path, fold: int | str, skip: Collection[str], contents: list[Contents]) -> Split:
+    """Classes, training and test videos of fold 1, 2 or 3; ALL: all are test videos. See `split_by_group`.
 
     skip: names ("class/file.avi") of videos to leave out. contents: what `walk` finds in root.
     Raises FileNotFoundError if root is no folder, ValueError for fewer than two classes, a class without videos or with
@@ -48,7 +48,7 @@ def list_class_folders(root: Path, fold: int | None, skip: Collection[str], cont
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; expected one folder per class with videos in each")
     folders = class_folders(root, contents)
-    if len(folders) < (1 if fold is None else 2):
+    if len(folders) < (1 if fold == ALL else 2):
         found = f"only {name(root, next(iter(folders)))}" if folders else "none"
         loose = len(contents[0].videos)
         found += f", and {loose} videos (files, or folders of pictures) in no folder of a class" if loose else ""

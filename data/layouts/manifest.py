@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from snippets.data.files import check_file
 from snippets.data.layouts.folder import PARTS
-from snippets.data.layouts.splits import Split, Video, group_of, split_by_group, without
+from snippets.data.layouts.splits import ALL, Split, Video, group_of, split_by_group, without
 from snippets.data.layouts.sports1m import find_files
 from snippets.data.listing import Contents, shown
 
@@ -105,7 +105,7 @@ def read_place(row: dict[str, str]) -> tuple[str, str]:
 
 
 def list_manifest(root: Path, fold: int | None, skip: Collection[str], contents: list[Contents]) -> Split:
-    """Fold 1, 2 or 3 of the videos in a manifest (None: all test), or the one split that its column `split` says.
+    """Fold 1, 2 or 3 of the videos in a manifest (ALL: all test), or the one split that its column `split` says.
 
     root: the folder, or a .csv file in it. skip: paths (Kinetics: names without suffix) of videos to leave out.
     contents: what `walk` finds in the folder. Raises FileNotFoundError for no manifest, ValueError that names the line
@@ -132,7 +132,7 @@ def list_manifest(root: Path, fold: int | None, skip: Collection[str], contents:
         lines[place] = line
         videos.append((part, Video(path.parent / place, shown(row["label"]), shown(place), shown(group))))
     classes = sorted({video.label for _, video in videos})
-    if len(classes) < (1 if fold is None and "split" not in columns else 2):
+    if len(classes) < (1 if fold == ALL else 2):
         raise ValueError(f"{path}: found {len(videos)} videos of {len(classes)} classes, expected two classes or more")
     found = {} if "path" in columns else find_files(contents, lines)
     sides = {"train": [], "val": [], "test": []}

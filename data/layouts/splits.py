@@ -41,6 +41,7 @@ class Split(NamedTuple):
     test: list[Video]
 
 
+ALL = "all"  # in place of a fold: no training videos, all are test videos
 CLIP = re.compile(r"(?P<before>[^/]*)_(?P<group>g\d+)_c\d+(?:\.\w+)?")  # a file name of UCF-101
 
 
@@ -114,16 +115,16 @@ def check_present(split: Split, lists) -> None:
 
 
 def split_by_group(
-    videos: list[Video], classes: list[str], fold: int | None = 1, folds: int = 3, seed: int = 0
+    videos: list[Video], classes: list[str], fold: int | str = 1, folds: int = 3, seed: int = 0
 ) -> Split:
-    """Cross-validation: groups are shuffled by seed and dealt into folds, of which one tests; fold None: all videos do.
+    """Cross-validation: groups are shuffled by seed and dealt into folds, of which one tests; fold ALL: all videos do.
 
     Class by class, those with the fewest groups first, and in it group by group, the largest first: one that is not
     dealt yet goes to the fold with the fewest videos of this class. The order of videos does not matter. A class with
     fewer groups than folds (at least 2) has some equal folds. Raises ValueError for a class that has not a group on
     each side, or a fold out of range.
     """
-    if fold is None:
+    if fold == ALL:
         return Split(classes, [], videos)
     check_fold(fold, folds)
     sizes = [Counter(v.group for v in videos if v.label == label) for label in range(len(classes))]

@@ -12,7 +12,15 @@ from typing import NamedTuple
 from snippets.data.layouts.folder import find_parts, list_class_folders, list_part_folders
 from snippets.data.layouts.hmdb51 import PATTERN, find_split_files, list_hmdb51
 from snippets.data.layouts.manifest import MANIFEST, find_manifest, has_split, list_manifest
-from snippets.data.layouts.splits import Split, check_groups, check_present, group_advice, only_present, picture_advice
+from snippets.data.layouts.splits import (
+    ALL,
+    Split,
+    check_groups,
+    check_present,
+    group_advice,
+    only_present,
+    picture_advice,
+)
 from snippets.data.layouts.sports1m import PARTITIONS, find_partitions, list_sports1m
 from snippets.data.layouts.ucf101 import LISTS, find_lists, list_ucf101
 from snippets.data.listing import Contents, ignored, is_picture_folder, walk
@@ -95,17 +103,17 @@ class VideoFolder:
                 found.append(Contents(folder, videos, [(path, why) for path, why in others if not is_list(path)]))
         return found
 
-    def listed(self, fold: int | None = 1, skip: Collection[str] = ()) -> Split:
+    def listed(self, fold: int | str | None = 1, skip: Collection[str] = ()) -> Split:
         """Classes, training and test videos of a fold, whether or not their files are there.
 
-        fold 0: all videos of the layout's lists and folders are test videos. skip: names to leave out
+        fold "all": all videos of the layout's lists and folders are test videos. skip: names to leave out
         ("Class/file.avi", or the YouTube id). Raises what the layout's function raises.
         """
-        own = fold or (self.layout.folds[0] if self.layout.official else None)
+        own = self.layout.folds[0] if fold == ALL and self.layout.official else fold
         split = self.layout.list_videos(self.path, own, skip, self.contents)
-        return split if fold != 0 else Split(split.classes, [], split.train + split.test)
+        return split if fold != ALL else Split(split.classes, [], split.train + split.test)
 
-    def load(self, fold: int | None = 1, skip: Collection[str] = (), available=False, check=True) -> Split:
+    def load(self, fold: int | str | None = 1, skip: Collection[str] = (), available=False, check=True) -> Split:
         """What `listed` gives if all files are there; with `available`, those videos whose files are there.
 
         check: False where the caller reports missing files one by one; videos missing from lists are an error even so.

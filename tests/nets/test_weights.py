@@ -261,13 +261,13 @@ def test_an_imported_checkpoint_is_accepted_where_checkpoints_are(checkpoint, tm
     capsys.readouterr()
     small = ["--frames", "2", "--epochs", "0", "--fc", "0", "--size", "64", "--vector", "10", "--cache", "none"]
     train = ["train", str(mini), "--tower", "googlenet", "--init", str(path), *small, "--out", str(tmp_path / "run")]
-    assert main(train) == 1
     # other padding or other pixels would go unnoticed
-    assert "--variant onnx --mean 123.0 117.0 104.0 --scale 1.0; add that" in capsys.readouterr().err
-    assert main([*train, "--variant", "onnx", "--mean", "104", "117", "123", "--scale", "1"]) == 1
-    assert "with --mean 123.0 117.0 104.0; add that" in capsys.readouterr().err
-    assert main([*train, "--variant", "onnx", "--mean", "123", "117", "104", "--scale", "1"]) == 0
-    assert "116 arrays from" in capsys.readouterr().out
+    assert main([*train, "--variant", "paper", "--mean", "104", "117", "123"]) == 1
+    assert "--variant onnx --mean 123.0 117.0 104.0; add that" in capsys.readouterr().err
+    assert main(train) == 0  # what is not typed is as in the file
+    told = capsys.readouterr().out
+    assert "mean [123.0, 117.0, 104.0], scale 1.0, variant onnx" in told and "head" not in told.partition("\n")[0]
+    assert "116 arrays from" in told
 
 
 def test_pixels_may_have_a_mean_for_each_channel(checkpoint, tmp_path, capsys):

@@ -60,6 +60,8 @@ def test_resumed_is_uninterrupted_bit_for_bit(make, stop, tmp_path):
     a, b = load(whole / "checkpoint.npz"), load(folder / "checkpoint.npz")
     assert bits(a.velocity) == bits(b.velocity)
     assert (a.epoch, a.step, a.steps) == (b.epoch, b.step, b.steps) == (3, 0, 9)
+    best = [load(f / "best.npz") for f in (whole, folder)]
+    assert bits(best[0].params) == bits(best[1].params) and best[0].epoch == best[1].epoch and not best[1].velocity
     assert [timeless(r) for r in history] == [timeless(r) for r in resumed]
     logs = [[timeless(r) for r in read_log(f / "log.jsonl")] for f in (whole, folder)]
     assert logs[0] == logs[1]

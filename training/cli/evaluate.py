@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snippets.data.layouts.splits import ALL
 from snippets.data.listing import shown
 from snippets.data.open import DataSpec, fold_for, is_features, open_data
 from snippets.nets.frame_predictions import MODES
@@ -71,6 +72,7 @@ def run_evaluate(args):
     if args.save:
         if Path(args.save).suffix.lower() == ".npz":
             views = 0 if args.whole else args.views
+            fold = None if fold == ALL else fold
             save_predictions(args.save, Predictions(result, fold, args.side, mode, views, model.checkpoint.steps))
         else:
             write_probabilities(args.save, result.classes, result.names, result.probabilities, result.truth)
@@ -78,12 +80,12 @@ def run_evaluate(args):
 
 
 def fold_of(args, model):
-    """The fold that the options ask for, 0 with --all; ValueError for one whose test videos the network may know."""
+    """The fold that the options ask for, ALL with --all; ValueError for one whose test videos the network may know."""
     if args.all:
         if is_features(args.data) or args.side == "train" or args.fold:
             what = "a file of features" if is_features(args.data) else "--side train or --fold"
             raise ValueError(f"--all tests all videos of a folder, found {what}; leave one of them out")
-        return 0
+        return ALL
     fold = fold_for(args.data, args.fold or model.checkpoint.fold)
     if model.checkpoint.fold is not None:
         check_fits(model.checkpoint, args.model, fold=fold)

@@ -47,7 +47,7 @@ class Folder(Output):
 class RunFolder(Folder):
     """The folder of a training run."""
 
-    products = ("checkpoint.npz", "log.jsonl", "predictions.npz")
+    products = ("checkpoint.npz", "best.npz", "log.jsonl", "predictions.npz")
 
 
 def check_outputs(args):

@@ -9,6 +9,7 @@ from snippets.data.markdown import markdown_table
 from snippets.data.open import DataSettings, open_data
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import NetConfig, build, input_shape, network_config
+from snippets.training.alone import ALONE
 from snippets.training.cli.errors import report
 from snippets.training.cli.files import Folder, Input
 from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data, number
@@ -18,6 +19,7 @@ from snippets.training.distributed.downpour import Downpour, Job
 from snippets.training.distributed.ranks import ranks
 from snippets.training.distributed.simulate import Cluster
 from snippets.training.distributed.simulation_report import compare, simulate_all
+from snippets.training.model import inherit
 from snippets.training.settings import Settings
 
 
@@ -64,6 +66,7 @@ def run_scaling(args):
 
 def run_simulate(args):
     """Run Downpour SGD on simulated time, beside synchronous training."""
+    inherit(args, ALONE)
     settings, cluster = Settings(**chosen(args, Settings)), Cluster(**chosen(args, Cluster))
     d = Downpour(**chosen(args, Downpour))
 

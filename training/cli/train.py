@@ -23,7 +23,7 @@ from snippets.training.distributed.ray_engine import downpour
 from snippets.training.distributed.ray_session import check_address
 from snippets.training.evaluate import evaluate
 from snippets.training.loop import train
-from snippets.training.model import load_model, start_from
+from snippets.training.model import inherit, load_model, start_from
 from snippets.training.parameters import GPU_CHUNK, move_to_device
 from snippets.training.predictions import Predictions, load_predictions, save_predictions
 from snippets.training.settings import Settings
@@ -37,25 +37,28 @@ def add_parsers(subparsers):
     p.add_argument("--out", type=RunFolder, help="folder for checkpoint, log and predictions (default: runs/HEAD)")
     p.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
     p.add_argument("--init", type=Input, metavar="CHECKPOINT", help="start from it; {fold}: the number of the fold")
-    p.add_argument("--freeze", metavar="PREFIX", nargs="*", default=[], help="parameters not to train, e.g. tower/")
-    p.add_argument(
+    add_options(p, NetConfig, None, only=("head", "tower", "frames", "size"), frames=None)
+    add_options(p, DataSettings, None, only=("fps",))
+    add_options(p, Settings, None, only=("epochs", "batch", "lr", "seed"))
+    add_device(p)
+    group = add_data(p, fold_or_all, "official split, 1 to 3; 'all': one network for each, and their mean (default: 1)")
+    group.add_argument("--workers", **WORKERS, help="threads that prepare clips ahead")
+    add_options(p, DataSettings, "more about pixels")
+    add_options(p, NetConfig, "more about the network")
+    group = add_options(p, Settings, "more about training")
+    group.add_argument("--freeze", metavar="PREFIX", nargs="*", default=[], help="parameters not to train, e.g. tower/")
+    group.add_argument(
         "--lr-group", metavar="PREFIX=FACTOR", nargs="*", default=[],
         help="factors on the learning rate of parameters, e.g. tower/=0.1; the longest prefix counts",
     )  # fmt: skip
-    p.add_argument("--views", **COUNT, default=1, help="clips per test video in the final evaluation")
-    p.add_argument("--evaluate-every", **COUNT, default=1, help="epochs between evaluations")
-    p.add_argument(
+    group.add_argument("--views", **COUNT, default=1, help="clips per test video in the final evaluation")
+    group.add_argument("--evaluate-every", **COUNT, default=1, help="epochs between evaluations")
+    group.add_argument(
         "--memory", **number(float, above=0, most=1e9), metavar="GIB", help="limit (default: 80 %% of what is free)"
     )
-    group = add_data(p, fold_or_all, "official split, 1 to 3; 'all': one network for each, and their mean (default: 1)")
-    group.add_argument("--workers", **WORKERS, help="threads that prepare clips ahead")
-    add_options(p, DataSettings, "pixels")
-    add_options(p, NetConfig, "network", frames=None)
-    add_options(p, Settings, "training")
     group = add_options(p, Downpour, "Downpour SGD (needs Ray; for synchronous ranks start with mpiexec instead)")
     group.add_argument("--downpour", action="store_true", help="train with the replicas and shards below")
     group.add_argument("--address", metavar="HEAD:PORT", help="of a Ray cluster (default: this machine alone)")
-    add_device(p)
 
     p = add_command(subparsers, "expand", run_expand)
     p.add_argument("model", type=Input, help="checkpoint.npz")
@@ -69,8 +72,9 @@ def fold_or_all(text):
 
 
 def clip_frames(args):
-    """Frames per clip: --frames, else 30 of a video and None, which means all, of a feature file."""
-    return args.frames or (None if is_features(args.data) else 30)
+    """Frames per clip: --frames, else 30 of a video (1 for a single frame), and None, all, of a feature file."""
+    alone = 1 if args.head == "single" else None
+    return args.frames or alone or (None if is_features(args.data) else 30)
 
 
 def spec_for(args, fold):
@@ -146,10 +150,11 @@ def check_classes(path, train_set, test_set):
 
 def run_train(args):
     """Train a network on a folder of videos or a file of features."""
-    out = Path(writable(args.out or f"runs/{args.head}"))
     if args.downpour and args.address:
         check_address(args.address)
     with ranks(report) as team:
+        inherit(args, team)
+        out = Path(writable(args.out or f"runs/{args.head}"))
         if args.fold == "all" and team.size > 1:
             raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
         if args.fold == "all" and not has_folds(args.data):
@@ -237,11 +242,9 @@ def train_all_folds(args, out):
         results.append(train_fold(args, fold, folder, fold in begun))
     for fold, result in zip(folders, results, strict=True):
         print(f"fold {fold}: {result}")
-    accuracies = [[r.hit1, r.hit5, r.clip_hit1, r.clip_hit5] for r in results]
-    hit1, hit5, clip1, clip5 = 100 * np.mean(accuracies, axis=0)
-    top = results[0].top
-    print(f"mean of {len(folders)} folds: video Hit@1 {hit1:.1f} %, Hit@{top} {hit5:.1f} %; ", end="")
-    print(f"clip Hit@1 {clip1:.1f} %, Hit@{top} {clip5:.1f} %")
+    hit1, hit5, clip1, clip5 = np.mean([[r.hit1, r.hit5, r.clip_hit1, r.clip_hit5] for r in results], axis=0)
+    words = results[0].accuracies
+    print(f"mean of {len(folders)} folds: video {words(hit1, hit5)}; clip {words(clip1, clip5)}")
 
 
 def run_expand(args):

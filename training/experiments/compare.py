@@ -14,7 +14,7 @@ from pathlib import Path
 from snippets.data.files import write, write_json
 from snippets.data.layouts.splits import group_of
 from snippets.data.markdown import markdown_table
-from snippets.nets.zoo import HEAD_OPTIONS, options_read
+from snippets.nets.zoo import FRAME_OPTIONS, HEAD_OPTIONS, HEADS, options_read
 from snippets.training.experiments import statistics
 from snippets.training.experiments.runner import run, training_command
 
@@ -22,6 +22,7 @@ from snippets.training.experiments.runner import run, training_command
 def flags(options, head):
     """Those of the options {name: value} that a head on features reads, as on the command line; None is a default."""
     others = set(HEAD_OPTIONS) - set(options_read(head, "features"))
+    others |= set() if HEADS[head].each_frame else {*FRAME_OPTIONS}
     return [
         f"--{name.replace('_', '-')}={value}"
         for name, value in options.items()

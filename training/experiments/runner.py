@@ -33,9 +33,18 @@ class Command:
 
 
 def command(*words, product, folder=None):
-    """A `Command` of words, None among them left out; a str of several options counts as several words."""
+    """A `Command` of words, None among them left out; a str of several options counts as several words.
+
+    Of an option that is there twice the last one counts, and stands alone.
+    """
     parts = [shlex.split(w) if isinstance(w, str) and w.startswith("-") else [str(w)] for w in words if w is not None]
-    return Command(tuple(part for some in parts for part in some), product, folder)
+    options, name = {"": []}, ""  # name: [it and its values]
+    for part in (part for some in parts for part in some):
+        if part.startswith("--"):
+            name = part.partition("=")[0]
+            options[name] = []
+        options[name].append(part)
+    return Command(tuple(part for some in options.values() for part in some), product, folder)
 
 
 def training_command(data, *words, out, product="predictions.npz"):

@@ -5,7 +5,7 @@ import pytest
 
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.objective import loss_and_gradient
-from snippets.training.parameters import empty_like, flatten, pack_parameters, slices, views
+from snippets.training.parameters import empty_like, flatten, move_to_device, pack_parameters, slices, views
 from snippets.training.sgd import SGD
 
 CONFIG = NetConfig(4, frames=3, size=36, width=1 / 12, fc=6, dropout=0.0)
@@ -41,3 +41,11 @@ def test_a_net_in_one_vector_trains_to_the_same_bits(rng):
 def test_mixed_dtypes_are_refused():
     with pytest.raises(TypeError, match="found float32, float64; convert"):
         flatten({"a": np.ones(2), "b": np.ones(2, np.float32)})
+
+
+def test_a_net_on_the_cpu_is_left_as_it_is():
+    """Neither packed into one vector, nor given the GPU's number of frames at a time."""
+    net = build(CONFIG, seed=1, chunk=2)
+    before = dict(net.params)
+    assert move_to_device(net, "cpu") is net and net.layers["tower"].chunk == 2
+    assert all(net.params[key] is a for key, a in before.items())

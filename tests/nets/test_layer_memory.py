@@ -35,6 +35,8 @@ CASES = {
     "conv5 by interpolation": (Conv2D(24, 16, 5, relu=True, rng=RNG), MAPS),
     "conv9 by transforms": (Conv2D(64, 64, 9, relu=True, rng=RNG), (2, 28, 28, 64)),
     "conv7 by transforms, to more channels": (Conv2D(64, 192, 7, rng=RNG), (1, 40, 52, 64)),
+    "conv7 by transforms, to fewer channels": (Conv2D(192, 64, 7, rng=RNG), (2, 40, 52, 192)),
+    "conv7 by transforms, of narrow maps": (Conv2D(192, 64, 7, rng=RNG), (4, 56, 28, 192)),
     "max": (MaxPool2D(), MAPS),
     "max of several blocks": (MaxPool2D(), (8, 56, 56, 64)),
     "mean": (AvgPool2D(5, 3), MAPS),

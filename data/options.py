@@ -100,6 +100,14 @@ class InRange(argparse.Action):
         namespace.given = {*getattr(namespace, "given", ()), self.dest}
 
 
+class Flag(argparse.BooleanOptionalAction):
+    """--name and --no-name; like `InRange`, it says that one of them was typed."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        super().__call__(parser, namespace, values, option_string)
+        namespace.given = {*getattr(namespace, "given", ()), self.dest}
+
+
 def renamed(cls, values):
     """A dict of a dataclass's fields, written perhaps by an older version, under the names that they have now."""
     new = {field.metadata["old"]: field.name for field in dataclasses.fields(cls) if field.metadata.get("old")}
@@ -118,13 +126,16 @@ def add_options(parser, cls, title, only=None, **defaults):
     """
     group, there = parser.add_argument_group(title) if title else parser, parser._option_string_actions
     for field in dataclasses.fields(cls):
-        new = f"--{field.name.replace('_', '-')}" not in there
-        if "help" in field.metadata and new and (only is None or field.name in only):
+        flag = f"--{field.name.replace('_', '-')}"
+        if "help" in field.metadata and flag not in there and (only is None or field.name in only):
             kind = field.type if isinstance(field.type, type) else float_or_none if field.default is None else float
             default = defaults.get(field.name, field.default)
+            if kind is bool:
+                group.add_argument(flag, action=Flag, default=default, help=field.metadata["help"])
+                continue
             how = {**field.metadata, "action": InRange, "type": kind}
             old = how.pop("old")
-            group.add_argument(f"--{field.name.replace('_', '-')}", default=default, **how)
+            group.add_argument(flag, default=default, **how)
             if old:
                 how |= {"dest": field.name, "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
                 group.add_argument(f"--{old}", **how)

@@ -27,6 +27,9 @@ import numpy as np
 
 from snippets.data.options import Options, Range, check, chosen, option
 from snippets.layers.core.base import Sequential
+from snippets.layers.dropout import Dropout
+from snippets.layers.features.differences import Differences
+from snippets.layers.features.standardise import Standardise
 from snippets.layers.linear import AsMap
 from snippets.layers.rnn import ACTIVATIONS
 from snippets.nets import pooling, recurrent
@@ -121,6 +124,10 @@ class NetConfig(Options):
     auxiliary: float = option(
         0.0, "loss weight of GoogLeNet's two auxiliary heads; 0.3 in its paper; 0: without them", least=0, most=1e3
     )
+    differences: bool = option(False, "what the head reads: features, and the size of their change from frame to frame")
+    standardise: bool = option(
+        False, "shift and scale what the head's first layer reads to mean 0 and variance 1 over the training videos"
+    )
     features: int = 0  # D of precomputed features
 
     @property
@@ -166,6 +173,9 @@ class NetConfig(Options):
                 f"head {self.head!r} needs clips of at least {HEADS[self.head].least} frames, but frames is "
                 f"{self.frames}: nothing is padded in time"
             )
+        if self.differences and (self.frames == 1 or self.reads == "clips"):
+            what = "pixels" if self.reads == "clips" else "one frame alone"
+            raise ValueError(f"differences are those of features of frames, but head {self.head!r} reads {what}")
         if self.reads == "clips" and self.tower != "alexnet":
             raise ValueError(f"head {self.head!r} extends alexnet's convolutions, but tower is {self.tower!r}")
         if self.tap in REFUSED_TAPS.get(self.reads, ()):
@@ -221,18 +231,36 @@ def build(config, seed=0, chunk=CHUNK, threads=None, recompute=False):
     """
     rng, how = None if seed is None else np.random.default_rng(seed), (chunk, threads, recompute)
     if config.reads == "clips":
-        tower = slow_fusion_tower(rng, config.width, config.norm, *how)
-        shape = output_shape(tower, input_shape(config))[2:]
-        return HEADS[config.head].build({"tower": tower}, shape, config, rng)
-    frame_net, shape = build_tower(config, rng)
-    tower = {} if frame_net is None else {"tower": OverFrames(frame_net, *how)}
+        tower = {"tower": slow_fusion_tower(rng, config.width, config.norm, *how)}
+        shape = output_shape(tower["tower"], input_shape(config))[2:]
+    else:
+        frame_net, shape = build_tower(config, rng)
+        tower = {} if frame_net is None else {"tower": OverFrames(frame_net, *how)}
+    if config.differences:
+        tower, shape = {**tower, "differences": Differences()}, (*shape[:-1], 2 * shape[-1])
     if config.reads == "maps" and len(shape) == 1:
         tower, shape = {**tower, "map": AsMap()}, (1, 1, *shape)
     net = HEADS[config.head].build(tower, shape, config, rng)
+    if config.standardise:
+        net = standardised(net, tower, (1, config.frames, *shape))
     if not config.auxiliary:
         return net
     frame_net = with_auxiliary_heads(frame_net, config.size, config.classes, rng, config.width)
     return AuxiliaryNet(config.auxiliary, config.classes, **net.layers | {"tower": OverFrames(frame_net, *how)})
+
+
+def standardised(net, tower, shape):
+    """The net with `Standardise` before the head's first layer with weights, or the dropout in front of that.
+
+    tower: the layers that the head did not make; shape: of what it reads of them.
+    """
+    names = list(net.layers)
+    at = next(n for n, layer in enumerate(net.layers.values())
+              if names[n] not in tower and (layer.params or isinstance(layer, Dropout)))  # fmt: skip
+    before = Sequential(**{name: net.layers[name] for name in names[:at] if name not in tower})
+    layers = list(net.layers.items())
+    layers.insert(at, ("standardise", Standardise(output_shape(before, shape)[-1])))
+    return Sequential(**dict(layers))
 
 
 def input_shape(config, N=1, T=None):

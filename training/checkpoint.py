@@ -9,7 +9,7 @@ epoch, step), so these three numbers are the whole state of its generators.
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +96,7 @@ def load(path):
     wrong = [name for name, kind in expected.items() if not isinstance(about[name], kind)]
     if wrong:
         raise CheckpointError(f"{path}: {wrong[0]} is {about[wrong[0]]!r}, expected {expected[wrong[0]]}")
-    about["config"] = with_dropout_mask(renamed(NetConfig, about["config"]))
+    about["config"] = of_this_version(renamed(NetConfig, about["config"]))
     if about["data"].get("stream") == "flow":  # older versions wrote only what was no default; that of scales was 5
         try:
             about["data"]["tvl1"] = str(TVL1.parse(f"scales=5,{about['data'].get('tvl1', '')}"))
@@ -105,12 +105,16 @@ def load(path):
     return Checkpoint(params, velocity, **{name: about[name] for name in expected})
 
 
-def with_dropout_mask(config):
-    """The config of a checkpoint from before `NetConfig.dropout_mask`, when each frame had a mask of its own."""
+def of_this_version(config):
+    """The config of a checkpoint with what `NetConfig` did not have when it was made.
+
+    Before there was `dropout_mask`, each frame had a mask of its own.
+    """
     head, tower = str(config.get("head")), config.get("tower")
-    if head not in HEADS or "dropout_mask" in config:
+    if head not in HEADS:
         return config
-    return config | {"dropout_mask": "frame" if "dropout_mask" in options_read(head, tower) else "clip"}
+    new = {f.name: f.default for f in fields(NetConfig) if f.default is not MISSING}
+    return new | {"dropout_mask": "frame" if "dropout_mask" in options_read(head, tower) else "clip"} | config
 
 
 def load_into(params, arrays, what="checkpoint"):

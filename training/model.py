@@ -142,7 +142,8 @@ def of_start(args, checkpoint):
     head = args.head if "head" in given or old["head"] == "single" else old["head"]
     tower = args.tower if "tower" in given else old["tower"]
     names = {"head"} if head == old["head"] else set()
-    names |= {"width", *options_read(head, tower)} & {"width", *options_read(old["head"], old["tower"])}
+    both = "width", "standardise", "differences"
+    names |= {*both, *options_read(head, tower)} & {*both, *options_read(old["head"], old["tower"])}
     if "single" not in (head, old["head"]):
         names.add("frames")
     if is_features(args.data):

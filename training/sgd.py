@@ -17,7 +17,7 @@ and GoogLeNet do: decay keeps a function smooth by keeping its slopes small, and
 
 Parameters are a flat dict, "tower/conv1/W" -> array, and a group is a prefix of its keys: {"tower/": 0.1} multiplies
 the learning rate of everything under tower/ by 0.1; the longest matching prefix wins; 0 freezes: no update, no decay,
-no momentum.
+no momentum. What is measured and not learned (`layers.features.standardise`) is always frozen.
 """
 
 import math
@@ -28,6 +28,7 @@ from snippets.data.options import Range, check
 from snippets.layers.device.launch import BLOCK_THREADS, launch, pointer
 from snippets.layers.device.xp import on_gpu, scratch, xp_of
 
+MEASURED = "standardise/"  # keys of a layer that `training.small.standardise` fills
 ARRAYS, GROUPS, TILES = 160, 16, 512
 TABLE = np.dtype(
     [
@@ -53,7 +54,12 @@ def gradient_norm(grads):
 
 
 def multiplier(key, groups):
-    """Learning-rate factor of one parameter: the value of the longest prefix in groups that fits the key, else 1."""
+    """Learning-rate factor of one parameter: the value of the longest prefix in groups that fits the key, else 1.
+
+    0 for what `layers.features.standardise` holds.
+    """
+    if key.startswith(MEASURED):
+        return 0.0
     fitting = [prefix for prefix in groups if key.startswith(prefix)]
     return float(groups[max(fitting, key=len)]) if fitting else 1.0
 

@@ -11,6 +11,7 @@ import numpy as np
 from snippets.layers import conv, conv_lstm, dropout, lcn, linear, lrn, lstm, pool, relu, rnn, temporal, time_conv
 from snippets.layers.core.window import padding
 from snippets.layers.fast import fft, winograd
+from snippets.layers.features import differences, standardise
 
 
 class LayerMemory(NamedTuple):
@@ -170,6 +171,12 @@ def temporal_max_memory(layer, shape, rng):
     return LayerMemory(y, "", index * one * len(spans), max(one * (longest + 8), several), 5 * one)
 
 
+def differences_memory(layer, shape, rng):
+    """`layers.features.differences`: signs are kept; beside them the frames moved by one, or sizes."""
+    x = size_of(*shape)
+    return LayerMemory((*shape[:-1], 2 * shape[-1]), "", x, x, x)
+
+
 def time_conv_memory(layer, shape, rng):
     """`layers.time_conv`: the frames of each window stacked as channels, and a convolution of those."""
     (N, T, H, W, C), (kt, k, _, _, F) = shape, layer.params["W"].shape
@@ -219,6 +226,8 @@ LAYER_MEMORY = {  # (layer, x's shape, rng) -> LayerMemory
         (*shape[: layer.start], math.prod(shape[layer.start :])), view=True
     ),
     linear.AsMap: lambda layer, shape, rng: LayerMemory((*shape[:-1], 1, 1, shape[-1]), view=True),
+    standardise.Standardise: lambda layer, shape, rng: LayerMemory(shape, "y", backward=size_of(*shape)),
+    differences.Differences: differences_memory,
     temporal.FixedFrames: lambda layer, shape, rng: LayerMemory(shape, view=True),
     temporal.TemporalMaxPool: temporal_max_memory,
     temporal.TemporalAvgPool: lambda layer, shape, rng: LayerMemory((shape[0], *shape[2:])),

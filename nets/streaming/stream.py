@@ -22,6 +22,7 @@ import numpy as np
 from snippets.layers import conv_lstm, dropout, linear, lstm, relu, rnn
 from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import xp_of
+from snippets.layers.features import differences, standardise
 from snippets.layers.loss import softmax
 from snippets.layers.temporal import TemporalAvgPool, TemporalMaxPool
 from snippets.layers.time_conv import TimeConv
@@ -128,9 +129,10 @@ def joined(before, block):
 
 STREAMED = {  # kind of layer: (layer, blocks (1, t, ...)) -> blocks
     **dict.fromkeys(
-        (OverFrames, linear.Linear, relu.ReLU, dropout.Dropout, linear.Flatten, linear.AsMap), frame_by_frame
+        (OverFrames, linear.Linear, relu.ReLU, dropout.Dropout, linear.Flatten, linear.AsMap, standardise.Standardise),
+        frame_by_frame,
     ),
-    **dict.fromkeys((rnn.RNN, lstm.PeepholeLSTM, conv_lstm.ConvLSTM), carried),
+    **dict.fromkeys((rnn.RNN, lstm.PeepholeLSTM, conv_lstm.ConvLSTM, differences.Differences), carried),
     TemporalMaxPool: lambda layer, blocks: windowed(layer, blocks, layer.window, clipped=True),
     TimeConv: lambda layer, blocks: windowed(layer, blocks, layer.params["W"].shape[0], clipped=False),
     Sequential: lambda layer, blocks: chain(layer.layers, blocks),

@@ -232,7 +232,7 @@ def test_every_option_has_a_case():
         file, _, start = test.partition("::")
         tree = ast.parse(next(HERE.parent.rglob(file)).read_text(encoding="utf-8"))
         assert any(isinstance(f, ast.FunctionDef) and f.name.startswith(start) for f in tree.body), f"{test} is gone"
-    there = {(name, action.option_strings[-1]) for name, p in commands.items() for action in p._actions
+    there = {(name, action.option_strings[0]) for name, p in commands.items() for action in p._actions
              if action.option_strings and action.help != "==SUPPRESS==" and action.dest != "help"}  # fmt: skip
     missing, gone = sorted(there - covered), sorted(covered - there)
     assert not missing, f"no test changes a result by {missing}: add a case to CASES or name its test in ELSEWHERE"

@@ -166,6 +166,17 @@ CASES = [
         "TemporalAvgPool", "snippets.layers.temporal", lambda m: m.TemporalAvgPool(), (2, 4, 3), wrong=[(2,), (2, 0, 3)]
     ),
     Case(
+        "Differences",
+        "snippets.layers.features.differences",
+        lambda m: m.Differences(),
+        (2, 4, 3),
+        wrong=[(2, 3), (2, 0, 3)],
+    ),
+    Case("Differences of maps", "snippets.layers.features.differences", lambda m: m.Differences(), (2, 3, 2, 2, 2)),
+    Case(
+        "Standardise", "snippets.layers.features.standardise", lambda m: m.Standardise(3), (2, 4, 3), wrong=[(2, 4, 4)]
+    ),
+    Case(
         "TimeConv",
         "snippets.layers.time_conv",
         lambda m: m.TimeConv(2, 2, kernel=(3, 3, 3), stride=2, rng=generator()),

@@ -62,7 +62,7 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
     "simulate googlenet": f"simulate DATA --tower googlenet --vector 6 --head single --frames 1 --counts 1 {SMALL}",
     "simulate missing": f"simulate MISSING --tower alexnet --head single --frames 1 --counts 1 {SMALL}",
 }
-NET = "--width 0.08|--size 40|--head average|--frames 4|--fc 7|--tower googlenet"
+NET = "--width 0.08|--size 40|--head average|--frames 4|--fc 7|--tower googlenet|--differences|--standardise"
 TRAINING = (
     "--epochs 3|--batch 4|--lr 0.02|--decay 0.5|--momentum 0.5|--weight-decay 0.1|--clip-norm 0.05|--loss sum|--seed 1"
 )
@@ -72,7 +72,7 @@ GOOGLENET = "--tap average|--vector 5|--variant caffe|--auxiliary 0.5"
 # base: options with another value, each a case of its own; several words together where one option needs another
 CASES = {
     "pooling": f"{TRAINING}|--head late|--dropout 0.1|--frames 3|--fc 5|--features raw|--views 3|--evaluate-every 2"
-    "|--freeze fc1/|--lr-group fc1/=0.1|--init POOLED",
+    "|--freeze fc1/|--lr-group fc1/=0.1|--init POOLED|--differences|--standardise",
     "late": "--dropout-mask frame",
     "recurrent": "--gain ones|--gain last|--inference max|--units 5|--depth 1|--loss mean",
     "plain": "--activation tanh",
@@ -101,7 +101,8 @@ CASES = {
     "tables": "--data elsewhere|--table 3|--seeds 2|--first-seed 4|--out else|--cache else|--pretrained else"
     "|--device cuda",
     "compare": f"{TRAINING.removesuffix('|--seed 1')}|--heads late|--seeds 2|--width 0.5|--fc 7|--dropout 0.1|--units 9"
-    "|--depth 2|--activation tanh|--gain ones|--inference max|--device cuda",
+    "|--depth 2|--activation tanh|--gain ones|--inference max|--device cuda"
+    "|--differences|--standardise",
     "compare late": "--dropout-mask frame",
     "flow picture": "--flow-fps 25|--tvl1 iterations=4,warps=2|--size 40|--fps 12.5|--render OUT/other.avi",
     "flow cache": f"{FLOW}|--skip SKIP|--size 40|--cache OUT/other",
@@ -115,7 +116,7 @@ CASES = {
     "simulate": f"{TRAINING}|--counts 3|--momenta 0.1|--head late|--frames 3|--fc 5|--dropout 0.1|--features raw"
     "|--compute 0.2|--std 0.5|--cores 1|--latency 0.05|--bandwidth 1e4|--apply 1e-4|--grow 1000|--cluster-seed 1"
     "|--shards 2|--fetch 3|--push 2|--rule adagrad|--warm-start-steps 3"
-    "|--staleness 0|--ahead 1|--init POOLED",
+    "|--staleness 0|--ahead 1|--init POOLED|--differences|--standardise",
     "simulate late": "--dropout-mask frame",
     "simulate deaths": "--mtbf 2|--restart 0.1|--checkpoint-every 1",
     "simulate timed": "--seconds 0.16",

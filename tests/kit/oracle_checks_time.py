@@ -62,6 +62,21 @@ def temporal_average(module):
         )
 
 
+def differences(module):
+    """Features, and beside them the sizes of their changes; the first frame changes from the state, or not at all."""
+    for shape in [(2, 4, 3), (2, 1, 3), (2, 3, 2, 2, 3)]:
+        layer, before = module.Differences(), normal(shape[0], *shape[2:], seed=4)
+        for state in (None, before):
+            agrees(
+                lambda x, state=state, layer=layer: layer.scan(x, state)[::2],
+                lambda dy, cache, layer=layer: layer.backward(dy, cache)[0],
+                lambda x, state=state: oracles_time.differences(x, state),
+                [spaced(shape, 1)],
+                f"differences of {shape}, state {state is not None}",
+            )
+        assert_close(layer.scan(spaced(shape, 1))[1], spaced(shape, 1)[:, -1], "state", rtol=0)
+
+
 def time_conv(module):
     """Windows of frames, the last one at the end, "same" in space; fewer frames than a kernel are an error."""
     for T, kt, kh, kw, stride, relu, space in [
@@ -261,6 +276,7 @@ def masks_of_clips(module):
 
 CHECKS = {
     "snippets.layers.temporal": [temporal_max, window_counts, temporal_average, fixed_frames],
+    "snippets.layers.features.differences": [differences],
     "snippets.layers.time_conv": [time_conv],
     "snippets.layers.rnn": [rnn],
     "snippets.layers.lstm": [lstm_whole, lstm_one_step, saturated_gates, forget_bias],

@@ -42,6 +42,20 @@ def linear(module):
     assert_close(module.Flatten().backward(y, cache)[0], x, "Flatten's dx", rtol=0)
 
 
+def standardise(module):
+    """(x - m) / s for each feature, whatever stands in front; new, it changes nothing."""
+    m, s = normal(3, seed=5), 0.5 + abs(normal(3, seed=6))
+    for rows in [(4,), (2, 4), (2, 2, 2, 2)]:
+        arrays = [spaced((*rows, 3), 1), m, s]
+        agrees(
+            module.standardise_forward, module.standardise_backward,
+            lambda x, m, s: np.stack([(x[..., d] - m[d]) / s[d] for d in range(3)], axis=-1),
+            arrays, f"standardise {rows}",
+        )  # fmt: skip
+    x = spaced((2, 3), 1).astype(np.float32)
+    assert_close(module.Standardise(3).forward(x)[0], x, "new", rtol=0)
+
+
 def as_map(module):
     """The features of a frame become the channels of a map of one pixel, and nothing else moves."""
     layer, x = module.AsMap(), spaced((2, 3, 4), 1)
@@ -260,6 +274,7 @@ CHECKS = {
     "snippets.layers.core.base": [expects],
     "snippets.layers.core.branches": [branches_that_pass],
     "snippets.layers.linear": [linear, as_map],
+    "snippets.layers.features.standardise": [standardise],
     "snippets.layers.relu": [relu, bias_and_relu],
     "snippets.layers.dropout": [dropout, dropout_per_clip],
     "snippets.layers.core.check": [checker],

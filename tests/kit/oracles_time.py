@@ -93,6 +93,15 @@ def conv_lstm(x, h0, c0, W_x, W_h, W_c, b):
     return h_all, c
 
 
+def differences(x, before=None):
+    """Each frame's features, and behind them how far each of them is from that of the frame before."""
+    y = np.empty((*x.shape[:-1], 2 * x.shape[-1]))
+    for n, t, *place in np.ndindex(*x.shape[:-1]):
+        last = x[n, t - 1][tuple(place)] if t else (x[n, 0] if before is None else before[n])[tuple(place)]
+        y[(n, t, *place)] = [*x[(n, t, *place)], *(abs(a - b) for a, b in zip(x[(n, t, *place)], last, strict=True))]
+    return y
+
+
 def lstm(x, h0, c0, W_x, W_h, W_c, b):
     """Equations 3-7, one cell at a time; columns i, f, g, o of M each, peepholes W_c rows i, f, o.
 

@@ -8,6 +8,8 @@ from snippets.layers.conv import Conv2D
 from snippets.layers.conv_lstm import ConvLSTM
 from snippets.layers.core.base import Container, Layer, Recurrent, Sequential
 from snippets.layers.dropout import Dropout
+from snippets.layers.features.differences import Differences
+from snippets.layers.features.standardise import Standardise
 from snippets.layers.inception import Inception
 from snippets.layers.lcn import LCN
 from snippets.layers.linear import AsMap, Flatten, Linear
@@ -53,6 +55,8 @@ CASES = {
     "windows": (TemporalMaxPool(10, 5), (2, 30, 7, 7, 60)),
     "many windows": (TemporalMaxPool(10, 5), (2, 120, 7, 7, 60)),
     "mean over time": (TemporalAvgPool(), CLIPS),
+    "differences": (Differences(), CLIPS),
+    "standardised": (Standardise(400), FEATURES),
     "convolution over time": (TimeConv(8, 20, stride=2, rng=RNG), (2, 24, 14, 14, 8)),
     "slow fusion's first": (of_images(TimeConv(3, 24, (4, 11, 11), 2, 4, rng=RNG)), (2, 10, 64, 64, 3)),
     "rnn": (RNN(400, 200, RNG), FEATURES),

@@ -54,7 +54,7 @@ def add_parsers(subparsers):
     )
     p.add_argument("--seeds", **COUNT, default=5, help="runs per head, from seed 0 on")
     p.add_argument("--out", type=Folder, default="runs/compare", help="folder for the runs and the table")
-    add_options(p, NetConfig, "network", only=(*HEAD_OPTIONS, "width"))
+    add_options(p, NetConfig, "network", only=(*HEAD_OPTIONS, "width", "differences", "standardise"))
     add_options(p, Settings, "training", only=[f.name for f in fields(Settings) if f.name != "seed"])
     add_device(p)
 

@@ -28,6 +28,7 @@ from snippets.training.parameters import GPU_CHUNK, move_to_device
 from snippets.training.predictions import Predictions, load_predictions, save_predictions
 from snippets.training.settings import Settings
 from snippets.training.sgd import multiplier
+from snippets.training.small.standardise import standardise_inputs
 
 
 def add_parsers(subparsers):
@@ -130,6 +131,7 @@ def new_net(args, spec, train_set, test_set):
     if args.init:
         path = args.init.replace("{fold}", str(spec.fold))
         print(start_from(path, net, config, spec.settings, spec.fold, train_set, test_set))
+    standardise_inputs(net, train_set)
     return net, config
 
 

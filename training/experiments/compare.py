@@ -23,10 +23,11 @@ def flags(options, head):
     """Those of the options {name: value} that a head on features reads, as on the command line; None is a default."""
     others = set(HEAD_OPTIONS) - set(options_read(head, "features"))
     others |= set() if HEADS[head].each_frame else {*FRAME_OPTIONS}
+    given = {name.replace("_", "-"): value for name, value in options.items() if name not in others}
     return [
-        f"--{name.replace('_', '-')}={value}"
-        for name, value in options.items()
-        if name not in others and value is not None
+        f"--{name}" if value is True else f"--{name}={value}"
+        for name, value in given.items()
+        if value is not None and value is not False
     ]
 
 

@@ -16,6 +16,7 @@ function of (key, i) alone. So a GPU stores no mask but computes it again in the
 mask of a seed is the same on every device. A shared m_nd is number n D + d.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -37,25 +38,36 @@ class FrameRng(NamedTuple):
     T: int
 
 
+def new_key(rng):
+    """The next 64 bits of a Generator, an int: what names a mask."""
+    return int(rng.integers(2**64, dtype=np.uint64))
+
+
+def uniform_numbers(key, shape, T=1, first=0):
+    """A number in [0, 1) for each element of x of a shape (..., D): float32, whatever the dtype of x.
+
+    T: rows of x, numbered from `first`, that share theirs: row r has those of r // T. All have their own by default.
+    """
+    draw, D = np.random.Generator(np.random.Philox(key=key)).random, shape[-1:]
+    if (T, first) == (1, 0):
+        return draw(shape, dtype="float32")
+    masks = (first + np.arange(math.prod(shape[:-1]))) // T  # the number of each row's
+    return draw((masks[-1] + 1, *D), dtype="float32")[masks].reshape(shape)
+
+
 def dropout_forward(x, p, rng, T=1, first=0):
     """x (..., D), p the probability of being dropped, rng a Generator (None: identity) -> y, cache.
 
-    T: rows of x, numbered from `first`, that share a mask: row r has that of r // T. All have their own by default.
+    A `new_key` of rng names the mask: an element stays if its number in `uniform_numbers`(key, ...) is p or more.
     """
     if rng is None or p == 0:
         return x, None
-    key = int(rng.integers(2**64, dtype=np.uint64))
+    key = new_key(rng)
     if on_gpu(x):
         return dropout_cuda(x, key, p, T, first), (key, p, T, first)
-    shape = x.shape
-    if (T, first) != (1, 0):
-        masks = (first + np.arange(x.size // x.shape[-1])) // T  # the number of each row's
-        shape = masks[-1] + 1, x.shape[-1]
-    draws = np.random.Generator(np.random.Philox(key=key)).random(shape, dtype="float32")  # for every dtype
+    draws = uniform_numbers(key, x.shape, T, first)
     mask = (draws >= p).astype(x.dtype)
     mask /= 1 - p
-    if (T, first) != (1, 0):
-        mask = mask[masks].reshape(x.shape)
     return x * mask, mask
 
 

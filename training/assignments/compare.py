@@ -19,11 +19,11 @@ def same(a, b, rtol=RTOL[8]):
 
 
 def distance(a, b):
-    """|a - b| as a share of b's largest finite entry; infinite where a is not finite and not the same."""
+    """|a - b| as a share of b's largest finite entry; what is not finite is the same (0) or infinitely far."""
     a, b = a.astype(float), b.astype(float)
     scale = np.abs(b).max(initial=1e-12, where=np.isfinite(b))
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.where(a == b, 0, np.nan_to_num(np.abs(a - b) / scale, nan=np.inf))
+        return np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.nan_to_num(np.abs(a - b) / scale, nan=np.inf))
 
 
 def fault(name, got, right):

@@ -172,7 +172,8 @@ def run_one(module, cases, question, arrays):
 
 def runs_to_judge(assignment, cases, parts, rng):
     """The Answers of a bug hunt: recorded runs of the right and of wrong implementations, in random order."""
-    question = assignment.question(cases["HUNT"])
+    name, draw = cases["HUNT"]
+    question = assignment.question(name)
     right_module = load(Bug("nothing", question.file, []))
     inputs, verdicts = {}, {}
     for part in (part for part in parts if part != "own"):
@@ -180,7 +181,7 @@ def runs_to_judge(assignment, cases, parts, rng):
         for bug in [None] * RIGHT_RUNS + list(planted()[question.file].values()):
             module = load(bug) if bug else right_module
             for _ in range(TRIES if bug else 1):
-                arrays = cases["CALLS"][question.name][0](right_module, rng)
+                arrays = draw(right_module, rng)
                 right, found = (run_one(m, cases, question, arrays) for m in (right_module, module))
                 if bug is None or (found is not None and differ(found, right)):
                     given = {f"in_{name}": np.asarray(a) for name, a in arrays.items()}

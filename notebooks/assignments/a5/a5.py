@@ -33,17 +33,8 @@
 # "ifgo"`.
 
 # %%
-import subprocess
-import sys
-
 import numpy as np
-
-
-def check(question):
-    """Prints what `snippets assignment check` says about a question."""
-    command = [sys.executable, "-m", "snippets.training.cli.main", "assignment", "check", question]
-    print(subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout)
-
+from check import check
 
 # %% [markdown]
 # ## 5.1 `rnn_backward` (14 points), `layers/rnn.py`

@@ -20,7 +20,6 @@ CASES = {
     },
     "own": {"slope": {}},
 }
-HUNT = "lstm"  # the question whose function is run by others in the bug hunt
 
 
 def draw_rnn(rnn, rng, N=2, T=4, D=3, M=4, ends=True):
@@ -137,6 +136,7 @@ CALLS = {
     "twist": (draw_step, twist),
     "hunt": (None, hunt),
 }
+HUNT = "lstm", draw_lstm  # the question whose function is run by others in the bug hunt, and its inputs
 OWN = {
     "gates_backward": (draw_slope, partial(slopes, gates)),
     "lstm": (draw_lstm_slope, partial(slopes, whole)),

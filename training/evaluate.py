@@ -162,6 +162,14 @@ def evaluate_whole(net, dataset, mode="weighted", alone=False):
     return replace(found, groups=getattr(dataset, "groups", None))
 
 
+def commonest_errors(result, most=10):
+    """(true class, predicted class, videos, videos of the true class) of the commonest errors, in falling order."""
+    wrong = np.where(np.eye(len(result.classes), dtype=bool), 0, result.confusion)
+    places = [divmod(int(n), len(wrong)) for n in np.argsort(-wrong, axis=None, kind="stable")[:most]]
+    of = result.confusion.sum(axis=1)
+    return [(result.classes[i], result.classes[k], wrong[i, k], of[i]) for i, k in places if wrong[i, k]]
+
+
 def result_of(classes, names, labels, probabilities, clips=0, clip_hits=(np.nan, np.nan)):
     """The `Result` of class probabilities (V, K) of videos; clip_hits: share of clips that hit at 1, and at 5."""
     top = min(5, len(classes))

@@ -1,9 +1,10 @@
 """The main job, small: renders, trains three networks, prints one table, writes a report with its pictures."""
 
 import numpy as np
+from html_pages import check_page
 from outcomes import Outcome, hold
 
-from snippets.data.mini.make import KIND_NAMES
+from snippets.data.mini.make import KIND_NAMES, KINDS
 from snippets.data.open import DataSpec, open_data
 from snippets.training.cli.main import main
 from snippets.training.evaluate import evaluate
@@ -47,11 +48,16 @@ def test_quick_demo(tmp_path, monkeypatch, capsys):
     out = tmp_path / "demo"
     assert main(["demo", "--quick", "--out", str(out)]) == 0
     hold(outcomes(found[0]))
-    text, page = capsys.readouterr().out, (out / "report.html").read_text()
-    table = accuracy_table(found[0])
-    assert table in text and table in page
-    for name in ("frames.png", "curves.png", "confusion.png", "lstm.png"):
-        assert name in page and (out / name).stat().st_size > 5000
+    assert accuracy_table(found[0]) in capsys.readouterr().out
+    page, pictures = check_page(out / "report.html"), list(out.glob("*.png"))
+    for title, row in found[0].items():
+        shares = [100 * f(row["overall"]) for f in (np.median, min, max)]
+        assert title in page.texts and "{:.0f}% ({:.0f} to {:.0f})".format(*shares) in page.texts
+    shown = page.pictures()
+    assert not pictures and all(any(alt.startswith(name) for alt in shown) for name in KINDS)
+    assert all(any(f"Learning curves, {title}" in alt and "test videos" in alt for alt in shown) for title in found[0])
+    mirrored = [t for t in page.texts if t.endswith("above, played backwards")]
+    assert len(mirrored) == 4 and sum(KINDS[t.partition(":")[0]] == "order" for t in mirrored) == 2
     # what is kept is the middle head, joined with its tower: a network like any other
     for name, row in zip(("conv", "lstm"), list(found[0].values())[1:], strict=True):
         model = load_model(out / name / "checkpoint.npz")

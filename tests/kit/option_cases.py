@@ -136,6 +136,7 @@ SAME = {
     "summary late": "--dropout-mask frame", "scaling late": "--dropout-mask frame",
 }  # fmt: skip
 ELSEWHERE = {
+    "report --out --videos": "test_report.py::test_a_page_that_compares_runs",
     "demo --out --seed --quick": "test_demo.py::test_quick_demo",
     "make-data --seed --groups --clips --frames --side": (
         "test_mini.py::test_same_arguments_same_bytes_other_seed_other_clips"

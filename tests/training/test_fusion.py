@@ -156,7 +156,7 @@ def test_the_command(file, tmp_path, capsys, monkeypatch):
     out = tmp_path / "fused.npz"
     assert main(["fuse", str(rgb), str(flow), "--weights", "1", "2", "--save", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4 and all("video Hit@1" in line and "Hit@4 100.0 %" in line for line in lines[:3])
+    assert len(lines) == 4 and all("video Hit@1" in line and "Hit@4" not in line for line in lines[:3])  # of four
     assert lines[3] == "12 videos, fold 1"
     fused = load_predictions(out)
     np.testing.assert_array_equal(fused.result.probabilities, fuse_mean([probabilities(0), probabilities(1)], [1, 2]))

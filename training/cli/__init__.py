@@ -4,7 +4,7 @@ Read `main` first: it collects the commands, runs one, and turns errors that a u
 has what several commands share, `errors` the words for an error; `files` says which options are files, and checks them
 before any work:
 
-    train         train, expand                 experiments   demo, tables, claims, compare
+    train         train, expand                 experiments   demo, report, tables, claims, compare
     evaluate      evaluate, fuse                scale         scaling, simulate
     predict       predict                       weights       import
     features      features                      summary       summary

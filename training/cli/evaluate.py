@@ -13,7 +13,7 @@ from snippets.nets.zoo import input_shape
 from snippets.training.checkpoint import check_fits, seen_videos
 from snippets.training.cli.files import Archive, Input, Predicted
 from snippets.training.cli.options import BATCH, COUNT, add_command, add_data, add_device, number
-from snippets.training.evaluate import evaluate, evaluate_whole
+from snippets.training.evaluate import commonest_errors, evaluate, evaluate_whole
 from snippets.training.fusion import fuse
 from snippets.training.model import check_kind, load_model
 from snippets.training.predictions import SIDES, Predictions, save_predictions, write_probabilities
@@ -113,10 +113,10 @@ def confusion_lines(result):
     names = [shown(result.classes[k]) for k in used]
     matrix = matrix[used][:, used]
     if len(used) > LARGEST:
-        wrong = np.where(np.eye(len(used), dtype=bool), 0, matrix)
-        worst = [divmod(int(n), len(used)) for n in np.argsort(-wrong, axis=None, kind="stable")[:10]]
-        return [f"{wrong[i, k]:6g} of {matrix[i].sum():g} videos of {names[i]} taken for {names[k]}"
-                for i, k in worst if wrong[i, k]]  # fmt: skip
+        return [
+            f"{n:6g} of {of:g} videos of {shown(true)} taken for {shown(predicted)}"
+            for true, predicted, n, of in commonest_errors(result)
+        ]
     width, wide = max(map(len, names)), max(5, len(f"{matrix.max():g}") + 2)
     head = " " * (width + 4) + "".join(f"{n + 1:>{wide}}" for n in range(len(used)))
     return [

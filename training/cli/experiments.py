@@ -1,6 +1,6 @@
-"""The commands that try something out: `snippets demo`, `tables`, `claims` and `compare`.
+"""The commands that try something out: `snippets demo`, `tables`, `claims` and `compare`; and `report`, on runs.
 
-All but the demo consist of other commands; they are handed `args.execute`, which runs one.
+`tables`, `claims` and `compare` consist of other commands; they are handed `args.execute`, which runs one.
 """
 
 from dataclasses import fields
@@ -10,11 +10,12 @@ from snippets.data.lock import one_run
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, check_read
 from snippets.training.assignments.manifest import files_of_student
-from snippets.training.cli.files import Folder, Input, writable
+from snippets.training.cli.files import Folder, Html, Input, writable
 from snippets.training.cli.options import COUNT, SEED, add_command, add_device
 from snippets.training.experiments.claims import claims
 from snippets.training.experiments.compare import compare
 from snippets.training.experiments.demo import demo
+from snippets.training.experiments.report import write_report
 from snippets.training.experiments.scales import MINI, MINI_DATA, PAPER
 from snippets.training.experiments.tables import parse_numbers, print_commands, tables
 from snippets.training.experiments.trial import Trial
@@ -28,6 +29,11 @@ def add_parsers(subparsers):
     p.add_argument("--seed", **SEED, help="of the data and the networks")
     p.add_argument("--quick", action="store_true", help="under a minute, at lower accuracy")
     add_device(p)
+
+    p = add_command(subparsers, "report", run_report)
+    p.add_argument("runs", type=Input, nargs="+", metavar="RUN", help="folder of a training run; several: compared")
+    p.add_argument("--videos", type=Input, metavar="FOLDER", help="that they were trained on, to show their frames")
+    p.add_argument("--out", type=Html, metavar="FILE", help="page (default: RUN/report.html or runs/report.html)")
 
     p = add_command(subparsers, "tables", run_tables)
     p.add_argument("--data", type=Input, default="mini", help="'mini': rendered; or a folder: UCF-101 or Sports-1M")
@@ -66,6 +72,12 @@ def run_demo(args):
         demo(out, args.seed, args.quick, args.device)
     if own := files_of_student():
         print(f"computed by your {', '.join(own)}")
+
+
+def run_report(args):
+    """Write a page about a training run, or about several side by side."""
+    place = Path(args.runs[0]) if len(args.runs) == 1 else Path("runs")
+    print(write_report(args.runs, Path(args.out or place / "report.html"), args.videos))
 
 
 def run_tables(args):

@@ -33,6 +33,7 @@ Archive = kind(".npz", begins=b"PK")  # a checkpoint, features or predictions
 Picture = kind(*PICTURES)
 Film = kind(".mp4", ".avi", *PICTURES)
 Json = kind(begins=b"{")
+Html = kind(".html", begins=b"<!doctype html>")
 Table = kind(".csv", ".json", begins=(b"video,", b"{"))  # class probabilities of videos
 Predicted = kind(".npz", ".csv", ".json", begins=(b"PK", b"video,", b"{"))
 SkipList = kind(begins=b"#")

@@ -32,7 +32,7 @@ from snippets.nets.expand import warm_start
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, load, save
 from snippets.training.evaluate import Result, evaluate
-from snippets.training.experiments.report import write_report
+from snippets.training.experiments.demo_page import write_page
 from snippets.training.loop import train
 from snippets.training.model import frame_features
 from snippets.training.parameters import move_to_device
@@ -72,7 +72,7 @@ class Trained(NamedTuple):
 
     net: Layer  # the tower and the middle head
     results: list  # a `Result` per head, the middle one's first
-    history: list  # of the tower, or of the middle head where the tower was there: a record per epoch
+    history: list  # of the tower, or of the middle head where the tower was there: a record per epoch, some tested
     test_set: ClipSet
 
     @property
@@ -98,13 +98,19 @@ def accuracy_table(accuracies):
     return "\n".join([*lines, f"median of {len(row['overall'])} heads (lowest to highest)"])
 
 
-def train_tower(stage, net, start, train_set, **options):
-    """Train the whole network, or go on where an interrupted demo stopped; returns its history."""
+def train_tower(stage, net, start, sets, **options):
+    """Train the whole network, or go on where an interrupted demo stopped; returns its history. sets: train, test."""
     resume = (options["folder"] / "checkpoint.npz").exists()
     if start and not resume:
         warm_start(net, load(start).params)
-    print(f"{stage.title}: {stage.tower.epochs} epochs of {len(train_set)} clips of {stage.frames} frames")
-    return train(net, train_set, resume=resume, fold=1, data=asdict(DataSettings()), workers=1, **options)
+    print(f"{stage.title}: {stage.tower.epochs} epochs of {len(sets[0])} clips of {stage.frames} frames")
+    options |= dict(test=sets[1], evaluate_every=tested_every(stage.tower))
+    return train(net, sets[0], resume=resume, fold=1, data=asdict(DataSettings()), workers=1, **options)
+
+
+def tested_every(settings):
+    """Epochs between the points of a learning curve: about eight of them."""
+    return max(1, settings.epochs // 8)
 
 
 def features_of(net, videos, frames):
@@ -126,7 +132,7 @@ def run_stage(name, stage, root, out, seed, device="cpu"):
     start = stage.start and out / stage.start / "tower" / "checkpoint.npz"
     if stage.tower:
         settings, folder = replace(stage.tower, seed=seed), out / name / "tower"
-        history = train_tower(stage, net, start, sets[0], settings=settings, folder=folder, config=asdict(config))
+        history = train_tower(stage, net, start, sets, settings=settings, folder=folder, config=asdict(config))
     else:
         warm_start(net, load(start).params)
     train_set, test_set = (features_of(net, videos, stage.frames) for videos in sets)
@@ -135,7 +141,7 @@ def run_stage(name, stage, root, out, seed, device="cpu"):
     for n in tqdm(range(HEADS), desc=f"{stage.title}: heads on its features", unit="head", disable=None):
         settings = replace(stage.heads, seed=seed * HEADS + n)
         head = move_to_device(build(above, settings.seed), device)
-        curve = train(head, train_set, settings, progress=False)
+        curve = train(head, train_set, settings, progress=False, test=test_set, evaluate_every=tested_every(settings))
         found.append((evaluate(head, test_set, stage.views), head, settings, curve))
     found.sort(key=lambda one: one[0].hit1)
     result, head, settings, curve = found.pop(len(found) // 2)
@@ -151,14 +157,15 @@ def demo(out, seed=0, quick=False, device="cpu"):
     started = time.perf_counter()
     out = Path(out)
     root = make_mini(out / "data", seed, **(QUICK if quick else {}))
-    trained, accuracies = {}, {}
+    trained, accuracies, stages = {}, {}, QUICK_STAGES if quick else STAGES
     with threadpool_limits(1, "blas"):  # frames run in parallel; these matrices are too small to share between cores
-        for name, stage in (QUICK_STAGES if quick else STAGES).items():
+        for name, stage in stages.items():
             trained[stage.title] = run_stage(name, stage, root, out, seed, device)
             kinds = [by_kind(result) for result in trained[stage.title].results]
             accuracies[stage.title] = {k: [one[k] for one in kinds] for k in kinds[0]}
     table = accuracy_table(accuracies)
     print(table)
-    page = write_report(out, trained, accuracies, table)
+    typed = f"snippets demo --seed {seed}" + (" --quick" if quick else "")
+    page = write_page(out / "report.html", trained, accuracies, {s.title: s for s in stages.values()}, typed)
     print(f"{page}\n{time.perf_counter() - started:.0f} s")
     return accuracies

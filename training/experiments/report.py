@@ -1,175 +1,234 @@
-"""The demo's report: one HTML page with its pictures beside it."""
+"""`snippets report`: a page about a training run, or several side by side.
 
-import html
+A run is the folder that `snippets train` left: checkpoint.npz and predictions.npz, or those of its folds. The page has
+accuracies with intervals, classes, confusions, learning curves, the errors of which the network was surest, what it
+cannot see by construction, and all settings; with the folder of the videos also their frames.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from snippets.data.files import write, write_figure
-from snippets.data.mini.make import KINDS
-from snippets.layers.device.xp import to_numpy
-from snippets.layers.loss import softmax
-from snippets.nets.inspect.figure import new_figure
-from snippets.training.objective import on_device
+from snippets.data.files import write
+from snippets.data.layouts.splits import group_of
+from snippets.data.listing import shown
+from snippets.data.video import VideoError
+from snippets.nets.zoo import HEADS
+from snippets.training.checkpoint import Checkpoint, load
+from snippets.training.evaluate import Result, commonest_errors, hit_at_k
+from snippets.training.experiments.statistics import bootstrap, difference_text, wilson
+from snippets.training.predictions import load_predictions
+from snippets.training.render.charts import curves, frames_of
+from snippets.training.render.page import bar_table, confusion, grid, page, picture, section, strip, table, text
 
-ABOUT = {  # kind: in what its classes differ
-    "appearance": "One frame is enough: the shape of the actor.",
-    "motion": "Only the direction of motion: a rising ball played backwards sinks. One frame says nothing about it, "
-    "and the set of frames is the same in both directions, so a network that ignores order cannot pass 50 %.",
-    "order": "Only the order of well separated events: the same frames forwards and backwards, with a dark pause in "
-    "between. A network that ignores order cannot pass 50 % by construction, however good its frames are.",
-    "moment": "A mark that is on the card for two or three frames of 24; everything else is shared. A single frame "
-    "rarely sees it; the maximum over frames always has it.",
+CANNOT = {  # head: what its network cannot see by construction
+    "single": "It sees one frame at a time. Motion and order are in no single frame, so it cannot tell a video from "
+    "the same video backwards; and something short it sees only if it is in a frame that it is shown.",
+    "conv": "The maximum over frames keeps what any frame shows, however short, and is the same for any order of "
+    "them: it cannot tell a video from the same frames backwards.",
+    "late": "Like Conv Pooling it takes a maximum over frames, which is the same for any order of them.",
+    "slow": "It takes maxima over windows and then over all of them: it keeps neither the order of frames in a window "
+    "nor that of the windows.",
+    "local": "It keeps the order of its windows, but not that of the frames in each, of which it has the maximum.",
+    "timeconv": "Its convolutions see the order of a few frames; the maximum over time forgets when they were.",
+    "average": "The mean is the same for any order of frames, and what is short is thinned out by all other frames.",
+    "fcpool": "It reads every frame at its place, so order is no secret to it; but a clip that begins a little later "
+    "is something else to it, and it has to learn each place anew.",
+    "slowfusion": "Its convolutions see the order of the frames of one short clip, and nothing of what lies further "
+    "apart than that.",
+    "rnn": "It reads frames in order, but what it knows of early frames fades. It knows of a frame only what the "
+    "features of the tower say.",
+    "lstm": "It reads frames in order and can keep what it has seen. It knows of a frame only what the features of "
+    "the tower say: what the tower does not tell apart, it cannot tell apart either.",
+    "convlstm": "It reads maps in order and keeps where things are. It knows of a frame only what the maps of the "
+    "tower say.",
 }
+CHANGES = "With differences it also reads how much each feature changes from frame to frame: how fast, not in which direction."
+MOST, LARGEST, ERRORS, SHOWN = 120, 20, 6, 8  # classes in a list, in a matrix; errors of a run, frames of each
 
 
-def class_order(classes):
-    """Classes sorted by kind, then by name: their indices."""
-    kinds = list(ABOUT)
-    return sorted(range(len(classes)), key=lambda k: (kinds.index(KINDS[classes[k]]), classes[k]))
+@dataclass(frozen=True)
+class Run:
+    """A finished training: what its folder holds."""
+
+    name: str
+    checkpoint: Checkpoint
+    result: Result
+
+    @property
+    def right(self):
+        """Which test videos it classifies correctly: (V,) floats."""
+        return hit_at_k(self.result.probabilities, self.result.labels, 1).astype(float)
 
 
-def thumbnails(clip):
-    """Network input (T, H, W, 3) in [-1, 1] as an image strip (H, T W, 3) in [0, 1]."""
-    return np.concatenate(list(np.clip(0.5 * clip + 0.5, 0, 1)), axis=1)
-
-
-def sample_frames(test_set):
-    """One test clip of each class, twelve frames of it."""
-    order = class_order(test_set.classes)
-    figure = new_figure(9, 0.62 * len(order))
-    axes = figure.subplots(len(order), 2, gridspec_kw={"width_ratios": [1.1, 6], "wspace": 0.02, "hspace": 0.08})
-    for (label, strip), k in zip(axes, order, strict=True):
-        clip = test_set.whole_video(int(np.flatnonzero(test_set.labels == k)[0]))
-        strip.imshow(thumbnails(clip[:: max(1, len(clip) // 12)][:12]))
-        name = test_set.classes[k]
-        label.text(1, 0.5, f"{name}\n{KINDS[name]}", ha="right", va="center", fontsize=8)
-        label.axis("off")
-        strip.axis("off")
-    return figure
-
-
-def learning_curves(histories):
-    """Training loss and accuracy over the epochs, of {title: history}."""
-    figure = new_figure(9, 3.2)
-    loss, accuracy = figure.subplots(1, 2)
-    for title, history in histories.items():
-        epochs = [record["epoch"] for record in history]
-        loss.plot(epochs, [record["loss"] for record in history], label=title)
-        accuracy.plot(epochs, [100 * record["accuracy"] for record in history], label=title)
-    loss.set(xlabel="epoch", ylabel="training loss (nats)", ylim=(0, None))
-    accuracy.set(xlabel="epoch", ylabel="training clips right (%)", ylim=(0, 100))
-    loss.legend(frameon=False)
-    return figure
-
-
-def confusion_matrices(results):
-    """Which class is taken for which, one panel per network, of {title: Result}."""
-    figure = new_figure(4.2 * len(results), 4.6)
-    for axis, (title, result) in zip(figure.subplots(1, len(results), sharey=True), results.items(), strict=True):
-        order = class_order(result.classes)
-        rows = result.confusion[order][:, order]
-        axis.imshow(rows / rows.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
-        names = [result.classes[k] for k in order]
-        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-        axis.set_yticks(range(len(names)), names, fontsize=7)
-        axis.set(title=title, xlabel="predicted")
-        for edge in np.flatnonzero(np.diff([list(ABOUT).index(KINDS[n]) for n in names])) + 0.5:
-            axis.axhline(edge, color="grey", lw=0.5)
-            axis.axvline(edge, color="grey", lw=0.5)
-    figure.axes[0].set_ylabel("true class")
-    return figure
-
-
-def frame_predictions(net, test_set, result):
-    """The LSTM's class probabilities at every frame of an order clip: of those it gets right, that of highest p."""
-    order_kind = [i for i, k in enumerate(test_set.labels) if KINDS[test_set.classes[k]] == "order"]
-    right = [i for i in order_kind if result.probabilities[i].argmax() == test_set.labels[i]]
+def read_runs(folders):
+    """The runs in these folders, those of folds one by one. FileNotFoundError for a folder without a finished run."""
     found = []
-    for i in right or order_kind:
-        clip, truth = next(test_set.test_clips(i)), int(test_set.labels[i])  # (T, H, W, 3)
-        p = to_numpy(softmax(net.predict(on_device(net, clip[None]))))[0]  # (T, K)
-        found.append((p[-1, truth], i, clip, truth, p))
-    _, _, clip, truth, p = max(found, key=lambda one: one[:2])
-    shown = [truth, *[k for k in np.argsort(-p.max(axis=0)) if k != truth][:3]]
-    figure = new_figure(9, 3.6)
-    strip, curves = figure.subplots(2, 1, gridspec_kw={"height_ratios": [1, 4], "hspace": 0.05})
-    side = clip.shape[1]
-    strip.imshow(thumbnails(clip), aspect="auto")
-    strip.axis("off")
-    for k in shown:
-        label = test_set.classes[k] + (" (true class)" if k == truth else "")
-        curves.plot(np.arange(1, len(p) + 1) - 0.5, p[:, k], marker="o", ms=3, lw=2.5 if k == truth else 1, label=label)
-    curves.set(xlim=(0, len(p)), ylim=(0, 1.02), xlabel=f"frame ({side} x {side} pixels)", ylabel="probability")
-    curves.set_xticks(np.arange(0, len(p), 5) + 0.5, np.arange(1, len(p) + 1, 5))
-    curves.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
+    for folder in map(Path, folders):
+        places = [folder] if (folder / "checkpoint.npz").exists() else [folder / f"fold{n}" for n in (1, 2, 3)]
+        places = [place for place in places if (place / "checkpoint.npz").exists()]
+        if not places:
+            raise FileNotFoundError(
+                f"{folder}: no checkpoint.npz here or in fold1: expected the folder of a training run"
+            )
+        for place in places:
+            if not (place / "predictions.npz").exists():
+                raise FileNotFoundError(
+                    f"{place}: no predictions.npz, this run is not finished; go on with train --resume"
+                )
+            result = load_predictions(place / "predictions.npz").result
+            found.append(Run(shown(place), load(place / "checkpoint.npz"), result))
+    return found
 
 
-def findings(accuracies):
-    """What the medians of this run say about each kind: {kind: text}."""
-    medians = {
-        title: {kind: float(np.median(found)) for kind, found in row.items()} for title, row in accuracies.items()
-    }
-    single, conv, lstm = medians.values()
-    blind = max(single["order"], conv["order"])
-    solved = "distinguishes them" if lstm["order"] > blind + 0.2 else "hardly distinguishes them"
-    lead = conv["moment"] - single["moment"]
-    ordered = "helps" if lstm["motion"] > conv["motion"] + 0.05 else "did not help in this run"
-    return {
-        "appearance": ", ".join(f"{title} {row['appearance']:.0%}" for title, row in medians.items()) + ".",
-        "motion": f"Conv Pooling {conv['motion']:.0%}, LSTM {lstm['motion']:.0%}: reading frames in order {ordered}.",
-        "order": f"The LSTM {solved} ({lstm['order']:.0%}); the better order-blind network has {blind:.0%}.",
-        "moment": f"The maximum over frames {'finds' if lead > 0.2 else 'hardly finds'} the mark: "
-        f"Conv Pooling {conv['moment']:.0%}, single frame {single['moment']:.0%}.",
-    }
+def write_report(folders, out, videos=None):
+    """Write the page about the runs in these folders to the file `out`; returns it.
 
-
-def write_report(out, trained, accuracies, table):
-    """Write report.html and its pictures into the folder `out`; returns the page's path.
-
-    trained: {title: `demo.Trained`}, the LSTM last; accuracies: {title: {kind: shares}}; table: the same as text.
+    videos: the folder that they were trained on, to show frames of their errors; None: names alone.
     """
-    *_, lstm = trained.values()
-    test_set = lstm.test_set
-    pictures = {  # file: figure, caption
-        "frames.png": (sample_frames(test_set), "Twelve frames of a test clip of each class."),
-        "curves.png": (
-            learning_curves({title: one.history for title, one in trained.items()}),
-            "Learning curves. The LSTM learns on stored features, so that its epochs take little time.",
-        ),
-        "confusion.png": (
-            confusion_matrices({title: one.result for title, one in trained.items()}),
-            "Confusion matrices of the middle heads. Classes are grouped by kind; where a network confuses two classes "
-            "that differ only in order or direction, it shows as a 2 x 2 block.",
-        ),
-        "lstm.png": (
-            frame_predictions(lstm.net, test_set, lstm.result),
-            "The LSTM's prediction at every frame of a test clip whose class depends on order alone. Of the clips that "
-            "it classifies correctly, this is the one with the highest probability at the end.",
-        ),
-    }
-    for name, (figure, _) in pictures.items():
-        write_figure(out / name, figure, dpi=110, bbox_inches="tight")
-    meaning = findings(accuracies)
-    kinds = "".join(
-        f"<h3>{kind}</h3><p>{html.escape(ABOUT[kind])} <b>{html.escape(meaning[kind])}</b></p>" for kind in ABOUT
+    runs = read_runs(folders)
+    if videos and not Path(videos).is_dir():
+        raise FileNotFoundError(f"{videos}: no such folder of videos")
+    first = runs[0]
+    network = f"{first.checkpoint.config['head']} on {first.checkpoint.config['tower']}"
+    title = f"{first.name}: {network}" if len(runs) == 1 else f"{len(runs)} runs compared"
+    lead = (
+        f"Trained on {first.checkpoint.videos} videos of {len(first.result.classes)} classes, tested on "
+        f"{len(first.result.names)} others of {len(set(groups_of(first.result)))} groups."
     )
-    figures = "".join(
-        f'<figure><img src="{name}" alt=""><figcaption>{html.escape(caption)}</figcaption></figure>'
-        for name, (_, caption) in pictures.items()
+    if len(runs) > 1:
+        lead = "What each run was right about, on its own test videos, and in what their settings differ."
+    body = [
+        accuracies(runs), differences(runs),
+        section("Class by class", classes(runs)),
+        section("Which class is taken for which", *map(confusions, runs)),
+        section("While they learned", grid(*map(learning, runs))),
+        section("Errors of which the network was surest", *(errors(run, videos) for run in runs)),
+        section("What these networks cannot see, and why", *blind(runs)),
+        section("Settings", settings(runs)),
+    ]  # fmt: skip
+    write(out, page(title, lead, body))
+    return out
+
+
+def groups_of(result):
+    """The group of every test video."""
+    return result.groups or [group_of(name) for name in result.names]
+
+
+def accuracies(runs):
+    """Hit@1 of every run with its interval, and what else is known."""
+    rows = []
+    for run in runs:
+        r = run.result
+        low, high = wilson(r.hit1, len(r.names))
+        top = (r.hit5, f"{100 * r.hit5:.1f} %") if r.top < len(r.classes) else (float("nan"), "")
+        clip = (r.clip_hit1, f"{100 * r.clip_hit1:.1f} %")
+        rows.append([run.name, (r.hit1, f"{100 * r.hit1:.1f} % [{100 * low:.1f} to {100 * high:.1f}]"), top, clip])
+    about = (
+        "Test videos classified correctly. In brackets Wilson's 95 % interval, which takes videos to be independent; "
+        "clips of one film are not, and another seed of the training is not in it either."
     )
-    page = out / "report.html"
-    size = test_set.preprocessing.size
-    write(
-        page,
-        f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>snippets demo</title>
-<style>body{{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}img{{max-width:100%}}
-figure{{margin:2rem 0}}figcaption{{color:#555}}pre{{background:#f4f4f4;padding:1rem;overflow-x:auto}}</style>
-<h1>Beyond short snippets, in miniature</h1>
-<p>Three networks with the same frame tower (AlexNet at a quarter of its width, {size} x {size}
-pixels), trained on rendered videos; {len(test_set)} test videos, of groups that training never saw. On the features
-of each tower, heads were trained from several seeds: their median, and in brackets the lowest and the highest.</p>
-<pre>{html.escape(table)}</pre><h2>What the results mean</h2>{kinds}<h2>Pictures</h2>{figures}</html>
-""",
+    return bar_table(["run", "video Hit@1", f"Hit@{runs[0].result.top}", "clip Hit@1"], rows, about)
+
+
+def differences(runs):
+    """Each run's difference to the first one, where both were tested on the same videos."""
+    first, rows = runs[0], []
+    for run in runs[1:]:
+        if run.result.names == first.result.names:
+            found = bootstrap((run.right - first.right)[None], groups_of(first.result))
+            rows.append([run.name, difference_text([100 * x for x in found])])
+    if not rows:
+        return ""
+    about = (
+        f"Difference to {first.name} in points, with the 95 % interval over groups of videos. It is of one training "
     )
-    return page
+    return table(
+        ["run", "difference"], rows, about + "each: whether another seed would give the same, it does not say."
+    )
+
+
+def classes(runs):
+    """Accuracy of each class in every run; of very many classes those that the first run gets wrong most."""
+    names = [name for name in runs[0].result.classes if any(name in run.result.classes for run in runs)]
+    shares = [dict(zip(run.result.classes, run.result.per_class, strict=True)) for run in runs]
+    counts = dict(zip(runs[0].result.classes, runs[0].result.truth.sum(axis=0), strict=True))
+    if len(names) > MOST:
+        names = sorted(names, key=lambda name: np.nan_to_num(shares[0][name], nan=2))[:MOST]
+    rows = [[shown(n), counts[n], *(s.get(n, float("nan")) for s in shares)] for n in names]
+    return bar_table(["class", "test videos", *(run.name for run in runs)], rows)
+
+
+def confusions(run):
+    """The confusion matrix of a run, or of many classes its commonest errors."""
+    r = run.result
+    if len(r.classes) <= LARGEST:
+        return confusion(r.confusion, list(map(shown, r.classes)), run.name)
+    rows = [[shown(a), shown(b), f"{n:g} of {of:g}"] for a, b, n, of in commonest_errors(r)]
+    return table(["true class", "taken for", "videos"], rows, f"{run.name}: the commonest errors")
+
+
+def learning(run):
+    """The learning curves of a run."""
+    history = run.checkpoint.history
+    if not history:
+        return text(f"{run.name}: no history, for it was not trained epoch by epoch.")
+    last = history[-1]
+    alt = f"Learning curves of {run.name}: after {last['epoch']} epochs training {100 * last['accuracy']:.0f} %"
+    tested = [record for record in history if "test" in record]
+    if not tested:
+        return picture(curves(history, run.name), f"{alt}.")
+    best = max(tested, key=lambda record: record["test"]["hit1"])
+    test, most = (100 * record["test"]["hit1"] for record in (tested[-1], best))
+    caption = f"Last test {test:.1f} %, best {most:.1f} % after epoch {best['epoch']}."
+    return picture(curves(history, run.name), f"{alt}, test videos {test:.0f} %.", caption)
+
+
+def errors(run, videos):
+    """The wrong answers with the highest probability, with frames of the videos where their folder is known."""
+    r = run.result
+    wrong = sorted(np.flatnonzero(run.right == 0), key=lambda i: -r.probabilities[i].max())[:ERRORS]
+    if not wrong:
+        return text(f"{run.name}: it made none.")
+    told = []
+    for i in wrong:
+        truth = ", ".join(shown(r.classes[k]) for k in np.flatnonzero(r.truth[i]))
+        best = int(r.probabilities[i].argmax())
+        told.append([shown(r.names[i]), truth, shown(r.classes[best]), f"{100 * r.probabilities[i, best]:.0f} %"])
+    if videos is None:
+        return table(["video", "true class", "predicted class", "probability"], told, run.name)
+    return section(run.name, *(frames_with(Path(videos), row) for row in told), level=3)
+
+
+def frames_with(root, row):
+    """Frames of a video, and what was said about it."""
+    name, truth, answer, percent = row
+    said = text(f"{name}: {answer} ({percent}), in truth {truth}")
+    try:
+        times, frames = frames_of(root / name, SHOWN)
+    except (VideoError, OSError) as error:
+        return said + text(f"no frames: {shown(error)}", kind="note")
+    return said + strip(frames, [f"{name}, {t:.1f} s" for t in times], [f"{t:.1f} s" for t in times], least=110)
+
+
+def blind(runs):
+    """What each kind of network among the runs cannot see."""
+    parts = []
+    for head in dict.fromkeys(run.checkpoint.config["head"] for run in runs):
+        own = [run.checkpoint.config for run in runs if run.checkpoint.config["head"] == head]
+        more = [CHANGES] if any(config.get("differences") for config in own) else []
+        parts.append(section(HEADS[head].about, text(CANNOT[head], *more), level=3))
+    return parts
+
+
+def settings(runs):
+    """All settings; of several runs those first in which they differ."""
+    found = [{**r.checkpoint.config, **r.checkpoint.data, **r.checkpoint.settings} for r in runs]
+    found = [{**f, "fold": r.checkpoint.fold, "epochs done": r.checkpoint.epoch, "updates": r.checkpoint.steps}
+             for f, r in zip(found, runs, strict=True)]  # fmt: skip
+    names = dict.fromkeys(name for f in found for name in f)
+    rows = [[name.replace("_", " "), *(str(f.get(name, "–")) for f in found)] for name in names]
+    rows.sort(key=lambda row: len(set(row[1:])) == 1)
+    return table(["setting", *(run.name for run in runs)], rows, "First those that differ." if len(runs) > 1 else "")

@@ -1,6 +1,7 @@
 """Features instead of pixels: vectors of frames computed before, to train only the part above the CNN.
 
-A file is an .npz with
+Those of a folder of videos are in a store, one array per video, as long as the video (`VideoFeatures`). A file, for
+sets of teaching size, has the same number of frames of every video (`StoredFeatures`). It is an .npz with
 
     feat     (V, T, D)  any number type, frames in time order; the value is feat * scale
     label    (V,)       integers; their order gives the labels 0..K-1 (UCF-101's 2, 3, 8 become 0, 1, 2); or multi-hot
@@ -12,7 +13,8 @@ A file is an .npz with
     group    optional (V,): videos of one group are clips of one film; else as the names say
     fold     optional: number of the official split that is_test is of
 
-Features stay in memory as they are in the file (uint8 is a quarter of float32) and are converted per clip.
+Features of a file stay in memory as they are in it (uint8 is a quarter of float32); those of a store stay on disk. Both
+are converted per clip.
 """
 
 import zlib
@@ -22,8 +24,9 @@ from typing import NamedTuple
 import numpy as np
 
 from snippets.data.augment import random_first, spread_firsts, window
+from snippets.data.decoder import Source
 from snippets.data.files import read_npz, write_npz
-from snippets.data.layouts.splits import distinct, group_of
+from snippets.data.layouts.splits import Video, distinct, group_of
 from snippets.data.listing import shown
 
 NEEDED, OPTIONAL = ("feat", "label", "is_test"), ("scale", "name", "classes", "group", "fold")
@@ -39,58 +42,119 @@ class StoredFeatures(NamedTuple):
     scale: np.ndarray
     unit: bool = False
 
-    def values(self, *index) -> np.ndarray:
-        """float32 values of feat[index]."""
-        x = np.multiply(self.feat[index], self.scale, dtype=np.float32)
-        if self.unit:
-            x /= np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + 1e-12)  # a frame of zeros stays one
-        return x
+    @property
+    def dim(self):
+        """D."""
+        return self.feat.shape[2]
+
+    @property
+    def spread(self):
+        """Frames of every video."""
+        return self.feat.shape[1]
+
+    def count(self, row) -> int:
+        """Frames of one video."""
+        return self.feat.shape[1]
+
+    def values(self, row, window) -> np.ndarray:
+        """Features (T, D) of a window of frame numbers, float32."""
+        x = np.multiply(self.feat[row, window], self.scale, dtype=np.float32)
+        return unit_vectors(x) if self.unit else x
+
+    def checksum(self, row) -> int:
+        """CRC-32 of the features of one video as they are stored, and of their scale."""
+        scale = zlib.crc32(np.ascontiguousarray(self.scale))
+        return zlib.crc32(np.ascontiguousarray(self.feat[row]), scale)
+
+
+class VideoFeatures(NamedTuple):
+    """Features of videos as a source gives them, a `Store` for instance; row: a number in the list of videos.
+
+    length: frames to which every video is cut or repeated; None: as many as it has. unit: see `StoredFeatures`.
+    """
+
+    videos: list[Video]
+    source: Source
+    length: int | None = None
+    unit: bool = False
+
+    @property
+    def dim(self):
+        """D."""
+        return self.source.shape[0]
+
+    @property
+    def spread(self):
+        """Frames of every video, None if some have more."""
+        return self.source.spread or self.length
+
+    def count(self, row) -> int:
+        """Frames of one video."""
+        return self.source.spread or self.length or self.source.count(self.videos[row])
+
+    def values(self, row, window) -> np.ndarray:
+        """Features (T, D) of a window of frame numbers, float32; no others are read."""
+        x = next(self.source.take(self.videos[row], [window])).astype(np.float32)
+        return unit_vectors(x) if self.unit else x
+
+    def checksum(self, row) -> int:
+        """CRC-32 of the video's file."""
+        return self.source.checksum(self.videos[row])
+
+
+def unit_vectors(x: np.ndarray) -> np.ndarray:
+    """Features (T, D), changed in place so that the mean square of each frame's is one; a frame of zeros stays one."""
+    x /= np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + 1e-12)
+    return x
 
 
 class FeatureSet:
     """Clips x (T, D) float32 from features of videos; the interface of a data set, see data/loader.py.
 
-    rows: which of the V stored videos belong to this set; labels, names and groups (None: as the names say): one per
-    row. frames: T of a clip, None for all there are.
+    stored: `StoredFeatures` or `VideoFeatures`. rows: which of their videos belong to this set; labels, names and
+    groups (None: as the names say): one per row. frames: T of a clip; None: all, if every video has as many. dim: D.
     """
 
     def __init__(
-        self, stored: StoredFeatures, rows, labels, classes: list[str], names: list[str], frames=None, groups=None
+        self, stored, rows, labels, classes: list[str], names: list[str], frames=None, groups=None
     ):  # fmt: skip
-        if frames is not None and frames < 1:
-            raise ValueError(f"frames is {frames}, expected at least 1 per clip, or None for all")
-        self.stored, self.feat, self.rows = stored, stored.feat, rows
+        if not (stored.spread if frames is None else frames) or (frames or 1) < 1:
+            raise ValueError(f"frames is {frames}, expected at least 1 per clip, or None if all videos have as many")
+        self.stored, self.rows, self.dim = stored, rows, stored.dim
         self.labels, self.classes, self.names = labels, classes, names
         self.groups = [group_of(name) for name in names] if groups is None else groups
-        self.frames = self.feat.shape[1] if frames is None else frames
+        self.frames = stored.spread if frames is None else frames
 
     def __len__(self):
         return len(self.rows)
 
     def checksum(self, i: int) -> int:
-        """CRC-32 of the features of video i as they are stored, and of their scale."""
-        scale = zlib.crc32(np.ascontiguousarray(self.stored.scale))
-        return zlib.crc32(np.ascontiguousarray(self.feat[self.rows[i]]), scale)
+        """Of what video i is known by: see `stored`."""
+        return self.stored.checksum(self.rows[i])
+
+    def count(self, i: int) -> int:
+        """How many frames video i has."""
+        return self.stored.count(self.rows[i])
 
     def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
         """x (T, D) of video i from a random first frame."""
-        return self._clip(i, random_first(self.feat.shape[1], self.frames, rng))
+        return self._clip(i, random_first(self.count(i), self.frames, rng))
 
     def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
         """Clips x (T, D) of video i from first frames spread evenly over it; one view is in the middle, rng unused."""
-        for first in spread_firsts(self.feat.shape[1], self.frames, views):
+        for first in spread_firsts(self.count(i), self.frames, views):
             yield self._clip(i, first)
 
     def whole_video(self, i: int) -> np.ndarray:
         """x (frames, D): all features of video i."""
-        return self.stored.values(self.rows[i])
+        return self.stored.values(self.rows[i], np.arange(self.count(i)))
 
     def blocks(self, i: int) -> Iterator[np.ndarray]:
         """The frames of whole_video, all at once."""
         yield self.whole_video(i)
 
     def _clip(self, i, first):
-        return self.stored.values(self.rows[i], window(self.feat.shape[1], self.frames, first))
+        return self.stored.values(self.rows[i], window(self.count(i), self.frames, first))
 
 
 def load_features(path, frames: int | None = None, unit=False) -> tuple[FeatureSet, FeatureSet]:

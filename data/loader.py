@@ -10,6 +10,7 @@ Threads prepare clips while the net computes, also across the ends of epochs.
 """
 
 import contextlib
+import copy
 import itertools
 from collections import deque
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snippets.data.augment import centre_crop, cut, random_crop, random_first, spread_firsts
-from snippets.data.cache import Decoder
+from snippets.data.decoder import Source
 from snippets.data.layouts.splits import Video
 
 
@@ -42,7 +43,7 @@ class Preprocessing(NamedTuple):
 class ClipSet:
     """Clips of T = frames from videos, cropped and scaled: x (T, size, size, 3) float32.
 
-    source: where frames come from, a Decoder or a FrameCache; its side must be at least size (see cache_side).
+    source: where frames come from, a `Decoder` or a `Store` of one; its side must be at least size (see cache_side).
     length: frames to which every video is cut or repeated; None: as many as it has.
     labels: (V,) int64, or bool multi-hot (V, K) where videos carry tuples of classes; names, groups: one per
     video.
@@ -52,14 +53,14 @@ class ClipSet:
         self,
         classes: list[str],
         videos: list[Video],
-        source: Decoder,
+        source: Source,
         frames: int,
         preprocessing: Preprocessing,
         length: int | None = None,
     ):
         if frames < 1:
             raise ValueError(f"frames is {frames}, expected at least 1 per clip")
-        centre_crop(source.side, source.side, preprocessing.size)  # raises if it does not fit
+        centre_crop(*source.shape[:2], preprocessing.size)  # raises if it does not fit
         self.classes, self.videos, self.source = classes, videos, source
         self.frames, self.preprocessing, self.length = frames, preprocessing, length
         self.labels = label_array([video.label for video in videos], len(classes))
@@ -67,22 +68,6 @@ class ClipSet:
 
     def __len__(self):
         return len(self.videos)
-
-    def relabelled(self, classes: list[str]) -> "ClipSet":
-        """The same videos for a network that knows these classes. ValueError for a class that is not among them."""
-        unknown = [name for name in self.classes if name not in classes]
-        if unknown:
-            raise ValueError(
-                f"{len(unknown)} classes are not among the network's {len(classes)}, the first {unknown[0]}: expected "
-                f"names like {', '.join(classes[:3])}; rename their folders"
-            )
-        place = [classes.index(name) for name in self.classes]
-        several = [isinstance(v.label, tuple) for v in self.videos]
-        videos = [
-            v._replace(label=tuple(place[k] for k in v.label) if many else place[v.label])
-            for v, many in zip(self.videos, several, strict=True)
-        ]
-        return ClipSet(classes, videos, self.source, self.frames, self.preprocessing, self.length)
 
     def checksum(self, i: int) -> int:
         """CRC-32 of the file of video i."""
@@ -114,24 +99,38 @@ class ClipSet:
         count = self.count(i)
         yield from self._cut(i, [range(first, min(first + block, count)) for first in range(0, count, block)])
 
-    def spread(self, i: int, T: int) -> np.ndarray:
-        """T frames spread evenly over video i, the first and the last among them: x (T, size, size, 3)."""
-        return next(self._cut(i, [np.linspace(0, self.count(i) - 1, T).round().astype(int).tolist()]))
-
     def count(self, i: int) -> int:
         """How many frames video i has, or `length`."""
         return self.length or self.source.count(self.videos[i])
 
     def _crop(self, rng=None):
         """A random crop of the frames, or without rng the centre crop."""
-        side, size = self.source.side, self.preprocessing.size
-        return centre_crop(side, side, size) if rng is None else random_crop(side, side, size, rng)
+        (H, W, _), size = self.source.shape, self.preprocessing.size
+        return centre_crop(H, W, size) if rng is None else random_crop(H, W, size, rng)
 
     def _cut(self, i, windows, crops=()):
         """Clips x of video i, one for each window of frame numbers, under its crop, else under the centre crop."""
         crops = crops or [self._crop()] * len(windows)
         for pixels, crop in zip(self.source.take(self.videos[i], windows), crops, strict=True):
             yield cut(pixels, slice(None), crop, self.preprocessing.mean, self.preprocessing.scale)
+
+
+def relabelled(dataset, classes: list[str]):
+    """The data set for a network that knows these classes. ValueError for a class that is not among them."""
+    unknown = [name for name in dataset.classes if name not in classes]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} classes are not among the network's {len(classes)}, the first {unknown[0]}: expected "
+            f"names like {', '.join(classes[:3])}; rename their folders"
+        )
+    place, other = np.array([classes.index(name) for name in dataset.classes], np.int64), copy.copy(dataset)
+    if dataset.labels.ndim == 2:
+        other.labels = np.zeros((len(dataset), len(classes)), bool)
+        other.labels[:, place] = dataset.labels
+    else:
+        other.labels = place[dataset.labels]
+    other.classes = classes
+    return other
 
 
 def label_array(labels, K: int) -> np.ndarray:

@@ -3,28 +3,34 @@
 FOLDER       one of the layouts in `data.layouts.table`
 FILE.csv     a manifest of the videos in its folder
 FILE.npz     features of frames, see `data.features`; the networks then have no tower
+
+Of videos a network reads pixels, or the features that a trained tower computes of them, which are kept in a store.
 """
 
 import contextlib
+import math
 import os
 import shutil
+import sys
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from snippets.data.augment import cache_side
-from snippets.data.cache import Decoder, FrameCache
-from snippets.data.features import fold_in, load_features
-from snippets.data.flow.images import FlowCache, FlowDecoder
+from snippets.data.decoder import Decoder
+from snippets.data.features import FeatureSet, VideoFeatures, fold_in, load_features
+from snippets.data.flow.images import FlowDecoder
 from snippets.data.flow.tvl1 import TVL1
-from snippets.data.layouts.splits import read_skip
+from snippets.data.layouts.splits import Split, read_skip
 from snippets.data.layouts.table import VideoFolder, layout_of, root_of
-from snippets.data.listing import tally
-from snippets.data.loader import ClipSet, Preprocessing
+from snippets.data.listing import shown, tally
+from snippets.data.loader import ClipSet, Preprocessing, label_array
 from snippets.data.options import Options, option
 from snippets.data.pictures import PICTURE_FPS
+from snippets.data.store.store import Store
 from snippets.data.video import VideoError, read_header
 
 
@@ -45,7 +51,13 @@ class DataSettings(Options):
     )
     mean: float | list = option(127.5, "the network sees (pixel - mean) / scale; one number or R, G, B", nargs="+")
     scale: float | list = option(127.5, "see mean", nargs="+")
-    features: str = option("unit", "precomputed features: each scaled to mean square 1, or raw", ("unit", "raw"))
+    features: str = option("unit", "features: each frame's scaled to mean square 1, or raw", ("unit", "raw"))
+    count: int | None = option(
+        None, "features of videos: of N frames spread evenly over each (default: of all)", least=1, most=1e6
+    )
+    dtype: str = option("float32", "features of videos: how they are stored", ("float32", "float16"))
+    stored_tap: str = "auto"  # features of videos: where the tower ends, see `NetConfig`
+    stored_as: str = ""  # and the name of those that a network was trained on; "": pixels, or a file
 
     def __post_init__(self):
         super().__post_init__()
@@ -109,7 +121,8 @@ class DataSpec:
 
     path: a folder of videos, a manifest, or a feature file. size: side of the crops in pixels. cache: folder for
     decoded frames, None: decode every time. skip: file that lists videos to leave out. available: skip missing videos,
-    and report how many there are. xp: library of the arrays on which flow is computed.
+    and report how many there are. xp: library of the arrays on which flow is computed. features: makes a source of
+    features of a source of frames, see `training.model`, in `workers` processes; None: the network reads pixels.
     """
 
     path: str | Path
@@ -121,31 +134,39 @@ class DataSpec:
     available: bool = False
     progress: bool = True
     xp: object = np
+    features: Callable | None = None
+    workers: int = 1
 
     def source(self):
-        """Frames or flow images at the side that crops of `size` want; each data folder has a cache of its own."""
-        settings, (decoder, cached) = self.settings, (Decoder, FrameCache)
+        """Frames or flow images at the side that crops of `size` want, or features of them.
+
+        Each data folder has a place in the cache of its own.
+        """
+        settings = self.settings
         given = [cache_side(self.size), settings.fps, settings.limit]
         if settings.stream == "flow":
             given += [settings.flow_fps, settings.bound, TVL1.parse(settings.tvl1)]
-            decoder, cached = FlowDecoder, FlowCache
-        if self.cache is None:
-            source = decoder(*given, picture_fps=settings.picture_fps)
+            source = FlowDecoder(*given, picture_fps=settings.picture_fps)
+            source.xp = self.xp
         else:
-            folder = root_of(self.path)
-            digest = zlib.crc32(os.fsencode(folder.resolve()))
-            source = cached(
-                Path(self.cache) / f"{folder.name[:60]}-{digest:08x}", *given, picture_fps=settings.picture_fps
-            )
-        source.xp = self.xp
-        return source
+            source = Decoder(*given, picture_fps=settings.picture_fps)
+        source = self._kept(source)
+        return source if self.features is None else self._kept(self.features(source))
+
+    def _kept(self, source):
+        if self.cache is None:
+            return source
+        folder = root_of(self.path)
+        digest = zlib.crc32(os.fsencode(folder.resolve()))
+        return Store(Path(self.cache) / f"{folder.name[:60]}-{digest:08x}", source)
 
 
 def open_data(spec, frames, build=True, check=lambda *sets: None):
     """Training and test set of clips of T = frames (features: None for all); decodes videos into the cache.
 
-    spec: a `DataSpec`. build: decode all videos now, and raise one error for all that are missing or damaged; else each
-    is decoded when it is used. check(train_set, test_set) is called before anything is decoded, and may raise.
+    spec: a `DataSpec`. build: decode all videos now, and raise one error for all that are missing or damaged; those of
+    which no features can be computed are named and left out instead. Not build: each is decoded when it is used.
+    check(train_set, test_set) is called before anything is decoded, and may raise.
     Raises FileNotFoundError for a missing folder or missing videos, ValueError for wrong lists, files or settings.
     """
     path, settings = Path(spec.path), spec.settings
@@ -168,14 +189,45 @@ def open_data(spec, frames, build=True, check=lambda *sets: None):
     if others := folder.ignored(v.path for v in everything.train + everything.test):
         files = "1 file" if len(others) == 1 else f"{len(others)} files"
         print(f"ignored: {files} ({tally(why for _, why in others)})")
-    source, seen = spec.source(), Preprocessing(spec.size, settings.mean, settings.scale)
-    sets = tuple(ClipSet(split.classes, part, source, frames, seen, settings.limit) for part in split[1:])
+    source = spec.source()
+    sets = sets_of(spec, split, source, frames)
     check(*sets)
     if spec.cache is not None:
         price_cache(split.train + split.test, source)
         if build:
-            source.build(split.train + split.test, spec.progress)
+            bad = source.fill(split.train + split.test, spec.workers, spec.progress)
+            if bad and spec.features is None:
+                raise unusable(bad, len(split.train + split.test))
+            if bad:
+                print("\n".join([*map(shown, bad.values()), f"{len(bad)} videos are left out"]), file=sys.stderr)
+                sides = ([v for v in side if v.name not in bad] for side in split[1:])
+                sets = sets_of(spec, Split(split.classes, *sides), source, frames)
     return sets
+
+
+def sets_of(spec, split, source, frames):
+    """Training and test set of the videos of a `Split`: of clips of T = frames, or of their features."""
+    settings = spec.settings
+    if spec.features is None:
+        seen = Preprocessing(spec.size, settings.mean, settings.scale)
+        return tuple(ClipSet(split.classes, part, source, frames, seen, settings.limit) for part in split[1:])
+    sets = []
+    for videos in split[1:]:
+        stored = VideoFeatures(videos, source, settings.limit, settings.features == "unit")
+        labels = label_array([video.label for video in videos], len(split.classes))
+        names, groups = [video.name for video in videos], [video.group for video in videos]
+        sets.append(FeatureSet(stored, range(len(videos)), labels, split.classes, names, frames, groups))
+    return tuple(sets)
+
+
+def unusable(bad, count):
+    """The error that some of `count` videos cannot be used, with a note on each; bad: {name: what is wrong}."""
+    error = VideoError(
+        f"{len(bad)} of {count} videos cannot be used, the others are in the cache; name these in a skip "
+        "list (snippets check-data --write-skip FILE writes it) and add --skip FILE:"
+    )
+    error.__notes__ = list(bad.values())
+    return error
 
 
 def price_cache(videos, source):
@@ -188,10 +240,11 @@ def price_cache(videos, source):
     for video in videos[:: max(1, len(videos) // 20)]:
         with contextlib.suppress(VideoError, OSError):  # reported when it is decoded
             h = read_header(video.path, source.picture_fps)
-            counts.append(h.frames * (source.rate / h.fps if source.rate and h.fps else 1))
-    frames = sum(min(count, source.limit or count) for count in counts) / max(1, len(counts))
-    what = f"the frame cache of {len(videos)} videos"
-    size = frames * len(videos) * source.side**2 * source.channels
+            count = h.frames * (source.rate / h.fps if source.rate and h.fps else 1)
+            counts.append(source.spread or min(count, source.limit or count))
+    frames = sum(counts) / max(1, len(counts))
+    what = f"{'the frame cache' if len(source.shape) > 1 else 'the features'} of {len(videos)} videos"
+    size = frames * len(videos) * math.prod(source.shape) * source.dtype.itemsize
     check_room(source.folder, size, what, "choose another --cache, or a smaller --size or --fps, or --cache none")
     if size > 1e9:
         print(f"{what} will take about {size / 1e9:.0f} GB in {source.folder}")

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import math
 import numbers
+import typing
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +69,13 @@ def check_option(field, value, name=None):
     if choices and value not in choices:
         raise ValueError(f"{name or field.name} is {value!r}, expected one of {', '.join(map(str, choices))}")
     if within and not (value is None and isinstance(None, field.type)):
-        check(name or field.name, value, within, field.type is int)
+        check(name or field.name, value, within, number_type(field) is int)
+
+
+def number_type(field):
+    """The type of a dataclass field, of `int | None` int; float where there are several."""
+    kinds = {*typing.get_args(field.type)} - {type(None)} or {field.type}
+    return kinds.pop() if len(kinds) == 1 else float
 
 
 class Options:
@@ -119,6 +126,11 @@ def float_or_none(text):
     return None if text == "none" else float(text)
 
 
+def int_or_none(text):
+    """A whole number, or None for "none"."""
+    return None if text == "none" else int(text)
+
+
 def add_options(parser, cls, title, only=None, **defaults):
     """A group with an option for each `option` of the dataclass `cls` (only: for these); `defaults` replace its own.
 
@@ -128,11 +140,13 @@ def add_options(parser, cls, title, only=None, **defaults):
     for field in dataclasses.fields(cls):
         flag = f"--{field.name.replace('_', '-')}"
         if "help" in field.metadata and flag not in there and (only is None or field.name in only):
-            kind = field.type if isinstance(field.type, type) else float_or_none if field.default is None else float
+            kind = number_type(field)
             default = defaults.get(field.name, field.default)
             if kind is bool:
                 group.add_argument(flag, action=Flag, default=default, help=field.metadata["help"])
                 continue
+            if isinstance(None, field.type):
+                kind = {int: int_or_none, float: float_or_none}[kind]
             how = {**field.metadata, "action": InRange, "type": kind}
             old = how.pop("old")
             group.add_argument(flag, default=default, **how)

@@ -1,16 +1,22 @@
 """From a checkpoint to a network that can be used, and from a network to its predictions for a video."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from snippets.data.layouts.splits import ALL
 from snippets.data.listing import shown
-from snippets.data.open import DataSettings, is_features
-from snippets.layers.device.xp import to_numpy
+from snippets.data.loader import Preprocessing
+from snippets.data.open import DataSettings, DataSpec, is_features, settings_for
+from snippets.layers.core.base import Sequential
+from snippets.layers.device.xp import usable_cores
+from snippets.nets.auxiliary import PLACES
 from snippets.nets.expand import warm_start
+from snippets.nets.frame_features import FeatureSettings, FrameFeatures
 from snippets.nets.frame_predictions import clip_probabilities
-from snippets.nets.frames import one_blas_thread
+from snippets.nets.frames import OverFrames, one_blas_thread
+from snippets.nets.googlenet import TAPS
 from snippets.nets.zoo import HEADS, TOWER_OPTIONS, NetConfig, build, options_read
 from snippets.training.checkpoint import Checkpoint, CheckpointError, check_fits, check_unseen_videos, load, load_into
 from snippets.training.objective import on_device
@@ -52,12 +58,19 @@ def load_model(path, threads=None, device="cpu"):
     return Model(move_to_device(net, device), config, data, checkpoint)
 
 
-def check_kind(model, path, data):
-    """Refuses videos for the model at `path` if it reads features, and features if it reads videos."""
-    features = is_features(data)
-    if features != (model.config.tower == "features"):
-        reads, found = ("videos", "a file of features") if features else ("precomputed features", "a folder of videos")
-        raise ValueError(f"{path} reads {reads}, but {data} is {found}")
+def check_kind(model, path, data, features_of=None):
+    """Refuses videos for the model at `path` if it reads features, and features if it reads videos.
+
+    features_of: path of the model whose tower makes features of the videos.
+    """
+    found = "a file of features" if is_features(data) else "a folder of videos"
+    if features_of:
+        found += f", with --features-of {features_of}"
+    if model.config.tower != "features" and (features_of or is_features(data)):
+        raise ValueError(f"{path} reads videos, but {data} is {found}")
+    if model.config.tower == "features" and not (features_of or is_features(data)):
+        advice = "--features-of CHECKPOINT names the network whose tower makes them"
+        raise ValueError(f"{path} reads precomputed features, but {data} is {found}; {advice}")
 
 
 def check_start(source, path, config, data, fold):
@@ -125,8 +138,10 @@ def of_run(args, checkpoint):
         found.append(("fold", checkpoint.fold))
     if not args.lr_group and not args.freeze:
         found.append(("lr_group", [f"{key}={factor}" for key, factor in checkpoint.settings.get("groups", {}).items()]))
-    if is_features(args.data):
-        found = [(name, value) for name, value in found if name != "tower"]
+    if is_features(args.data) or args.features_of:
+        found = [(name, value) for name, value in found if name not in ("tower", "tap")]
+    if args.features_of:
+        found.append(("tap", checkpoint.data.get("stored_tap", "auto")))
     return found
 
 
@@ -137,7 +152,8 @@ def of_start(args, checkpoint):
     read. Nothing of its training, no auxiliary heads, and nothing where one of the two reads features.
     """
     given, old, data = getattr(args, "given", ()), checkpoint.config, checkpoint.data
-    if is_features(args.data) != (old["tower"] == "features"):
+    on_features = is_features(args.data) or args.features_of is not None
+    if on_features != (old["tower"] == "features"):
         return []
     head = args.head if "head" in given or old["head"] == "single" else old["head"]
     tower = args.tower if "tower" in given else old["tower"]
@@ -146,13 +162,13 @@ def of_start(args, checkpoint):
     names |= {*both, *options_read(head, tower)} & {*both, *options_read(old["head"], old["tower"])}
     if "single" not in (head, old["head"]):
         names.add("frames")
-    if is_features(args.data):
+    if on_features:
         return sorted((name, old[name]) for name in names)
     names |= {"tower", "size"} | ({"vector"} if tower == old["tower"] else set())
     names |= {name for name, of in TOWER_OPTIONS.items() if of == tower == old["tower"]} - {"auxiliary"}
     if HEADS[head].reads != HEADS[old["head"]].reads:
         names.discard("tap")
-    pixels = {field.name for field in fields(DataSettings)}
+    pixels = {field.name for field in fields(DataSettings) if "help" in field.metadata}
     if "stream" in given and args.stream != data.get("stream", "rgb"):
         pixels -= {"mean", "scale", "tvl1"}  # of a flow image they mean other things
     found = {name: old[name] for name in names if name in old} | {name: data[name] for name in pixels if name in data}
@@ -166,7 +182,79 @@ def predict_clips(model, clips):
     return np.mean([clip_probabilities(model.net.predict(x), model.mode)[0] for x in clips], axis=0)
 
 
-@one_blas_thread
-def frame_features(tower, clip):
-    """The tower's output for each frame of a clip x (T, H, W, 3), flattened: (T, D)."""
-    return to_numpy(tower.predict(on_device(tower, clip[None]))).reshape(len(clip), -1)
+# Fields of DataSettings that are no affair of the tower's
+OWN = ("fps", "seconds", "picture_fps", "features", "count", "dtype", "stored_tap", "stored_as")
+
+
+@dataclass(frozen=True)
+class TowerFeatures:
+    """Makes a source of features of a source of frames: the tower of a `Model`, and see `FrameFeatures`."""
+
+    tower: OverFrames
+    about: dict
+    settings: FeatureSettings
+    model: Model
+
+    def __call__(self, frames):
+        return FrameFeatures(frames, self.tower, self.about, self.settings)
+
+
+def with_features(spec, model):
+    """The `DataSpec` of features of its videos by the tower of a `Model`; `open_data` then gives `FeatureSet`s.
+
+    The settings named in OWN are those of spec.settings (None: the model's); all else that the tower sees is as the
+    model was trained. ValueError where spec asks for something else, or for a model without a tower that sees single
+    frames.
+    """
+    if not isinstance(model.net.layers.get("tower"), OverFrames):
+        raise ValueError("the model has no tower that sees single frames: it reads features itself, or clips")
+    given, own = asdict(spec.settings) | {"size": spec.size}, asdict(model.data) | {"size": model.config.size}
+    for name, default in {**asdict(DataSettings()), "size": DataSpec.size}.items():
+        if name not in OWN and given[name] not in (default, own[name]):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is {given[name]}, but the tower has {own[name]}: leave it out"
+            )
+    settings = replace(model.data, **{name: given[name] for name in OWN if given[name] is not None})
+    settings = settings_for(spec.path, settings)
+    config, seen = model.config, Preprocessing(model.config.size, settings.mean, settings.scale)
+    tapped = config.tapped if settings.stored_tap == "auto" else settings.stored_tap
+    about = {name: getattr(config, name) for name in ("tower", "width", "norm", "vector", "variant")} | {"tap": tapped}
+    how = FeatureSettings(seen, settings.dtype, settings.count)
+    tower = tapped_tower(model.net.layers["tower"], config, tapped)
+    spec = replace(spec, size=config.size, settings=settings, features=TowerFeatures(tower, about, how, model))
+    name = replace(spec, cache=None).source().name
+    if settings.stored_as not in ("", name):
+        raise ValueError(f"trained on features {settings.stored_as}, but these are {name}: another tower or rate")
+    return replace(spec, settings=replace(settings, stored_as=name))
+
+
+def features_of(spec, path, device="cpu"):
+    """`with_features` by the model at `path` ("{fold}" in it: the number of the fold), kept in the spec's cache.
+
+    They are computed by processes on all cores, or on the `device`. ValueError where none can be kept, and
+    CheckpointError for a model of another fold, besides what `with_features` and `load_model` raise.
+    """
+    if is_features(spec.path):
+        raise ValueError(f"{spec.path} is a file of features: leave out --features-of, or name the videos")
+    if spec.cache is None:
+        raise ValueError("--cache none: features of videos are kept in the cache; leave it out, or name a folder")
+    path = path.replace("{fold}", str(spec.fold))
+    model = load_model(path, device=device)
+    if model.checkpoint.fold is not None and spec.fold != ALL:
+        check_fits(model.checkpoint, path, fold=spec.fold)  # its training videos must not be this run's test videos
+    return replace(with_features(spec, model), workers=usable_cores() if device == "cpu" else 1)
+
+
+def tapped_tower(tower, config, tap):
+    """A tower that ends at `tap`, one of TAPS, with the weights of this one, which may end behind it.
+
+    ValueError for a tower that ends before it, or is no GoogLeNet.
+    """
+    if tap == config.tapped:
+        return tower
+    if config.tower != "googlenet" or TAPS.index(tap) > TAPS.index(config.tapped):
+        raise ValueError(f"tap is {tap}, but the model's tower, {config.tower}, ends at {config.tapped}")
+    layers = dict(tower.layer.layers)
+    names = list(layers)
+    end = names.index("average") + (tap == "average")
+    return OverFrames(Sequential(**{name: layers[name] for name in names[:end] if name not in PLACES}), tower.chunk)

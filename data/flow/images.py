@@ -9,8 +9,8 @@ No motion is 127.5, which no byte can hold: it is stored as 128 (halves go to th
 Mirrored left to right an image shows the opposite motion: its first channel becomes 255 - pixel. Networks take three
 channels; the third is zero after the mean is subtracted (see `data.augment.cut`), and so it has no effect.
 
-FlowDecoder and FlowCache are used like Decoder and FrameCache. The first line of a cache's manifest holds bound and
-TV-L1 parameters, and a cache of other ones is refused.
+A FlowDecoder is used like a Decoder, alone or in a `Store`. The first line of a store's manifest holds bound and TV-L1
+parameters, and a store of other ones is refused.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from snippets.data.cache import Decoder, FrameCache
+from snippets.data.decoder import Decoder
 from snippets.data.flow.tvl1 import TVL1, pairs_at_once, tvl1
 from snippets.data.pictures import PICTURE_FPS
 from snippets.data.video import VideoError, read_frames
@@ -47,6 +47,7 @@ class FlowDecoder(Decoder):
 
     channels = 2
     xp = np  # library of the arrays on which flow is computed; cupy: on the current GPU
+    threads = None  # that compute it; None: one per core
 
     def __init__(
         self, side=256, fps: float | None = None, limit: int | None = None, flow_fps=15.0, bound=40.0,
@@ -58,6 +59,12 @@ class FlowDecoder(Decoder):
                 f"{fps} flow images per second of {flow_fps} frames per second: expected no more images than frames"
             )
         self.flow_fps, self.bound, self.settings = flow_fps, bound, settings or TVL1()
+
+    def __getstate__(self):  # another process has array libraries of its own
+        return {name: value for name, value in self.__dict__.items() if name != "xp"}
+
+    def one_thread(self):
+        self.threads = 1
 
     @property
     def parameters(self):
@@ -82,9 +89,10 @@ class FlowDecoder(Decoder):
         """
         pairs = enumerate(itertools.islice(self._pairs(path), self.limit))
         pairs = (pair for n, pair in pairs if wanted is None or n in wanted)
-        while batch := list(itertools.islice(pairs, pairs_at_once(self.side, self.side) * usable_cores())):
+        threads = self.threads or usable_cores()
+        while batch := list(itertools.islice(pairs, pairs_at_once(self.side, self.side) * threads)):
             grey = np.stack([[frame @ GREY for frame in pair] for pair in batch])  # (N, 2, side, side)
-            u = tvl1(*(self.xp.asarray(grey[:, k]) for k in (0, 1)), self.settings)
+            u = tvl1(*(self.xp.asarray(grey[:, k]) for k in (0, 1)), self.settings, threads)
             yield from zip((frame for frame, _ in batch), u if self.xp is np else u.get(), strict=True)
 
     def read(self, path):
@@ -102,10 +110,6 @@ class FlowDecoder(Decoder):
         if not images:
             found = f"only one frame at {self.flow_fps:g} per second"
             raise VideoError(f"{path}: {found}, and flow is between two; skip it")
-
-
-class FlowCache(FrameCache, FlowDecoder):
-    """A FlowDecoder that keeps its images on disk: FlowCache(root, side, fps, limit, flow_fps, bound, settings)."""
 
 
 def colours(u: np.ndarray, largest: float | None = None) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from snippets.data.cache import Decoder
+from snippets.data.decoder import Decoder
 from snippets.data.files import write
 from snippets.data.layouts.splits import Split, Video, check_groups
 from snippets.data.layouts.table import VideoFolder

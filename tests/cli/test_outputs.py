@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from snippets.data.options import float_or_none
+from snippets.data.options import float_or_none, int_or_none
 from snippets.training.cli.files import Input, Output, check_outputs
 from snippets.training.cli.main import main, parser
 
@@ -21,7 +21,8 @@ def test_every_option_that_may_be_a_file_is_declared():
     commands = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
     for name, command in commands.items():
         for action in command._actions:
-            text = action.nargs != 0 and action.choices is None and action.type not in (int, float, float_or_none)
+            numbers = int, float, int_or_none, float_or_none
+            text = action.nargs != 0 and action.choices is None and action.type not in numbers
             file = isinstance(action.type, type) and issubclass(action.type, (Input, Output))
             told = file or action.dest in NO_FILES
             assert not text or told, f"{name} --{action.dest}: a file to read, to write, or neither?"

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import snippets.data.open
-from snippets.data.cache import Decoder, FrameCache
+from snippets.data.decoder import Decoder
 from snippets.data.features import load_features, save_features
 from snippets.data.layouts.splits import Video, split_by_group
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.open import price_cache
+from snippets.data.store.store import Store
 from snippets.nets.inspect import memory
 from snippets.nets.inspect.memory import GIB, plan_memory
 from snippets.nets.zoo import NetConfig, build, input_shape
@@ -26,7 +27,7 @@ SMALL = "--size 32 --width 0.1 --fc 8 --frames 4 --epochs 1 --cache none".split(
 def told(capsys, tmp_path, monkeypatch):
     """Runs a command that must fail within seconds, without a file written or a frame decoded: its sentence."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("snippets.data.cache.read_frames", None)
+    monkeypatch.setattr("snippets.data.decoder.read_frames", None)
 
     def run(*args):
         before, started = set(tmp_path.rglob("*.np*")), time.monotonic()
@@ -70,8 +71,14 @@ def test_a_training_that_does_not_fit(told, mini, options, words):
     "command, words",
     [
         (["features", "DATA", "--width", 1000], "the tower needs at least"),
-        (["features", "DATA", "--width", 0.1, "--size", 32, "--count", 1_000_000], "a file of 48 x 1000000 x 1000"),
-        (["features", "CLIPS", "--width", 0.1, "--size", 32, "--count", 1_000_000], "a file of 48 x 1000000 x 1000"),
+        (
+            ["features", "DATA", "--width", 0.1, "--size", 32, "--count", 1_000_000, "--out", "new.npz"],
+            "a file of 48 x 1000000 x 1000",
+        ),
+        (
+            ["features", "CLIPS", "--width", 0.1, "--size", 32, "--count", 1_000_000, "--out", "new.npz"],
+            "a file of 48 x 1000000 x 1000",
+        ),
         (["scaling", "--batch", 1_000_000_000], "a training step on 1000000000 clips"),
         (["simulate", "DATA", *SMALL, "--counts", 1, 1_000_000], "a training step on"),
     ],
@@ -131,20 +138,19 @@ def test_a_cache_for_which_there_is_no_room(mini, tmp_path, monkeypatch, told, c
     assert "where 0.0 GB are free" in error
     monkeypatch.setattr(snippets.data.open.shutil, "disk_usage", lambda path: usage._replace(free=size))
     videos = [Video(path, 0, path.name, "") for path in sorted(mini.glob("*/*.avi"))]
-    price_cache(videos, FrameCache(tmp_path / "other", 37))  # just fits
+    price_cache(videos, Store(tmp_path / "other", Decoder(37)))  # just fits
     with pytest.raises(OSError, match="48 videos"):
-        price_cache(videos, FrameCache(tmp_path / "larger", 38))
-    price_cache(videos, FrameCache(tmp_path / "fewer", 64, 1.0))  # one frame per second
+        price_cache(videos, Store(tmp_path / "larger", Decoder(38)))
+    price_cache(videos, Store(tmp_path / "fewer", Decoder(64, 1.0)))  # one frame per second
 
 
 def test_what_is_cached_is_not_counted_again(mini, tmp_path, monkeypatch):
     videos = [Video(path, 0, path.name, "") for path in sorted(mini.glob("*/*.avi"))[:2]]
-    cache = FrameCache(tmp_path, 8)
-    cache.build(videos, progress=False)
+    cache = Store(tmp_path, Decoder(8))
+    cache.fill(videos, progress=False)
     monkeypatch.setattr(snippets.data.open.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
     assert cache.missing(videos) == []
     price_cache(videos, cache)
-    assert isinstance(cache, Decoder)
 
 
 @pytest.mark.parametrize("fold", [0, 4, 7, -1, 1.5, None])

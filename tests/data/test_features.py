@@ -31,7 +31,7 @@ def test_load(tmp_path):
     assert train.labels.tolist() == [1, 0, 0] and test.labels.tolist() == [1] and train.labels.dtype == np.int64
     assert train.names == ["Yoyo/a.avi", "Archery/b.avi", "Archery/d.avi"] and test.names == ["Yoyo/c.avi"]
     x = train.whole_video(2)
-    assert x.dtype == np.float32 and train.feat.dtype == np.uint8
+    assert x.dtype == np.float32 and train.stored.feat.dtype == np.uint8
     np.testing.assert_array_equal(x, (90 + np.arange(18).reshape(6, 3)) / 2)
     np.testing.assert_array_equal(next(test.test_clips(0)), (60 + np.arange(18).reshape(6, 3)) / 2)
 
@@ -149,7 +149,7 @@ def test_real_features(shared):
         "BaseballPitch",
         "Basketball",
     ]
-    assert (len(train), len(test)) == (678, 260) and train.feat.dtype == np.uint8
+    assert (len(train), len(test)) == (678, 260) and train.stored.feat.dtype == np.uint8
     assert all(train.classes[k] == name.split("/")[0] for k, name in zip(train.labels, train.names, strict=True))
     x = train.whole_video(0)
     assert x.shape == (25, 4096) and x.dtype == np.float32 and 1 < x.max() < 12

@@ -12,12 +12,13 @@ from films import film, quadrants, set_matrix
 from flow_checks import moved
 
 import snippets.data.flow.images
-from snippets.data.flow.images import FlowCache, FlowDecoder, dequantise, quantise
+from snippets.data.flow.images import FlowDecoder, dequantise, quantise
 from snippets.data.flow.tvl1 import TVL1, energy, tvl1
 from snippets.data.layouts.splits import Video
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.make import make_mini
 from snippets.data.open import DataSettings
+from snippets.data.store.store import Store
 from snippets.data.video import VideoError, read_frames, write_video
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.bench.jobs import flow
@@ -72,21 +73,21 @@ def test_what_cannot_be_computed_is_told(tmp_path, video):
 def test_the_cache_keeps_the_images_and_knows_their_parameters(tmp_path, video, monkeypatch):
     settings = (32, None, None, 15.0, 40.0, QUICK)
     expected = FlowDecoder(*settings).frames(video)
-    np.testing.assert_array_equal(FlowCache(tmp_path / "cache", *settings).frames(video), expected)
+    np.testing.assert_array_equal(Store(tmp_path / "cache", FlowDecoder(*settings)).frames(video), expected)
     monkeypatch.setattr(snippets.data.flow.images, "tvl1", None)  # from here on nothing is computed
-    again = pickle.loads(pickle.dumps(FlowCache(tmp_path / "cache", *settings)))  # as another process gets it
-    assert type(again) is FlowCache and again.parameters == FlowDecoder(*settings).parameters
+    again = pickle.loads(pickle.dumps(Store(tmp_path / "cache", FlowDecoder(*settings))))  # as another process gets it
+    assert type(again.source) is FlowDecoder and again.parameters == FlowDecoder(*settings).parameters
     np.testing.assert_array_equal(again.frames(video), expected)
-    assert again.manifest.read_text().startswith(
+    assert again.manifest.path.read_text().startswith(
         '{"format": "snippets flow 2", "side": 32, "fps": null, "flow_fps": 15.0'
     )
     with pytest.raises(
         ValueError, match=r"begins with {'bound': 40.0}, expected {'bound': 20.0}: not a cache of these"
     ):
-        FlowCache(tmp_path / "cache", *settings[:4], 20.0, QUICK)
+        Store(tmp_path / "cache", FlowDecoder(*settings[:4], 20.0, QUICK))
     with pytest.raises(ValueError, match=r"'iterations': 20, .* expected .*'iterations': 300"):
-        FlowCache(tmp_path / "cache", *settings[:5])
-    assert FlowCache(tmp_path / "cache", 32, 5.0).folder != again.folder
+        Store(tmp_path / "cache", FlowDecoder(*settings[:5]))
+    assert Store(tmp_path / "cache", FlowDecoder(32, 5.0)).folder != again.folder
 
 
 def test_flow_of_the_mirror_image_is_the_mirrored_flow():

@@ -7,10 +7,11 @@ import oracles_flow
 import pytest
 from scipy.ndimage import map_coordinates
 
-from snippets.data.flow.images import FlowCache
+from snippets.data.flow.images import FlowDecoder
 from snippets.data.flow.tvl1 import TVL1, tvl1
 from snippets.data.flow.warp import smooth
 from snippets.data.open import DataSettings
+from snippets.data.store.store import Store
 from snippets.training.checkpoint import Checkpoint, load, save
 
 H, W = 240, 320
@@ -111,10 +112,10 @@ def test_small_frames_and_odd_sides(H, W):
 
 
 def test_a_cache_of_other_sizes_is_refused(tmp_path):
-    FlowCache(tmp_path, 32, settings=TVL1(scales=5))
+    Store(tmp_path, FlowDecoder(32, settings=TVL1(scales=5))).manifest.begin()
     with pytest.raises(ValueError, match=r"'scales': 5.*expected .*'scales': 13.*not a cache of these"):
-        FlowCache(tmp_path, 32)
-    FlowCache(tmp_path, 32, settings=TVL1(scales=5))
+        Store(tmp_path, FlowDecoder(32))
+    Store(tmp_path, FlowDecoder(32, settings=TVL1(scales=5)))
 
 
 def test_a_checkpoint_keeps_its_flow_when_a_default_changes(tmp_path):

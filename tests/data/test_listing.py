@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from films import folder
 
-from snippets.data.cache import Decoder, FrameCache
+from snippets.data.decoder import Decoder
 from snippets.data.features import load_features
 from snippets.data.layouts.splits import Video
 from snippets.data.layouts.survey import check_dataset
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.layouts.ucf101 import read_list
 from snippets.data.listing import shown, tally
+from snippets.data.store.store import Store
 from snippets.data.video import SUFFIXES
 from snippets.training.cli.main import main
 
@@ -45,9 +46,9 @@ def test_names_of_any_kind(tmp_path, clip, model, capsys):
     assert classes == ["#a", "b"] and len(names) == 12 and all(name.isprintable() for name in names)
     assert {r"b/new\nline.avi", r"b/\x1b[31mred\x1b[0m.avi", r"b/caf\udce9 Latin-1.avi"} < names
     for _ in range(2):
-        cache = FrameCache(tmp_path / "cache", 16)
-        assert cache._entries.keys() in (set(), names)  # the second time, all from the manifest
-        cache.build(train + test, progress=False)
+        cache = Store(tmp_path / "cache", Decoder(16))
+        assert cache.manifest.entries.keys() in (set(), names)  # the second time, all from the manifest
+        cache.fill(train + test, progress=False)
     np.testing.assert_array_equal(cache.frames(train[0]), Decoder(16).frames(train[0]))
     assert main(["check-data", str(root)]) == 0
     assert "nothing is wrong" in lines(capsys)
@@ -172,13 +173,14 @@ def test_lists_lead_nowhere_outside(tmp_path, name):
     "name", ["../../out.avi", "/etc/out.avi", "a/../../../out.avi", "..\\..\\out.avi", "..", "", "x" * 400, "a\ud800b"]
 )
 def test_names_in_a_cache_lead_nowhere_outside(tmp_path, clip, name):
-    cache = FrameCache(tmp_path / "deep" / "cache", 16)
+    cache = Store(tmp_path / "deep" / "cache", Decoder(16))
+    cache.manifest.begin()
     before = {*tmp_path.rglob("*")}
     for _ in range(2):
         assert len(cache.frames(Video(clip, 0, name, "g"))) == 8
     (new,) = {*tmp_path.rglob("*")} - before
     assert new.parent == cache.folder and new.suffix == ".npy"
-    assert len(FrameCache(tmp_path / "deep" / "cache", 16)._entries) == 1
+    assert len(Store(tmp_path / "deep" / "cache", Decoder(16)).manifest.entries) == 1
 
 
 def test_lists_with_names_of_any_kind(tmp_path, clip):

@@ -9,9 +9,10 @@ import pytest
 from waiting import until
 
 from snippets.data.augment import cache_side
-from snippets.data.cache import Decoder, FrameCache
+from snippets.data.decoder import Decoder
 from snippets.data.layouts.splits import Video
 from snippets.data.loader import ClipSet, Position, Preprocessing, batches, label_array, prepare
+from snippets.data.store.store import Store
 from snippets.data.video import VideoError, write_video
 
 V = 11
@@ -231,7 +232,7 @@ def test_from_files_through_the_cache(tmp_path):
         write_video(tmp_path / f"{k}.avi", pixels, fps=25)
         videos.append(Video(tmp_path / f"{k}.avi", k, f"{k}.avi", f"{k}.avi"))
     side = cache_side(28)
-    sources = Decoder(side), FrameCache(tmp_path / "cache", side)
+    sources = Decoder(side), Store(tmp_path / "cache", Decoder(side))
     sets = [ClipSet(list("abc"), videos, source, 4, Preprocessing(28)) for source in sources]
     plain, cached = (list(batches(s, 2, Position(1), workers=w)) for s, w in zip(sets, (0, 2), strict=True))
     for a, b in zip(plain, cached, strict=True):

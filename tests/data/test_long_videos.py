@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from films import folder
 
-from snippets.data.cache import Decoder, FrameCache
+from snippets.data.decoder import Decoder
 from snippets.data.flow.images import FlowDecoder
 from snippets.data.flow.tvl1 import TVL1
 from snippets.data.layouts.splits import Video
 from snippets.data.loader import ClipSet, Preprocessing
+from snippets.data.store.store import Store
 from snippets.data.video import write_video
 from snippets.training.cli.main import main
 from snippets.training.render.flow import render_flow
@@ -49,7 +50,6 @@ USES = {
     "views": lambda s: list(s.test_clips(0, 5, np.random.default_rng(0))),
     "overlapping views": lambda s: list(s.test_clips(0, 240, np.random.default_rng(0))),
     "blocks": lambda s: list(s.blocks(0, 4)),
-    "spread": lambda s: [s.spread(0, 4)],
 }
 
 
@@ -79,7 +79,7 @@ def test_few_frames_are_alive_at_once(use, length):
 def test_the_same_frames_from_the_cache_and_decoded_afresh(tmp_path):
     path = tmp_path / "a.avi"
     write_video(path, np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8), 25)
-    cache, plain, video = FrameCache(tmp_path / "cache", 16), Decoder(16), Video(path, 0, "a.avi", "a")
+    cache, plain, video = Store(tmp_path / "cache", Decoder(16)), Decoder(16), Video(path, 0, "a.avi", "a")
     assert cache.count(video) == plain.count(video) == 20
     windows = [range(0, 8), range(6, 14), [2, 9, 9, 19], range(17, 25), [45, 3]]
     for a, b, window in zip(cache.take(video, windows), plain.take(video, windows), windows, strict=True):

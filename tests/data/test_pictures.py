@@ -6,12 +6,13 @@ from films import number, numbered
 from imageio.v3 import imwrite
 from layout_folders import films, make_pictures, names, pictures
 
-from snippets.data.cache import Decoder, FrameCache
+from snippets.data.decoder import Decoder
 from snippets.data.layouts.splits import Video
 from snippets.data.layouts.survey import check_dataset
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.loader import Preprocessing
 from snippets.data.open import DataSettings, DataSpec, open_data
+from snippets.data.store.store import Store
 from snippets.data.video import VideoError, read_frames, read_header
 from snippets.training.cli.main import main, parser
 from snippets.training.cli.train import spec_for
@@ -27,10 +28,10 @@ def test_pictures_are_a_video(tmp_path, form):
     assert [number(x) for x in read_frames(folder, 12.5)] == [number(x) for x in read_frames(folder, 5, picture_fps=10)]
     assert len(list(read_frames(folder, 12.5))) == 6 and len(list(read_frames(folder, 12.5, picture_fps=12.5))) == 12
     assert vars(read_header(folder)) == dict(fps=25, frames=12, width=64, height=48, beat=25)
-    cache, video = FrameCache(tmp_path / "c", 24), Video(folder, 0, "v", "v")
+    cache, video = Store(tmp_path / "c", Decoder(24)), Video(folder, 0, "v", "v")
     assert [number(x) for x in cache.frames(video)] == list(range(12))
     imwrite(folder / form.format(5), numbered(99))
-    assert [number(x) for x in FrameCache(tmp_path / "c", 24).frames(video)] == [99, *range(1, 12)]
+    assert [number(x) for x in Store(tmp_path / "c", Decoder(24)).frames(video)] == [99, *range(1, 12)]
     slow = Decoder(24, picture_fps=10)
     assert slow.name == "24px_native_pictures10fps" and slow.parameters == Decoder(24).parameters | {"picture_fps": 10}
 
@@ -72,9 +73,10 @@ def test_the_rate_of_pictures_is_an_option(tmp_path, capsys):
                 parser().parse_args([command, str(root), "--size", "24", "--cache", "none", *rates, rate]), 1
             )
             assert open_data(spec, 1)[0].count(0) == frames
-        out = ["--out", str(tmp_path / f"{rate}.npz"), "--cache", "none", "--tower", "alexnet", "--size", "36"]
-        assert main(["features", str(root), "--count", "1", "--width", "0.05", *out, *rates, rate]) == 0
-        assert f"a/1: {frames} frames" in capsys.readouterr().out
+        tower = ["--cache", str(tmp_path / f"features {rate}"), "--tower", "alexnet", "--size", "36", "--width", "0.05"]
+        assert main(["features", str(root), *tower, *rates, rate]) == 0
+        (manifest,) = (tmp_path / f"features {rate}").rglob("manifest.jsonl")
+        assert manifest.read_text().count(f'"frames": {frames},') == 6
         assert main([*flow, rate, "--cache", str(tmp_path / rate)]) == 0
         assert {len(np.load(path)) for path in (tmp_path / rate).rglob("*.npy")} == {images}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from films import film, numbered, set_stts
 
-from snippets.data.cache import Decoder
+from snippets.data.decoder import Decoder
 from snippets.data.layouts.survey import balance, check_dataset
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.video import write_video

@@ -197,7 +197,7 @@ def test_an_error_in_a_replica_is_the_drivers_error(tmp_path):
 
 def test_the_command_line_trains_with_replicas(tmp_path, capsys):
     data = clips(60)
-    save_features(tmp_path / "f.npz", data.feat, data.labels + 1, np.arange(60) >= 44)
+    save_features(tmp_path / "f.npz", data.stored.feat, data.labels + 1, np.arange(60) >= 44)
     args = ["train", str(tmp_path / "f.npz"), "--out", str(tmp_path / "run"), "--head", "conv", "--fc", "12"]
     how = ["--downpour", "--replicas", "2", "--shards", "2", "--fetch", "1", "--push", "1", "--warm", "3"]
     assert main([*args, *how, "--epochs", "5", "--batch", "8"]) == 0
@@ -227,7 +227,7 @@ def test_measured_costs_predict_a_real_run():
 def test_whatever_ends_a_run_nothing_is_left_of_it(number, after, tmp_path):
     """Once Ray's folder is its own or steps are made: Ctrl-C, which a terminal sends to all, a signal to the driver."""
     data = clips(60)
-    save_features(tmp_path / "f.npz", data.feat, data.labels + 1, np.arange(60) >= 44)
+    save_features(tmp_path / "f.npz", data.stored.feat, data.labels + 1, np.arange(60) >= 44)
     args = "train f.npz --out run --head conv --fc 12 --epochs 9999 --downpour --replicas 2 --shards 2".split()
     args += ["--checkpoint-every", "5"]
     with tempfile.TemporaryDirectory(dir="/tmp") as root:  # a short name

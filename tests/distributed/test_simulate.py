@@ -134,7 +134,7 @@ def test_the_synchronous_step_waits_for_the_slowest():
 
 def test_the_command_line_simulates_and_draws(tmp_path, capsys):
     data = clips(60)
-    save_features(tmp_path / "f.npz", data.feat, data.labels + 1, np.arange(60) >= 44)
+    save_features(tmp_path / "f.npz", data.stored.feat, data.labels + 1, np.arange(60) >= 44)
     args = ["simulate", str(tmp_path / "f.npz"), "--head", "conv", "--fc", "12", "--epochs", "1", "--batch", "8"]
     for _ in range(2):  # the second run finds its folder
         assert main([*args, "--out", str(tmp_path / "out"), "--counts", "1", "3", "--mtbf", "2"]) == 0

@@ -5,10 +5,11 @@ Each function makes its files in an empty folder and returns (files to damage, r
 
 import numpy as np
 
-from snippets.data.cache import FrameCache
+from snippets.data.decoder import Decoder
 from snippets.data.features import fold_in, load_features, save_features
 from snippets.data.layouts.splits import Video, read_skip
 from snippets.data.layouts.table import VideoFolder
+from snippets.data.store.store import Store
 from snippets.data.video import read_frames, read_header, write_video
 from snippets.nets.pretrained.files import read_tensors
 from snippets.training.checkpoint import Checkpoint, load, save
@@ -45,7 +46,7 @@ def cache(which):
         videos = [Video(film, 0, "a/film.avi", "g1")]
 
         def read():
-            frames = FrameCache(folder / "cache", 24).frames(videos[0])
+            frames = Store(folder / "cache", Decoder(24)).frames(videos[0])
             return frames[np.arange(len(frames))].tobytes()
 
         read()

@@ -13,6 +13,7 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
     "googlenet": f"train DATA --tower googlenet --vector 6 --head single --frames 1 {SMALL}",
     "shards": "train FEATURES --head conv --fc 6 --frames 4 --batch 5 --epochs 1 --downpour",
     "missing": f"train MISSING --tower alexnet --head single --frames 1 {SMALL}",
+    "heads": "train DATA --features-of MODEL --head conv --fc 6 --frames 3 --epochs 1 --batch 2 --cache CACHE",
     "evaluate": "evaluate MODEL DATA --cache CACHE",
     "evaluate lstm": "evaluate LSTM FEATURES --save OUT/p.npz",
     "evaluate missing": "evaluate MODEL MISSING --cache CACHE",
@@ -60,6 +61,7 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
         f"simulate DATA --stream flow --tvl1 iterations=3,warps=1 --head single --frames 1 --counts 1 {UNCACHED}"
     ),
     "simulate googlenet": f"simulate DATA --tower googlenet --vector 6 --head single --frames 1 --counts 1 {SMALL}",
+    "simulate heads": "simulate DATA --features-of MODEL --head conv --fc 6 --frames 3 --counts 1 --cache CACHE",
     "simulate missing": f"simulate MISSING --tower alexnet --head single --frames 1 --counts 1 {SMALL}",
 }
 NET = "--width 0.08|--size 40|--head average|--frames 4|--fc 7|--tower googlenet|--differences|--standardise"
@@ -80,6 +82,7 @@ CASES = {
     "|--stream flow",
     "timed": "--seconds 0.16",
     "flow": FLOW,
+    "heads": "--count 3|--dtype float16|--features-of SINGLE",
     "googlenet": GOOGLENET,
     "shards": "--replicas 3|--shards 2|--fetch 2|--push 2|--rule adagrad|--staleness 1|--ahead 1"
     "|--warm-start-steps 2|--checkpoint-every 7|--address here:1",
@@ -94,7 +97,7 @@ CASES = {
     "check": "--frames 5|--fps 12.5|--skip SKIP|--write-skip OUT/skip.txt",
     "predict": "--views 2|--whole|--top 1|--render OUT/a.png",
     "features": f"{PIXELS}|--size 40|--width 0.08|--count 2|--seed 1|--tower googlenet|--fold 2|--skip SKIP"
-    "|--stream flow|--out OUT/g.npz|--model MODEL",
+    "|--stream flow|--out OUT/g.npz|--model MODEL|--dtype float16|--tower googlenet --tap average",
     "features flow": FLOW,
     "features timed": "--seconds 0.16",
     "features missing": "--available",
@@ -125,12 +128,14 @@ CASES = {
     "simulate videos": f"{PIXELS}|--size 40|--width 0.08|--norm lcn|--tower googlenet|--fold 2|--skip SKIP"
     "|--stream flow",
     "simulate flow": FLOW,
+    "simulate heads": "--count 3|--dtype float16|--features-of SINGLE",
     "simulate googlenet": GOOGLENET,
     "simulate missing": "--available",
 }
 # What changes nothing but time and memory, or belongs to a network but not to what is told of it
 SAME = {
-    "videos": "--workers 0|--workers 3|--memory 1", "check": "--workers 1", "evaluate": "--batch 1",
+    "videos": "--workers 0|--workers 3|--memory 1", "check": "--workers 1", "features": "--workers 2",
+    "evaluate": "--batch 1",
     "summary": "--dropout 0.1", "scaling": "--dropout 0.1", "summary rnn": "--activation tanh",
     "summary googlenet": "--auxiliary 0.5",
     "summary late": "--dropout-mask frame", "scaling late": "--dropout-mask frame",
@@ -146,6 +151,7 @@ ELSEWHERE = {
     "train --downpour": "test_ray.py::test_the_command_line_trains_with_replicas",
     "check-data train simulate features flow --picture-fps": "test_pictures.py::test_the_rate_of_pictures_is_an_option",
     "evaluate --cache": "test_protocol.py::test_",
+    "evaluate --features-of": "test_features_of_videos.py::test_heads_train_on_videos_by_features_of_a_tower",
     "evaluate --all": "test_predictions.py::test_all_videos_of_another_folder_are_tested",
     "predict --save": "test_predictions.py::test_predictions_for_other_programs",
     "evaluate --fold": "test_cli.py::test_evaluate_refuses_another_fold",

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from downpour_runs import CONFIG, SETTINGS, clips
 
-from snippets.data.cache import Decoder, FrameCache
+from snippets.data.decoder import Decoder
 from snippets.data.features import load_features, save_features
 from snippets.data.layouts.splits import Video
 from snippets.data.loader import ClipSet, Preprocessing
 from snippets.data.open import DataSettings
+from snippets.data.store.store import Store
 from snippets.data.video import write_video
 from snippets.layers.core.base import Sequential
 from snippets.layers.linear import Linear
@@ -122,7 +123,7 @@ def test_a_checkpoint_of_an_older_version_goes_on_and_says_what_it_cannot_tell(t
 @pytest.mark.parametrize("cached", [True, False])
 def test_videos_are_known_by_what_is_in_their_files(cached, tmp_path):
     def content():
-        source = FrameCache(tmp_path / "cache", 8) if cached else Decoder(8)
+        source = Store(tmp_path / "cache", Decoder(8)) if cached else Decoder(8)
         return videos_of(ClipSet(["x"], videos, source, 2, Preprocessing(8)))
 
     videos = [Video(tmp_path / f"{i}.avi", 0, f"x/{i}.avi", "g") for i in range(2)]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snippets.data.augment import cache_side
-from snippets.data.cache import Decoder
+from snippets.data.decoder import Decoder
 from snippets.data.flow.tvl1 import energy, tvl1
 from snippets.data.layouts.splits import Video
 from snippets.data.loader import ClipSet, Position, Preprocessing, batches

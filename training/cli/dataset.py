@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from snippets.data.cache import Decoder
+from snippets.data.decoder import Decoder
 from snippets.data.features import load_features
 from snippets.data.layouts.splits import read_skip
 from snippets.data.layouts.survey import balance, check_dataset
@@ -54,7 +54,7 @@ def run_check_data(args):
     """Decode every video and report what is wrong with a data set."""
     if is_features(args.data):
         train_set, test_set = load_features(args.data)  # refuses what is not right
-        _, T, D = train_set.feat.shape
+        T, D = train_set.frames, train_set.dim
         print(f"{args.data}: {len(train_set)} training and {len(test_set)} test videos, {T} frames of {D} features")
         labels = [row for part in (train_set, test_set) for row in part.labels]
         labels = [tuple(np.flatnonzero(row)) if np.ndim(row) else int(row) for row in labels]

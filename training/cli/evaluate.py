@@ -6,16 +6,17 @@ import numpy as np
 
 from snippets.data.layouts.splits import ALL
 from snippets.data.listing import shown
+from snippets.data.loader import relabelled
 from snippets.data.open import DataSpec, fold_for, is_features, open_data
 from snippets.nets.frame_predictions import MODES
 from snippets.nets.inspect.memory import check_memory, prediction_memory
 from snippets.nets.zoo import input_shape
 from snippets.training.checkpoint import check_fits, seen_videos
 from snippets.training.cli.files import Archive, Input, Predicted
-from snippets.training.cli.options import BATCH, COUNT, add_command, add_data, add_device, number
+from snippets.training.cli.options import BATCH, COUNT, add_command, add_data, add_device, add_features_of, number
 from snippets.training.evaluate import commonest_errors, evaluate, evaluate_whole
 from snippets.training.fusion import fuse
-from snippets.training.model import check_kind, load_model
+from snippets.training.model import check_kind, features_of, load_model
 from snippets.training.predictions import SIDES, Predictions, save_predictions, write_probabilities
 
 LARGEST = 20  # classes of a confusion matrix that is printed; of more, the pairs that are confused most
@@ -33,6 +34,7 @@ def add_parsers(subparsers):
     p.add_argument("--side", choices=SIDES, default="test", help="videos to run on; train: to train a fusion's SVM")
     p.add_argument("--batch", **BATCH, default=16, help="clips at a time")
     p.add_argument("--mode", choices=MODES, help="how frames' predictions become one (default: as trained)")
+    add_features_of(p)
     add_data(p)
     add_device(p)
 
@@ -47,7 +49,7 @@ def add_parsers(subparsers):
 def run_evaluate(args):
     """Test a trained network: accuracy by clip, by video and by class, and which classes it confuses."""
     model = load_model(args.model, device=args.device)
-    check_kind(model, args.model, args.data)
+    check_kind(model, args.model, args.data, args.features_of)
     fold, mode = fold_of(args, model), args.mode or model.mode
 
     def check(*sets):
@@ -57,9 +59,10 @@ def run_evaluate(args):
             check_memory(f"a prediction for {clips} clips of {shape[1]} frames", prediction_memory(model.net, shape))
 
     spec = DataSpec(args.data, model.config.size, model.data, fold, args.cache, args.skip, args.available)
+    spec = features_of(spec, args.features_of, args.device) if args.features_of else spec
     videos = open_data(spec, model.config.frames, check=check)[SIDES.index(args.side)]
     if args.all:
-        videos = videos.relabelled(model.classes)
+        videos = relabelled(videos, model.classes)
         if seen := seen_videos(model.checkpoint.content, videos):
             print(f"note: {args.model} was trained on {len(seen)} of these {len(videos)} videos, {shown(seen[0])} ...")
     check_fits(model.checkpoint, args.model, classes=list(videos.classes))

@@ -50,6 +50,14 @@ def cache_folder(text):
     return None if text == "none" else text
 
 
+def add_features_of(parser):
+    """The option that makes features of videos, see `training.model.features_of`."""
+    parser.add_argument(
+        "--features-of", type=Input, metavar="CHECKPOINT",
+        help="train a head only, on features by its tower, which are kept in --cache; {fold}: the number of the fold",
+    )  # fmt: skip
+
+
 def add_device(parser):
     """The option that says where to compute."""
     parser.add_argument("--device", default="cpu", help=DEVICES)

@@ -12,7 +12,7 @@ from snippets.nets.zoo import NetConfig, build, input_shape, network_config
 from snippets.training.alone import ALONE
 from snippets.training.cli.errors import report
 from snippets.training.cli.files import Folder, Input
-from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data, number
+from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_data, add_features_of, number
 from snippets.training.cli.train import clip_frames, config_for, fit_memory, new_net, spec_for
 from snippets.training.distributed.costs import measured, scaling
 from snippets.training.distributed.downpour import Downpour, Job
@@ -40,6 +40,8 @@ def add_parsers(subparsers):
     p.add_argument("--init", type=Input, metavar="CHECKPOINT", help="start from the parameters that fit")
     p.add_argument("--measure", action="store_true", help="measure the costs here, with Ray, instead of those below")
     p.add_argument("--real", action="store_true", help="also run it on Ray and compare; implies --measure")
+    p.set_defaults(device="cpu")
+    add_features_of(p)
     add_data(p)
     add_options(p, DataSettings, "pixels")
     add_options(p, Cluster, "cluster")

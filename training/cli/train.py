@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snippets.data.features import FeatureSet
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
 from snippets.data.open import DataSettings, DataSpec, fold_for, has_folds, is_features, open_data, settings_for
@@ -13,17 +14,17 @@ from snippets.nets.expand import expand
 from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan_memory
 from snippets.nets.zoo import NetConfig, build, input_shape, network_config
 from snippets.training.alone import ALONE
-from snippets.training.checkpoint import save
+from snippets.training.checkpoint import check_unseen_videos, save
 from snippets.training.cli.errors import report
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
-from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, number
+from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, add_features_of, number
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ranks import ranks
 from snippets.training.distributed.ray_engine import downpour
 from snippets.training.distributed.ray_session import check_address
 from snippets.training.evaluate import evaluate
 from snippets.training.loop import train
-from snippets.training.model import inherit, load_model, start_from
+from snippets.training.model import features_of, inherit, load_model, start_from
 from snippets.training.parameters import GPU_CHUNK, move_to_device
 from snippets.training.predictions import Predictions, load_predictions, save_predictions
 from snippets.training.settings import Settings
@@ -42,6 +43,7 @@ def add_parsers(subparsers):
     add_options(p, DataSettings, None, only=("fps",))
     add_options(p, Settings, None, only=("epochs", "batch", "lr", "seed"))
     add_device(p)
+    add_features_of(p)
     group = add_data(p, fold_or_all, "official split, 1 to 3; 'all': one network for each, and their mean (default: 1)")
     group.add_argument("--workers", **WORKERS, help="threads that prepare clips ahead")
     add_options(p, DataSettings, "more about pixels")
@@ -73,15 +75,18 @@ def fold_or_all(text):
 
 
 def clip_frames(args):
-    """Frames per clip: --frames, else 30 of a video (1 for a single frame), and None, all, of a feature file."""
+    """Frames per clip: --frames, else 30 (1 for a single frame), and None, all, where every video has as many."""
     alone = 1 if args.head == "single" else None
-    return args.frames or alone or (None if is_features(args.data) else 30)
+    return args.frames or alone or (None if is_features(args.data) or args.features_of and args.count else 30)
 
 
 def spec_for(args, fold):
     """The `DataSpec` that the options ask for, with this fold (None: the data set's own)."""
-    settings = settings_for(args.data, DataSettings(**chosen(args, DataSettings)))
-    return DataSpec(args.data, args.size, settings, fold_for(args.data, fold), args.cache, args.skip, args.available)
+    settings, of = DataSettings(**chosen(args, DataSettings)), args.features_of
+    settings = replace(settings, stored_tap=args.tap) if of else settings_for(args.data, settings)
+    fold = fold_for(args.data, fold)
+    spec = DataSpec(args.data, args.size, settings, fold, args.cache, args.skip, args.available)
+    return features_of(spec, of, args.device) if of else spec
 
 
 def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0):
@@ -119,8 +124,8 @@ def lr_groups(factors, frozen):
 def config_for(args, dataset):
     """The config of the network that the options and the data set ask for."""
     own = {"frames": dataset.frames, "classes": len(dataset.classes)}
-    if is_features(args.data):
-        own |= {"tower": "features", "features": dataset.feat.shape[2]}
+    if isinstance(dataset, FeatureSet):
+        own |= {"tower": "features", "features": dataset.dim} | ({"tap": "auto"} if args.features_of else {})
     return network_config(args, **own)
 
 
@@ -178,6 +183,8 @@ def train_fold(args, fold, out, resume, team=ALONE):
     settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
     spec = spec_for(args, fold)
     train_set, test_set, plan = data_in_turn(args, spec, settings, team)
+    if spec.features and spec.features.model.checkpoint.content:
+        check_unseen_videos(spec.features.model.checkpoint.content, test_set, args.features_of)
     net, config = new_net(args, spec, train_set, test_set)
     if plan:
         plan.apply(net)

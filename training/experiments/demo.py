@@ -29,12 +29,12 @@ from snippets.data.open import DataSettings, DataSpec, open_data
 from snippets.layers.core.base import Layer
 from snippets.layers.device.xp import to_numpy
 from snippets.nets.expand import warm_start
+from snippets.nets.frame_features import frame_features
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, load, save
 from snippets.training.evaluate import Result, evaluate
 from snippets.training.experiments.demo_page import write_page
 from snippets.training.loop import train
-from snippets.training.model import frame_features
 from snippets.training.parameters import move_to_device
 from snippets.training.settings import Settings
 
@@ -136,7 +136,7 @@ def run_stage(name, stage, root, out, seed, device="cpu"):
     else:
         warm_start(net, load(start).params)
     train_set, test_set = (features_of(net, videos, stage.frames) for videos in sets)
-    above = replace(config, tower="features", features=train_set.feat.shape[2])
+    above = replace(config, tower="features", features=train_set.dim)
     found = []
     for n in tqdm(range(HEADS), desc=f"{stage.title}: heads on its features", unit="head", disable=None):
         settings = replace(stage.heads, seed=seed * HEADS + n)

@@ -1,6 +1,7 @@
 """The frame cache: the same frames as decoding, once; never old, half or foreign ones."""
 
 import errno
+import json
 import os
 import shutil
 import threading
@@ -9,10 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-import snippets.data.cache
-from snippets.data.cache import Decoder, FrameCache, StoredFrames
+import snippets.data.decoder
+import snippets.data.store.store
+from snippets.data.decoder import Decoder
 from snippets.data.files import replacing
 from snippets.data.layouts.splits import Video
+from snippets.data.open import unusable
+from snippets.data.store.array import StoredArray
+from snippets.data.store.store import Store
 from snippets.data.video import VideoError, write_video
 
 
@@ -32,13 +37,13 @@ def video(tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     """Names of the files that the cache decodes."""
-    names, read = [], snippets.data.cache.read_frames
+    names, read = [], snippets.data.decoder.read_frames
 
     def counting(path, *args):
         names.append(path.name)
         return read(path, *args)
 
-    monkeypatch.setattr(snippets.data.cache, "read_frames", counting)
+    monkeypatch.setattr(snippets.data.decoder, "read_frames", counting)
     return names
 
 
@@ -46,46 +51,46 @@ def test_same_frames_decoded_once(tmp_path, video, decoded):
     expected = Decoder(32).frames(video)
     decoded.clear()
     for _ in range(2):
-        cache = FrameCache(tmp_path / "cache", 32)
+        cache = Store(tmp_path / "cache", Decoder(32))
         for _ in range(2):
             frames = cache.frames(video)
-            assert isinstance(frames, StoredFrames) and len(frames) == len(expected)
+            assert isinstance(frames, StoredArray) and len(frames) == len(expected)
             np.testing.assert_array_equal(frames, expected)
     assert decoded == ["a.avi"]
 
 
 def test_other_parameters_are_another_cache(tmp_path, video):
     for side, fps, shape in ((32, None, (7, 32, 32, 3)), (16, None, (7, 16, 16, 3)), (32, 50, (14, 32, 32, 3))):
-        assert FrameCache(tmp_path / "cache", side, fps).frames(video).shape == shape
-    assert FrameCache(tmp_path / "cache", 32).frames(video).shape == (7, 32, 32, 3)
+        assert Store(tmp_path / "cache", Decoder(side, fps)).frames(video).shape == shape
+    assert Store(tmp_path / "cache", Decoder(32)).frames(video).shape == (7, 32, 32, 3)
     for limit, frames in ((3, 3), (9, 7)):
-        cache = FrameCache(tmp_path / "cache", 32, limit=limit)
+        cache = Store(tmp_path / "cache", Decoder(32, limit=limit))
         assert cache.frames(video).shape == (frames, 32, 32, 3) and str(limit) in cache.folder.name
         np.testing.assert_array_equal(cache.frames(video), Decoder(32, limit=limit).frames(video))
     (tmp_path / "cache" / "32px_native").rename(tmp_path / "cache" / "20px_native")
     with pytest.raises(ValueError, match="manifest.jsonl begins with .*'side': 32.*, expected .*'side': 20"):
-        FrameCache(tmp_path / "cache", 20)
+        Store(tmp_path / "cache", Decoder(20))
 
 
 def test_changed_source_is_decoded_again(tmp_path, video):
     """Another file under the old name, even with the old length and time."""
-    old = FrameCache(tmp_path / "cache", 32).frames(video)[:]
+    old = Store(tmp_path / "cache", Decoder(32)).frames(video)[:]
     stat = video.path.stat()
     make_video(tmp_path, "A/a.avi", seed=1)
     os.utime(video.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    new = FrameCache(tmp_path / "cache", 32).frames(video)
+    new = Store(tmp_path / "cache", Decoder(32)).frames(video)
     assert np.abs(new[:].astype(int) - old).max() > 50
     np.testing.assert_array_equal(new, Decoder(32).frames(video))
 
 
 @pytest.mark.parametrize("keep", [0, 50, 5000])
 def test_damaged_entry_is_decoded_again(tmp_path, video, decoded, keep):
-    FrameCache(tmp_path / "cache", 32).frames(video)
+    Store(tmp_path / "cache", Decoder(32)).frames(video)
     file = tmp_path / "cache" / "32px_native" / "A" / "a.avi.npy"
     file.write_bytes(file.read_bytes()[:keep])
-    assert FrameCache(tmp_path / "cache", 32).frames(video).shape == (7, 32, 32, 3)
+    assert Store(tmp_path / "cache", Decoder(32)).frames(video).shape == (7, 32, 32, 3)
     np.save(file, np.zeros((6, 32, 32, 3), np.uint8))
-    assert FrameCache(tmp_path / "cache", 32).frames(video).shape == (7, 32, 32, 3)
+    assert Store(tmp_path / "cache", Decoder(32)).frames(video).shape == (7, 32, 32, 3)
     assert decoded == ["a.avi"] * 3
 
 
@@ -93,9 +98,9 @@ def test_no_changed_bit_of_a_cache_goes_unnoticed(tmp_path, video, rng, capsys, 
     """Wherever it is, in pixels, header or manifest: the same frames, decoded again, or an error with advice."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
     expected = Decoder(8).frames(video)
-    cache = FrameCache(tmp_path / "cache", 8)
+    cache = Store(tmp_path / "cache", Decoder(8))
     cache.frames(video)
-    file, manifest = cache.folder / "A" / "a.avi.npy", cache.manifest
+    file, manifest = cache.folder / "A" / "a.avi.npy", cache.manifest.path
     whole = {path: path.read_bytes() for path in (file, manifest)}
     places = [(file, at) for at in [*rng.choice(128, 10, replace=False), *rng.integers(128, len(whole[file]), 10)]]
     places += [(manifest, at) for at in rng.choice(len(whole[manifest]), 40, replace=False)]
@@ -107,7 +112,7 @@ def test_no_changed_bit_of_a_cache_goes_unnoticed(tmp_path, video, rng, capsys, 
         changed[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(changed)
         try:
-            again = FrameCache(tmp_path / "cache", 8)
+            again = Store(tmp_path / "cache", Decoder(8))
         except ValueError as error:
             assert path == manifest and "manifest.jsonl begins with" in str(error)
             told += 1
@@ -118,44 +123,66 @@ def test_no_changed_bit_of_a_cache_goes_unnoticed(tmp_path, video, rng, capsys, 
     assert told > 5
 
 
-def test_frames_are_compared_with_their_checksum_once_and_not_while_building(tmp_path, video, monkeypatch):
-    FrameCache(tmp_path / "cache", 8).build([video], progress=False)
-    seen, checksum = [], snippets.data.cache.checksum
+def test_files_are_compared_with_their_checksums_once_and_only_where_need_be(tmp_path, video, monkeypatch):
+    """Filling reads neither a video whose size and times are known nor arrays; using reads the arrays once."""
+    Store(tmp_path / "cache", Decoder(8)).fill([video], progress=False)
+    seen, checksum = [], snippets.data.decoder.checksum
 
     def noted(file, **more):
         seen.append(os.path.basename(file.name))
         return checksum(file, **more)
 
-    monkeypatch.setattr(snippets.data.cache, "checksum", noted)
-    cache = FrameCache(tmp_path / "cache", 8)
-    cache.build([video], progress=False)
-    assert seen == ["a.avi"]
+    monkeypatch.setattr(snippets.data.decoder, "checksum", noted)
+    monkeypatch.setattr(snippets.data.store.store, "checksum", noted)
+    cache = Store(tmp_path / "cache", Decoder(8))
+    cache.fill([video], progress=False)
+    assert cache.missing([video]) == [] and seen == []
     for _ in range(3):
         cache.frames(video)
-    assert seen == ["a.avi", "a.avi.npy"]
+    assert seen == ["a.avi.npy"] and cache.checksum(video) == Decoder(8).checksum(video)
+
+
+@pytest.mark.parametrize("how", ["touched", "moved", "old"])
+def test_the_same_bytes_with_another_time_or_place_are_not_decoded_again(tmp_path, video, decoded, how):
+    """The file is read once; then the manifest knows it as it is now. Entries of older versions know no times."""
+    cache = Store(tmp_path / "cache", Decoder(8))
+    cache.fill([video], progress=False)
+    if how == "touched":
+        os.utime(video.path)
+    elif how == "moved":
+        video = video._replace(path=shutil.copy(video.path, tmp_path / "other.avi"))
+    else:
+        lines = cache.manifest.path.read_text().splitlines()
+        entry = {key: value for key, value in json.loads(lines[-1]).items() if key != "stamp"}
+        cache.manifest.path.write_text("\n".join([*lines[:-1], json.dumps(entry)]))
+    decoded.clear()
+    for lines in (3, 3):
+        cache = Store(tmp_path / "cache", Decoder(8))
+        assert cache.missing([video]) == [] and len(cache.manifest.path.read_text().splitlines()) == lines
+    assert decoded == [] and cache.frames(video).shape == (7, 8, 8, 3)
 
 
 def test_interrupted_building_goes_on(tmp_path, video, decoded, monkeypatch):
     """Stopped within a video: no trace of it. Stopped within a line of the manifest: only that video is built again."""
     second = make_video(tmp_path, "B/b.avi", seed=1)
-    cache = FrameCache(tmp_path / "cache", 32)
+    cache = Store(tmp_path / "cache", Decoder(32))
     cache.frames(video)
-    whole = snippets.data.cache.read_frames
+    whole = snippets.data.decoder.read_frames
 
     def interrupted(path, *args):
         yield next(whole(path, *args))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(snippets.data.cache, "read_frames", interrupted)
+    monkeypatch.setattr(snippets.data.decoder, "read_frames", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cache.build([video, second], progress=False)
+        cache.fill([video, second], progress=False)
     assert sorted(p.name for p in cache.folder.rglob("*.*")) == ["a.avi.npy", "manifest.jsonl"]
-    monkeypatch.setattr(snippets.data.cache, "read_frames", whole)
-    cache.build([video, second], progress=False)
-    cache.manifest.write_text(cache.manifest.read_text()[:-5])
+    monkeypatch.setattr(snippets.data.decoder, "read_frames", whole)
+    cache.fill([video, second], progress=False)
+    cache.manifest.path.write_text(cache.manifest.path.read_text()[:-5])
     decoded.clear()
     for expected in (["b.avi"], []):
-        FrameCache(tmp_path / "cache", 32).build([video, second], progress=False)
+        Store(tmp_path / "cache", Decoder(32)).fill([video, second], progress=False)
         assert decoded == expected
         decoded.clear()
 
@@ -164,10 +191,14 @@ def test_build_names_all_bad_videos(tmp_path, video):
     """Good videos are kept although others are bad."""
     (tmp_path / "bad.avi").write_text("text")
     bad = [Video(tmp_path / name, 0, name, name) for name in ("bad.avi", "none.avi")]
-    cache = FrameCache(tmp_path / "cache", 32)
-    with pytest.raises(VideoError, match=r"(?s)2 of 3 videos cannot be used.*bad.avi: not a video.*none.avi: no such"):
-        cache.build([bad[0], video, bad[1]], progress=False)
-    assert list(FrameCache(tmp_path / "cache", 32)._entries) == ["A/a.avi"]
+    cache = Store(tmp_path / "cache", Decoder(32))
+    found = cache.fill([bad[0], video, bad[1]], progress=False)
+    assert list(found) == ["bad.avi", "none.avi"]
+    with pytest.raises(VideoError, match="2 of 3 videos cannot be used") as error:
+        raise unusable(found, 3)
+    told = "\n".join(error.value.__notes__)
+    assert "bad.avi: not a video" in told and "none.avi: no such" in told
+    assert list(Store(tmp_path / "cache", Decoder(32)).manifest.entries) == ["A/a.avi"]
 
 
 def test_disk_full(tmp_path, video, monkeypatch):
@@ -188,21 +219,21 @@ def test_disk_full(tmp_path, video, monkeypatch):
 
 def test_threads_share_a_cache(tmp_path):
     videos = [make_video(tmp_path, f"A/{i}.avi", seed=i) for i in range(4)]
-    cache = FrameCache(tmp_path / "cache", 32)
+    cache = Store(tmp_path / "cache", Decoder(32))
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(cache.frames, videos * 4))
     for i, video in enumerate(videos):
         expected = Decoder(32).frames(video)
         for k in range(4):
             np.testing.assert_array_equal(results[i + 4 * k], expected)
-    assert len(FrameCache(tmp_path / "cache", 32)._entries) == 4
+    assert len(Store(tmp_path / "cache", Decoder(32)).manifest.entries) == 4
 
 
 def test_a_cache_that_changes_under_a_run_is_built_again(tmp_path, video, decoded, capsys):
     """Deleted, cut short or overwritten between two looks of one process; then the next process finds it whole."""
-    cache, expected = FrameCache(tmp_path / "cache", 32), Decoder(32).frames(video)
+    cache, expected = Store(tmp_path / "cache", Decoder(32)), Decoder(32).frames(video)
     file = tmp_path / "cache" / "32px_native" / "A" / "a.avi.npy"
-    cache.build([video], progress=False)
+    cache.fill([video], progress=False)
 
     def cut():
         os.truncate(file, 5000)
@@ -221,14 +252,14 @@ def test_a_cache_that_changes_under_a_run_is_built_again(tmp_path, video, decode
         harm()
         np.testing.assert_array_equal(cache.frames(video), expected)
         assert decoded == ["a.avi"], harm
-        np.testing.assert_array_equal(FrameCache(tmp_path / "cache", 32).frames(video), expected)
+        np.testing.assert_array_equal(Store(tmp_path / "cache", Decoder(32)).frames(video), expected)
         assert decoded == ["a.avi"], harm
     assert capsys.readouterr().err.count("bits of it have changed") == 2
 
 
 def test_frames_that_vanish_while_they_are_read_are_an_error_and_no_crash(tmp_path, video):
     """A memory map would end the process by SIGBUS."""
-    cache = FrameCache(tmp_path / "cache", 32)
+    cache = Store(tmp_path / "cache", Decoder(32))
     file = tmp_path / "cache" / "32px_native" / "A" / "a.avi.npy"
     for harm in (lambda: os.truncate(file, 128 + 3 * 32 * 32 * 3 + 1), file.unlink):
         frames, expected = cache.frames(video), Decoder(32).frames(video)
@@ -243,9 +274,10 @@ def test_frames_that_vanish_while_they_are_read_are_an_error_and_no_crash(tmp_pa
 def test_two_processes_fill_one_cache(tmp_path, decoded):
     """Both decode what neither has; the manifest knows every video, and a third process decodes none."""
     videos = [make_video(tmp_path, f"A/{name}.avi", seed=i) for i, name in enumerate("abcd")]
-    one, two = FrameCache(tmp_path / "cache", 16), FrameCache(tmp_path / "cache", 16)
+    one, two = Store(tmp_path / "cache", Decoder(16)), Store(tmp_path / "cache", Decoder(16))
     threads = [
-        threading.Thread(target=cache.build, args=(some, False)) for cache, some in ((one, videos), (two, videos[::-1]))
+        threading.Thread(target=cache.fill, args=(some, 1, False))
+        for cache, some in ((one, videos), (two, videos[::-1]))
     ]
     for thread in threads:
         thread.start()
@@ -253,8 +285,8 @@ def test_two_processes_fill_one_cache(tmp_path, decoded):
         thread.join()
     assert set(decoded) == {"a.avi", "b.avi", "c.avi", "d.avi"} and len(decoded) >= 4
     decoded.clear()
-    third = FrameCache(tmp_path / "cache", 16)
-    third.build(videos, progress=False)
+    third = Store(tmp_path / "cache", Decoder(16))
+    third.fill(videos, progress=False)
     for video in videos:
         np.testing.assert_array_equal(third.frames(video), one.frames(video))
-    assert decoded == [] and len(third.manifest.read_text().split()) > 4
+    assert decoded == [] and len(third.manifest.path.read_text().split()) > 4

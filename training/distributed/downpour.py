@@ -148,53 +148,81 @@ class Wait(NamedTuple):
     """Too far ahead of the others: ask again a little later."""
 
 
-def replica(job, me, start=0, stop=None):
-    """Steps start..stop-1 of a replica, a generator of requests; the net of `job` becomes its own copy of w."""
-    s, d = job.settings, job.downpour
+def copy_of(job):
+    """A replica's own copy of w: its vector (n,), whose views the net of `job` then holds, and the `Run` on it.
+
+    The run's optimiser makes the replica's own steps, which have no momentum.
+    """
     trained = job.trained()
     vector = pack_parameters(job.net, trained)
     local = job.optimiser(views(vector, trained), momentum=0.0)
-    run = Run(job.net, s, local, len(job.dataset.classes))
-    numbers, ranges = job.batches_of(me), [job.range(i) for i in range(d.shards)]
+    return vector, Run(job.net, job.settings, local, len(job.dataset.classes))
+
+
+def checked_gradient(job, run, me, number):
+    """The `Gradient` of a batch, and the record of that step of replica `me`. FloatingPointError if it has diverged."""
+    with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        found, done = job.gradient(run, number)
+    if not math.isfinite(done["loss"] + found.norm):
+        raise FloatingPointError(
+            f"replica {me} has diverged in batch {number}: loss {done['loss']}, gradient norm {found.norm}; try lr "
+            f"{job.settings.lr / 10:g}, less momentum (asynchrony adds its own) or a clip_norm"
+        )
+    return found, {"replica": me, "epoch": number // job.per_epoch, "batch": number, **done}
+
+
+def fetch(downpour, step, asked=False):
+    """A generator of requests; returns the `Answer`s with which step `step` may begin, one per shard.
+
+    asked: the shards have been asked for them already. While `step` is more than the bound on staleness ahead of the
+    slowest replica, it waits and asks anew.
+    """
+    while True:
+        if not asked:
+            yield Ask(step)
+        answers, asked = (yield Take()), False
+        if downpour.staleness is None or step - min(answer.slowest for answer in answers) <= downpour.staleness:
+            return answers
+        yield Wait()
+
+
+def replica(job, me, start=0, stop=None):
+    """Steps start..stop-1 of a replica, a generator of requests; the net of `job` becomes its own copy of w.
+
+    It fetches at its first step and at every multiple of n_fetch, and counts its steps from the newest version that a
+    shard has answered with, for the learning rate goes by the shards' updates. A push has the norm of its gradient, or
+    of several the norm of their sum, per step; the last one may be of fewer steps. With `ahead` the shards are asked
+    before the last gradient that is computed without their answer. The steps of its own, n_fetch - 1 after each fetch,
+    are left out under Adagrad.
+    """
+    d, numbers = job.downpour, job.batches_of(me)
+    (vector, run), ranges = copy_of(job), [job.range(i) for i in range(d.shards)]
     stop = len(numbers) if stop is None else min(stop, len(numbers))
     asked, first, total, records = False, start, None, []
     for step in range(start, stop):
         if step == start or step % d.fetch == 0:
-            while True:
-                if not asked:
-                    yield Ask(step)
-                answers, asked = (yield Take()), False
-                if d.staleness is None or step - min(answer.slowest for answer in answers) <= d.staleness:
-                    break
-                yield Wait()
+            answers, asked = (yield from fetch(d, step, asked)), False
             for (a, b), answer in zip(ranges, answers, strict=True):
                 vector[a:b] = answer.vector
             versions = [answer.version for answer in answers]
-            local.steps = max(versions)
+            run.opt.steps = max(versions)
         fetch_next = (step + 1) % d.fetch == 0 and step + 1 < stop
         if fetch_next and d.ahead:
             yield Ask(step + 1)
             asked = True
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-            found, done = job.gradient(run, numbers[step])
-        grads, norm = found.grads, found.norm
-        if not math.isfinite(done["loss"] + norm):
-            raise FloatingPointError(
-                f"replica {me} has diverged at its step {step} of batch {numbers[step]}: loss {done['loss']}, gradient "
-                f"norm {norm}; try lr {s.lr / 10:g}, less momentum (asynchrony adds its own) or a clip_norm"
-            )
-        records.append({"replica": me, "epoch": numbers[step] // job.per_epoch, "batch": numbers[step], **done})
+        found, record = checked_gradient(job, run, me, numbers[step])
+        records.append(record)
         yield Compute()
         if total is None:
-            total = flatten(grads)
+            total = flatten(found.grads)
         else:
-            for key, view in views(total, grads).items():
-                view += grads[key]
+            for key, view in views(total, found.grads).items():
+                view += found.grads[key]
         if not fetch_next and d.rule == "momentum":
-            local.step(grads, norm)
-            local.steps -= 1  # the shards' updates are what the learning rate counts
+            run.opt.step(found.grads, found.norm)
+            run.opt.steps -= 1  # the shards' updates are what the learning rate counts
         if (step + 1) % d.push == 0 or step + 1 == stop:
-            norm = norm if step == first else gradient_norm(views(total, grads)) / (step + 1 - first)
+            norm = found.norm if step == first else gradient_norm(views(total, found.grads)) / (step + 1 - first)
             yield Push(first, step + 1, total, norm, versions, records)
             first, total, records = step + 1, None, []
 

@@ -60,6 +60,17 @@ def test_wrong_numbers_are_told_by_their_kind(kind):
     assert not right and told in text
 
 
+def test_a_stub_of_another_question_is_named():
+    stub = {"error": np.array("NotImplementedError: 1.1 forward\n  layers/a.py, line 3: raise")}
+    assert report("public/small", stub, {}, "1.1 forward") == (False, "not written yet")
+    assert report("public/small", stub, {}, "1.2 backward") == (False, "1.1 forward is not written yet")
+
+
+def test_truth_values_are_compared():
+    right, text = report("public/small", {"hits": np.array([True, True])}, {"hits": np.array([True, False])})
+    assert not right and text.startswith("hits[1] is 1, expected 0")
+
+
 def test_right_numbers_and_equal_slopes_say_nothing():
     assert report("public/small", dict(RIGHT), RIGHT) == (True, "")
     slopes = {"analytic": np.array(2.0), "numeric": np.array(2.0 + 1e-7)}

@@ -54,7 +54,7 @@ def kind_of(name, got, right, wrong):
         return f"\n  {name} is zero everywhere"
     if others:
         return f"\n  these are the numbers of {others[0]}: are the results in another order?"
-    if same(got, -wanted):
+    if same(got, -1.0 * wanted):  # not -wanted, which there is not of truth values
         return f"\n  {name} has the opposite sign"
     if got.ndim > 1 and got.shape == got.T.shape and same(got.T, wanted):
         return f"\n  {name} is transposed"
@@ -82,12 +82,14 @@ def hints(got, bugs):
     ]  # fmt: skip
 
 
-def report(case, got, right):
-    """(whether a case is right, what to say about it if it is not)."""
+def report(case, got, right, title=""):
+    """(whether a case is right, what to say about it if it is not); title: of its question, for a stub of another."""
     if "error" in got:
         error = str(got["error"])
         if error.startswith("NotImplementedError"):
-            return False, "not written yet"
+            label = error.splitlines()[0].removeprefix("NotImplementedError: ")
+            other = title and label[:1].isdigit() and label != title
+            return False, f"{label} is not written yet" if other else "not written yet"
         if "read-only" in error:
             error += "\n  the function writes into one of its arguments; copy it first"
         return False, error

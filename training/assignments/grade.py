@@ -126,7 +126,10 @@ def judge(question, answers, outputs, tree=None):
     """The Grade of a question from its outputs; tree: where its functions must come from (None: not asked)."""
     if tree and (text := stranger(outputs, tree)):
         return Grade(0.0, False, text)
-    said = {case: report(case, of_case(outputs, case), of_case(answers.right, case)) for case in answers.cases}
+    said = {
+        case: report(case, of_case(outputs, case), of_case(answers.right, case), question.title)
+        for case in answers.cases
+    }
     fine = {case: is_right for case, (is_right, _) in said.items()}
     if question.hunt:
         return hunted(question, answers, outputs, fine)
@@ -165,7 +168,7 @@ def hunted(question, answers, outputs, fine):
         found = sum(bug[case] and fine[case] for case in cases)
         share[part] = 0.0 if refused or not cases else found / sum(bug.values())
         if errors:
-            texts.append(report(cases[0], {"error": errors[0]}, {})[1])
+            texts.append(report(cases[0], {"error": errors[0]}, {}, question.title)[1])
         elif refused:
             texts.append(f"{part}: the check refuses {len(refused)} of {len(cases) - sum(bug.values())} right runs")
         elif cases:

@@ -35,7 +35,7 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     python=python3.11
 fi
 "$python" -m venv /autograder/venv
-/autograder/venv/bin/pip install "numpy >= 2.2, < 3" threadpoolctl
+/autograder/venv/bin/pip install "numpy >= 2.2, < 3" "av >= 18, < 20" threadpoolctl tqdm
 """,
     "run_autograder": """#!/usr/bin/env bash
 chmod 700 /autograder/source /autograder/results
@@ -57,7 +57,7 @@ def twist_of(assignment, seed):
 
 def solution(assignment, file, seed):
     """The text that answers a question's file: the library's, or the twist's; "" for what has no solution."""
-    if file == "layers/twist.py":
+    if file.endswith("/twist.py"):
         return twist_of(assignment, seed).read_text(encoding="utf-8")
     return (ROOT / file).read_text(encoding="utf-8") if (ROOT / file).is_file() else ""
 

@@ -112,7 +112,10 @@ class SGD:
         return {key: grads[key] for key in self.params}
 
     def step(self, grads, norm=None):
-        """One update in place; returns the gradient norm before clipping. Pass `norm` if it is already known."""
+        """One update in place; returns the gradient norm before clipping. Pass `norm` if it is already known.
+
+        All of it goes by the learning rate at the number of updates so far, `steps`, which then counts one more.
+        """
         grads = self.trained(grads)
         norm = gradient_norm(grads) if norm is None else norm
         if self.vector is not None:

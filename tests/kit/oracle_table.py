@@ -9,10 +9,14 @@ import net_checks
 import oracle_checks_conv
 import oracle_checks_maps
 import oracle_checks_time
+import oracle_checks_training
 import oracle_checks_units
 
 CHECKS = {}
-for _file in (oracle_checks_units, oracle_checks_conv, oracle_checks_maps, oracle_checks_time, net_checks, flow_checks):
+for _file in (
+    oracle_checks_units, oracle_checks_conv, oracle_checks_maps, oracle_checks_time, net_checks, flow_checks,
+    oracle_checks_training,
+):  # fmt: skip
     for _module, _checks in _file.CHECKS.items():
         assert _module not in CHECKS, f"two files have checks of {_module}"
         CHECKS[_module] = _checks

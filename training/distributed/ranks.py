@@ -167,7 +167,12 @@ class Reducer:
         self.chunk = max(1, chunk // self.flat.itemsize)
 
     def __call__(self, net, dscores, cache):
-        """dscores None: this rank had no clip in the batch and adds nothing."""
+        """The gradients of the trained parameters, summed over ranks: `grads`, the views of `flat`, written anew.
+
+        A chunk starts on its way as soon as all of it is computed, the last and perhaps smaller one at the end, and
+        the sums are there when `finish` has waited for all. dscores None: this rank had no clip in the batch; it adds
+        zeros.
+        """
         pending, sent = [], self.flat.size  # what stands at or after `sent` is on its way
         if dscores is None:
             self.flat.fill(0)

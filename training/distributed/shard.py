@@ -65,7 +65,9 @@ class Shard:
     def push(self, replica, part):
         """Apply the sum of a replica's gradients, a `Part` of its push; returns whether a checkpoint is due.
 
-        Each step counts once: what comes twice is dropped, what never came is reported.
+        It is due after every checkpoint_every updates. Each step counts once: what comes twice is dropped, what never
+        came is noted by `lost`. `staleness` counts the push under the number of updates since its version, 0 at least;
+        the records of its steps are kept for the next report.
         """
         if part.end <= self.done[replica]:
             return False

@@ -77,10 +77,15 @@ def cols_blocks(windows, factor=1):
 
 
 def sliding_windows(x, kh, kw, stride, Ho, Wo):
-    """What the kernel sees at each position, x (N, Hp, Wp, C) already padded: a view (N, Ho, Wo, kh, kw C)."""
+    """What the kernel sees at each position, x (N, Hp, Wp, C) already padded: a view (N, Ho, Wo, kh, kw C).
+
+    Raises ValueError for windows that reach over the edge.
+    """
     xp = xp_of(x)
     x = xp.ascontiguousarray(x)
     N, Hp, Wp, C = x.shape
+    if stride * (Ho - 1) + kh > Hp or stride * (Wo - 1) + kw > Wp:
+        raise ValueError(f"{Ho} x {Wo} windows of {kh} x {kw}, stride {stride}, do not fit into {Hp} x {Wp} pixels")
     c = x.itemsize  # not x.strides: an axis of length one may have any stride, even in a contiguous array
     n, h, w = Hp * Wp * C * c, Wp * C * c, C * c
     shape = (N, Ho, Wo, kh, kw * C)  # kw and C lie side by side in memory: one run
@@ -143,8 +148,8 @@ def fast_algorithm(x_shape, W_shape, stride):
 
 
 def conv_filter_grad(dy, x, shape, stride):
-    """dW of `shape`: cols^T dy, summed over blocks; x already padded. cols is made again: it is too large to keep."""
-    kh, kw, C, F = shape
+    """dy (N, Ho, Wo, F), x (N, Hp, Wp, C) already padded -> dW of `shape` (kh, kw, C, F)."""
+    kh, kw, C, F = shape  # dW = cols^T dy, summed over blocks; cols is made again, for it is too large to keep
     windows = sliding_windows(x, kh, kw, stride, *dy.shape[1:3])
     dW = None
     for block in cols_blocks(windows, factor=4):  # larger ones: each adds a whole dW
@@ -154,7 +159,7 @@ def conv_filter_grad(dy, x, shape, stride):
 
 
 def conv_input_grad(dy, W, x_shape, stride, top, left):
-    """dx (N, H, W, C): the convolution of dy, dilated by the stride, with the rotated filters."""
+    """dy (N, Ho, Wo, F), W (kh, kw, C, F) -> dx (N, H, W, C) of x_shape; top, left: rows and columns of padding."""
     kh, kw = W.shape[:2]
     (N, H, width, _), (_, Ho, Wo, F) = x_shape, dy.shape
     rotated = W[::-1, ::-1].transpose(0, 1, 3, 2)  # (kh, kw, F, C)

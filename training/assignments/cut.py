@@ -44,7 +44,8 @@ def cut_lines(text, first, until, instead, file):
     if len(starts) != 1 or not [n for n in ends if n > starts[0]]:
         raise ValueError(f"{file}: no single line begins with {first!r}, with one below that begins with {until!r}")
     end = next(n for n in ends if n > starts[0])
-    return "".join([*lines[: starts[0]], instead + "\n\n", *lines[end:]])
+    gap = "\n" if lines[end].startswith('"""') else "\n\n"
+    return "".join([*lines[: starts[0]], instead + gap, *lines[end:]])
 
 
 SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)

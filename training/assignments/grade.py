@@ -153,7 +153,7 @@ def judge(question, answers, outputs, tree=None):
     if own and all(fine[case] for case in own):
         texts.append("but the backward pass is the derivative of your forward pass")
     if question.needs and texts != ["not written yet"]:
-        texts.append(f"it builds on {', '.join(question.needs)}: answer these first")
+        texts.append(f"it builds on {', '.join(question.needs)}, which must be right first")
     return Grade(round(score, 2), False, "\n".join([*(f"likely: {hint}" for hint in known), *texts]))
 
 

@@ -58,6 +58,7 @@ CASES = {
     "differences": (Differences(), CLIPS),
     "standardised": (Standardise(400), FEATURES),
     "convolution over time": (TimeConv(8, 20, stride=2, rng=RNG), (2, 24, 14, 14, 8)),
+    "windows apart, to fewer channels": (TimeConv(64, 4, (3, 3, 3), 5, rng=RNG), (2, 24, 14, 14, 64)),
     "slow fusion's first": (of_images(TimeConv(3, 24, (4, 11, 11), 2, 4, rng=RNG)), (2, 10, 64, 64, 3)),
     "rnn": (RNN(400, 200, RNG), FEATURES),
     "lstm": (PeepholeLSTM(400, 200, RNG), FEATURES),

@@ -44,9 +44,7 @@ CANNOT = {  # head: what its network cannot see by construction
     "convlstm": "It reads maps in order and keeps where things are. It knows of a frame only what the maps of the "
     "tower say.",
 }
-CHANGES = (
-    "With differences it also reads how much each feature changes from frame to frame: how fast, not in which direction."
-)
+CHANGES = "With differences it also reads how much each feature changes per frame: how fast, not in which direction."
 MOST, LARGEST, ERRORS, SHOWN = 120, 20, 6, 8  # classes in a list, in a matrix; errors of a run, frames of each
 
 

@@ -5,6 +5,7 @@ import pytest
 from films import number, numbered
 from imageio.v3 import imwrite
 from layout_folders import films, make_pictures, names, pictures
+from PIL import Image
 
 from snippets.data.decoder import Decoder
 from snippets.data.layouts.splits import Video
@@ -34,6 +35,18 @@ def test_pictures_are_a_video(tmp_path, form):
     assert [number(x) for x in Store(tmp_path / "c", Decoder(24)).frames(video)] == [99, *range(1, 12)]
     slow = Decoder(24, picture_fps=10)
     assert slow.name == "24px_native_pictures10fps" and slow.parameters == Decoder(24).parameters | {"picture_fps": 10}
+
+
+def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+    """EXIF orientation 6: the camera was held on its side, and row 0 of the file is the right side of the picture."""
+    upright = np.repeat(np.repeat(np.uint8([[[250, 0, 0], [0, 250, 0]]]), 32, axis=0), 32, axis=1)  # red left of green
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "v").mkdir()
+    for n in (1, 2):
+        Image.fromarray(np.rot90(upright)).save(tmp_path / "v" / f"{n}.jpg", quality=95, exif=exif)
+    for frame in read_frames(tmp_path / "v"):
+        assert frame.shape == upright.shape and np.abs(frame.astype(int) - upright).mean() < 5
 
 
 def test_pictures_that_are_damaged_missing_or_of_two_series(tmp_path):

@@ -1,9 +1,11 @@
 """The sizes of the benchmark's rows: what docs/performance.md says that each of them measures."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from snippets.training.bench.rows import ROWS, Setup
+from snippets.training.bench.rows import ROWS, Setup, real
 
 VIDEOS = ("decode", "decode-real")  # of video files: test_bench.py
 SIZES = {  # row: of each argument the shape, or the number of parameters
@@ -57,6 +59,18 @@ def test_every_row_has_its_sizes_here():
 def test_a_row_measures_what_it_says(row, tmp_path):
     sizes = [size(argument) for argument in row.make(Setup(folder=str(tmp_path)))]
     assert tuple(found for found in sizes if found is not None) == SIZES[row.name]
+
+
+def test_real_clips_are_taken_from_a_folder_and_its_folders(tmp_path):
+    for name in ("a.avi", "more/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for quick, sizes in (False, (30, 220)), (True, (4, 27)):
+        paths, *found = real(Setup(clips=str(tmp_path), quick=quick))
+        assert [Path(path).name for path in paths] == ["a.avi", "b.mp4"] and tuple(found) == sizes
+    with pytest.raises(ValueError, match="no videos there"):
+        (tmp_path / "empty").mkdir()
+        real(Setup(clips=str(tmp_path / "empty")))
 
 
 def test_the_true_motion_and_errors_of_tvl1_pan():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from snippets.data.layouts.splits import ALL
+from snippets.data.layouts.splits import ALL, Video
 from snippets.data.listing import shown
-from snippets.data.loader import Preprocessing
+from snippets.data.loader import ClipSet, Preprocessing
 from snippets.data.open import DataSettings, DataSpec, is_features, settings_for
 from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import usable_cores
@@ -173,6 +173,13 @@ def of_start(args, checkpoint):
         pixels -= {"mean", "scale", "tvl1"}  # of a flow image they mean other things
     found = {name: old[name] for name in names if name in old} | {name: data[name] for name in pixels if name in data}
     return sorted(found.items())
+
+
+def video_set(paths, frames, size, data):
+    """Loose video files as a data set, decoded when asked for; its labels mean nothing."""
+    videos = [Video(Path(path), 0, Path(path).stem, Path(path).stem) for path in paths]
+    source = DataSpec(".", size, data, cache=None).source()
+    return ClipSet(["unknown"], videos, source, frames, Preprocessing(size, data.mean, data.scale), data.limit)
 
 
 @one_blas_thread

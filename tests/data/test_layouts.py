@@ -110,6 +110,10 @@ def test_two_classes_are_called_crane(tmp_path):
     assert distinct(name.replace("_", " ") for name in given) == [name.replace("_", " ") for name in expected]
     (tmp_path / "labels.txt").write_text("crane\nheron\ncrane\n")
     assert read_labels(tmp_path / "labels.txt", 3) == ["crane", "heron", "crane 2"]
+    (tmp_path / "labels.txt").write_text("n02012849 crane\nn02009912 heron, egret\nn03126707 crane\n")
+    assert read_labels(tmp_path / "labels.txt", 3) == ["crane", "heron, egret", "crane 2"]
+    (tmp_path / "labels.txt").write_text("n02012849 crane\nheron\nn03126707\n")  # not a list of ImageNet's
+    assert read_labels(tmp_path / "labels.txt", 3) == ["n02012849 crane", "heron", "n03126707"]
     feat = np.ones((3, 1, 2), np.float32)
     save_features(
         tmp_path / "f.npz", feat, [1, 2, 3], [0, 1, 0], classes=["crane", "heron", "crane"], group=list("xyx")

@@ -182,7 +182,7 @@ def test_folds_are_runs_and_frames_are_shown_where_the_videos_are(mini, tmp_path
     assert main(["report", str(out), "--videos", str(mini)]) == 0
     found = check_page(out / "report.html")
     assert "3 runs compared" in found.texts and sum("runs compared" in t for t in found.texts[1:]) <= 1
-    assert len(found.pictures()) > 3 * 8 and any(alt.endswith("0.0 s") for alt in found.pictures())
+    assert len(found.pictures()) > 3 * 8 and any(alt.endswith(", 0.00 s") for alt in found.pictures())
     assert "taken for" not in found.texts  # 16 classes have a matrix
     shutil.rmtree(out / "fold2")
     assert main(["report", str(out), "--videos", str(tmp_path / "gone")]) == 1

@@ -142,6 +142,7 @@ SAME = {
 }  # fmt: skip
 ELSEWHERE = {
     "report --out --videos": "test_report.py::test_a_page_that_compares_runs",
+    "demo --weights --videos --labels": "test_clips.py::test_what_is_said_of_a_clip_is_what_the_network_says",
     "demo --out --seed --quick": "test_demo.py::test_quick_demo",
     "make-data --seed --groups --clips --frames --side": (
         "test_mini.py::test_same_arguments_same_bytes_other_seed_other_clips"

@@ -6,6 +6,7 @@
 from dataclasses import fields
 from pathlib import Path
 
+from snippets.data.listing import shown
 from snippets.data.lock import one_run
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, check_read
@@ -13,6 +14,7 @@ from snippets.training.assignments.manifest import files_of_student
 from snippets.training.cli.files import Folder, Html, Input, writable
 from snippets.training.cli.options import COUNT, SEED, add_command, add_device
 from snippets.training.experiments.claims import claims
+from snippets.training.experiments.clips import write_clips
 from snippets.training.experiments.compare import compare
 from snippets.training.experiments.demo import demo
 from snippets.training.experiments.report import write_report
@@ -28,6 +30,9 @@ def add_parsers(subparsers):
     p.add_argument("--out", type=Folder, help="folder for all that it makes (default: runs/demo or runs/demo-quick)")
     p.add_argument("--seed", **SEED, help="of the data and the networks")
     p.add_argument("--quick", action="store_true", help="under a minute, at lower accuracy")
+    p.add_argument("--weights", type=Input, metavar="FILE", help="of GoogLeNet, as import takes it: a page on --videos")
+    p.add_argument("--videos", type=Input, metavar="FOLDER", help="with --weights: clips of your own, best by class")
+    p.add_argument("--labels", type=Input, metavar="FILE", help="with --weights: names of its classes, one per line")
     add_device(p)
 
     p = add_command(subparsers, "report", run_report)
@@ -68,7 +73,11 @@ def add_parsers(subparsers):
 def run_demo(args):
     """Render the mini data set, train three networks, write a report with pictures."""
     out = writable(args.out or ("runs/demo-quick" if args.quick else "runs/demo"))
+    if bool(args.weights) != bool(args.videos) or args.labels and not args.weights:
+        raise ValueError("--weights FILE and --videos FOLDER belong together, --labels to both: give them all, or none")
     with one_run(out):
+        if args.weights:
+            print(shown(write_clips(out, args.weights, args.videos, args.labels, args.execute)))
         demo(out, args.seed, args.quick, args.device)
     if own := files_of_student():
         print(f"computed by your {', '.join(own)}")

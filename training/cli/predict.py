@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from snippets.data.augment import centre_crop, cut
-from snippets.data.layouts.splits import Video
 from snippets.data.listing import is_picture_folder, shown, walk
-from snippets.data.loader import ClipSet, Preprocessing
 from snippets.data.open import DataSpec
 from snippets.data.video import VideoError
 from snippets.layers.device.xp import to_numpy
@@ -16,7 +14,7 @@ from snippets.nets.streaming.timeline import whole_answer
 from snippets.training.cli.errors import in_words
 from snippets.training.cli.files import Film, Input, Table
 from snippets.training.cli.options import COUNT, add_command, add_device
-from snippets.training.model import load_model, predict_clips
+from snippets.training.model import load_model, predict_clips, video_set
 from snippets.training.predictions import write_probabilities
 from snippets.training.render.predictions import render
 
@@ -93,13 +91,6 @@ def probabilities(path, model, args):
             return render(path, args.render, model, frames)
         return to_numpy(whole_answer(model.net, frames, model.mode, model.config.head == "single"))
     return predict_clips(model, video.test_clips(0, args.views, np.random.default_rng(0)))
-
-
-def video_set(paths, frames, size, data):
-    """Loose video files as a data set, decoded when asked for; its labels mean nothing."""
-    videos = [Video(Path(path), 0, Path(path).stem, Path(path).stem) for path in paths]
-    source = DataSpec(".", size, data, cache=None).source()
-    return ClipSet(["unknown"], videos, source, frames, Preprocessing(size, data.mean, data.scale), data.limit)
 
 
 def whole_video(path, model):

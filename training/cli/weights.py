@@ -1,5 +1,6 @@
 """`snippets import`: trained weights from elsewhere become a checkpoint, see docs/weights.md."""
 
+import re
 from dataclasses import asdict
 
 import numpy as np
@@ -12,6 +13,8 @@ from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, load_into, save
 from snippets.training.cli.files import Archive, Input
 from snippets.training.cli.options import COUNT, add_command
+
+WORDNET = re.compile(r"n\d{8}\s+(?=\S)")  # as ImageNet's lists have it: n02123045 tabby, tabby cat
 
 
 def add_parsers(subparsers):
@@ -63,8 +66,10 @@ def imported_config(source, args):
 
 
 def read_labels(path, count):
-    """`count` names from a text file, one per line, made different: see `distinct`."""
+    """`count` names from a text file, one per line, without WordNet's numbers, made different: see `distinct`."""
     names = lines_of(path)
+    if all(WORDNET.match(name) for name in names):
+        names = [WORDNET.sub("", name) for name in names]
     if len(names) != count:
         raise ValueError(f"{path}: {len(names)} names, expected {count}, one per line and class")
     return distinct(names)

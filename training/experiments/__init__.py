@@ -1,6 +1,7 @@
 """The paper again: whole experiments, each one command, from data to a page with numbers.
 
     demo            `snippets demo`: three networks on rendered video; `demo_page` is its page. Start here.
+    clips           `snippets demo --weights`: a page on real clips, seen by GoogLeNet
     report          `snippets report`: a page about a run, or several
     tables          `snippets tables`: the paper's tables; `paper` has their rows, `scales` the options at the paper's
                     and at reduced scale, `trial` the commands of one seed, `tables_report` the page

@@ -210,7 +210,7 @@ def frames_with(root, row):
         times, frames = frames_of(root / name, SHOWN)
     except (VideoError, OSError) as error:
         return said + text(f"no frames: {shown(error)}", kind="note")
-    return said + strip(frames, [f"{name}, {t:.1f} s" for t in times], [f"{t:.1f} s" for t in times], least=110)
+    return said + strip(frames, [f"{name}, {t:.2f} s" for t in times], [f"{t:.1f} s" for t in times], least=110)
 
 
 def blind(runs):

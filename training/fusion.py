@@ -16,6 +16,8 @@ import numpy as np
 from snippets.training.evaluate import hit_at_k, result_of
 from snippets.training.predictions import aligned, positions, save_predictions
 
+SVM_C = 1.0  # cost of an error in the SVM
+
 
 def fuse_mean(probabilities, weights=None):
     """Weighted mean of arrays (V, K), one per stream; weights: as many, not negative, by default equal."""
@@ -28,7 +30,7 @@ def fuse_mean(probabilities, weights=None):
     return sum(w * p for w, p in zip(weights, probabilities, strict=True)) / weights.sum()
 
 
-def fuse_svm(train, labels, test, C=1.0):
+def fuse_svm(train, labels, test, C=SVM_C):
     """Scores (V, K) of a linear SVM; train, test: lists of (V, K), one per stream; labels (V,) of the training videos.
 
     A class without training videos scores below all others. Needs scikit-learn.
@@ -52,7 +54,7 @@ def stacked(probabilities):
     return np.concatenate([p / np.linalg.norm(p, axis=1, keepdims=True) for p in probabilities], axis=1)
 
 
-def fuse(files, weights=None, svm=None, C=1.0, save=None):
+def fuse(files, weights=None, svm=None, C=SVM_C, save=None):
     """Join predictions on file, print the accuracy of each and of all together; returns the fused scores (V, K).
 
     svm: as many files, of training videos, to train the SVM on. save: file for the weighted mean.

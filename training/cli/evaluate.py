@@ -15,7 +15,7 @@ from snippets.training.checkpoint import check_fits, seen_videos
 from snippets.training.cli.files import Archive, Input, Predicted
 from snippets.training.cli.options import BATCH, COUNT, add_command, add_data, add_device, add_features_of, number
 from snippets.training.evaluate import commonest_errors, evaluate, evaluate_whole
-from snippets.training.fusion import fuse
+from snippets.training.fusion import SVM_C, fuse
 from snippets.training.model import check_kind, features_of, load_model
 from snippets.training.predictions import SIDES, Predictions, save_predictions, write_probabilities
 
@@ -42,7 +42,7 @@ def add_parsers(subparsers):
     p.add_argument("files", type=Input, nargs="+", metavar="FILE", help="predictions, by evaluate --save or by train")
     p.add_argument("--weights", type=float, nargs="+", metavar="W", help="of the mean, one per file (default: equal)")
     p.add_argument("--svm", type=Input, nargs="+", metavar="FILE", help="fuse by an SVM, trained on these predictions")
-    p.add_argument("--svm-c", **number(float, above=0, most=1e9), default=1.0, help="cost of an error in the SVM")
+    p.add_argument("--svm-c", **number(float, above=0, most=1e9), default=SVM_C, help="cost of an error in the SVM")
     p.add_argument("--save", type=Archive, metavar="FILE", help="write the weighted mean to this file, as predictions")
 
 

@@ -12,7 +12,7 @@ from films import film, quadrants
 from html_pages import Page, check_page
 
 from snippets.data.features import save_features
-from snippets.data.mini.make import CLASSES, KINDS
+from snippets.data.mini.make import CLASSES, KIND_NAMES, KINDS
 from snippets.nets.zoo import HEADS
 from snippets.training.cli.main import main
 from snippets.training.evaluate import result_of
@@ -83,6 +83,7 @@ def test_mirrored_classes_know_each_other():
     assert {name for name, other in pairs.items() if other} == {n for n in CLASSES if KINDS[n] in ("motion", "order")}
     assert pairs["BallRising"] == "BallSinking" and pairs["CountingUp"] == "CountingDown"
     names = [list(CLASSES)[k] for k in demo_page.class_order(list(CLASSES))]
+    assert list(dict.fromkeys(KINDS[name] for name in names)) == list(KIND_NAMES)
     places = {name: n for n, name in enumerate(names)}
     assert all(abs(places[name] - places[other]) == 1 for name, other in pairs.items() if other)
 
@@ -109,6 +110,8 @@ def test_both_clips_of_a_mirrored_pair_are_drawn(mini):
     K, up, down = len(videos.classes), *(videos.classes.index(f"Counting{way}") for way in ("Up", "Down"))
     p = np.full((len(videos), K), 0.01)
     p[:, videos.classes.index("LampRedGreenBlue")] = 0.99  # surer, but wrong for the other direction
+    other = videos.classes.index("LampBlueGreenRed")
+    p[np.flatnonzero(videos.labels == other), other] = 0.6
     for k in (up, down):
         p[np.flatnonzero(videos.labels == k)[0], [k, videos.classes.index("LampRedGreenBlue")]] = 0.5, 0.1
     result = result_of(videos.classes, videos.names, videos.labels, p)

@@ -7,6 +7,7 @@ A `Source` gives one array per frame, in order: pixels (`Decoder`, here), the fl
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -132,3 +133,38 @@ class Decoder(Source):
     def length(self, path) -> int:
         """How many frames `read` gives, found by decoding all of them, small. Raises what `read_frames` raises."""
         return sum(1 for _ in read_frames(path, self.fps, 8, self.limit, self.picture_fps))
+
+
+class Spread(Source):
+    """`number` frames of another source, spread evenly over a video, the first and the last among them.
+
+    All else (`fill`, `folder`) is the other source's.
+    """
+
+    def __init__(self, source: Source, number: int):
+        super().__init__()
+        self.source, self.number = source, number
+        for name in ("shape", "dtype", "rate", "limit", "picture_fps"):
+            setattr(self, name, getattr(source, name))
+
+    def __getattr__(self, name):
+        if name.startswith("__") or "source" not in vars(self):
+            raise AttributeError(name)  # while it is copied
+        return getattr(self.source, name)
+
+    def at_hand(self, video):
+        return Spread(self.source.at_hand(video), self.number)
+
+    def checksum(self, video):
+        return self.source.checksum(video)
+
+    def count(self, video):
+        return self.number
+
+    def stream(self, video):
+        last = (self.limit or self.source.count(video)) - 1
+        return iter(next(self.source.take(video, [np.linspace(0, last, self.number).round().astype(int).tolist()])))
+
+    def read(self, path) -> Iterator[np.ndarray]:
+        """The frames of the video at a path."""
+        return self.stream(Video(Path(path), 0, str(path), str(path)))

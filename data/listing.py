@@ -26,10 +26,7 @@ def shown(text) -> str:
 
     Videos and classes have such names everywhere: in lists, reports and pictures.
     """
-    text = str(text)
-    if text.isprintable():  # as almost all are
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def is_picture_folder(path) -> bool:

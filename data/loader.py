@@ -133,6 +133,39 @@ def relabelled(dataset, classes: list[str]):
     return other
 
 
+class Subset:
+    """Some videos of a data set, `rows` in its numbers, with the data set's own interface."""
+
+    def __init__(self, dataset, rows):
+        self.dataset, self.rows, self.classes = dataset, list(rows), dataset.classes
+        self.labels = np.asarray(dataset.labels)[self.rows]
+        self.names, self.groups = ([some[row] for row in self.rows] for some in (dataset.names, dataset.groups))
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getattr__(self, name):
+        if name == "dataset":
+            raise AttributeError(name)  # while it is copied
+        return getattr(self.dataset, name)  # frames, for instance
+
+    def checksum(self, i: int) -> int:
+        """That of the data set."""
+        return self.dataset.checksum(self.rows[i])
+
+    def train_clip(self, i: int, rng: np.random.Generator) -> np.ndarray:
+        """A clip of video i to learn from."""
+        return self.dataset.train_clip(self.rows[i], rng)
+
+    def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
+        """Clips of video i whose predictions are to be averaged."""
+        return self.dataset.test_clips(self.rows[i], views, rng)
+
+    def whole_video(self, i: int) -> np.ndarray:
+        """All frames of video i."""
+        return self.dataset.whole_video(self.rows[i])
+
+
 def label_array(labels, K: int) -> np.ndarray:
     """(V,) int64 of classes 0..K-1; multi-hot (V, K) bool if they are tuples of classes."""
     if not any(isinstance(label, tuple) for label in labels):

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from snippets.data.augment import cache_side
-from snippets.data.decoder import Decoder
+from snippets.data.decoder import Decoder, Spread
 from snippets.data.features import FeatureSet, VideoFeatures, fold_in, load_features
 from snippets.data.flow.images import FlowDecoder
 from snippets.data.flow.tvl1 import TVL1
@@ -52,9 +52,7 @@ class DataSettings(Options):
     mean: float | list = option(127.5, "the network sees (pixel - mean) / scale; one number or R, G, B", nargs="+")
     scale: float | list = option(127.5, "see mean", nargs="+")
     features: str = option("unit", "features: each frame's scaled to mean square 1, or raw", ("unit", "raw"))
-    count: int | None = option(
-        None, "features of videos: of N frames spread evenly over each (default: of all)", least=1, most=1e6
-    )
+    count: int | None = option(None, "N frames spread evenly over each video, in place of all", least=1, most=1e6)
     dtype: str = option("float32", "features of videos: how they are stored", ("float32", "float16"))
     stored_tap: str = "auto"  # features of videos: where the tower ends, see `NetConfig`
     stored_as: str = ""  # and the name of those that a network was trained on; "": pixels, or a file
@@ -69,6 +67,11 @@ class DataSettings(Options):
             object.__setattr__(self, name, values[0] if len(values) == 1 else values)
         if self.stream == "flow":  # all parameters, so that a checkpoint keeps its flow when a default changes
             object.__setattr__(self, "tvl1", str(TVL1.parse(self.tvl1)))
+
+    @property
+    def length(self):
+        """Frames of every video that a network reads; None: as many as it has."""
+        return self.count or self.limit
 
     @property
     def limit(self):
@@ -151,7 +154,9 @@ class DataSpec:
         else:
             source = Decoder(*given, picture_fps=settings.picture_fps)
         source = self._kept(source)
-        return source if self.features is None else self._kept(self.features(source))
+        if self.features is not None:
+            return self._kept(self.features(source))
+        return source if settings.count is None else Spread(source, settings.count)
 
     def _kept(self, source):
         if self.cache is None:
@@ -192,17 +197,16 @@ def open_data(spec, frames, build=True, check=lambda *sets: None):
     source = spec.source()
     sets = sets_of(spec, split, source, frames)
     check(*sets)
-    if spec.cache is None or not build:
-        return sets
-    bad = source.fill(
-        split.train + split.test, spec.workers, spec.progress, lambda missing: price_cache(missing, source)
-    )
-    if bad and spec.features is None:
-        raise unusable(bad, len(split.train + split.test))
-    if bad:
-        print("\n".join([*map(shown, bad.values()), f"{len(bad)} videos are left out"]), file=sys.stderr)
-        sides = ([v for v in side if v.name not in bad] for side in split[1:])
-        sets = sets_of(spec, Split(split.classes, *sides), source, frames)
+    if spec.cache is not None:
+        price_cache(split.train + split.test, source)
+        if build:
+            bad = source.fill(split.train + split.test, spec.workers, spec.progress)
+            if bad and spec.features is None:
+                raise unusable(bad, len(split.train + split.test))
+            if bad:
+                print("\n".join([*map(shown, bad.values()), f"{len(bad)} videos are left out"]), file=sys.stderr)
+                sides = ([v for v in side if v.name not in bad] for side in split[1:])
+                sets = sets_of(spec, Split(split.classes, *sides), source, frames)
     return sets
 
 
@@ -211,7 +215,7 @@ def sets_of(spec, split, source, frames):
     settings = spec.settings
     if spec.features is None:
         seen = Preprocessing(spec.size, settings.mean, settings.scale)
-        return tuple(ClipSet(split.classes, part, source, frames, seen, settings.limit) for part in split[1:])
+        return tuple(ClipSet(split.classes, part, source, frames, seen, settings.length) for part in split[1:])
     sets = []
     for videos in split[1:]:
         stored = VideoFeatures(videos, source, settings.limit, settings.features == "unit")
@@ -232,10 +236,11 @@ def unusable(bad, count):
 
 
 def price_cache(videos, source):
-    """Predict from a few headers what the videos will take in the cache; print it if it is over a gigabyte.
+    """Predict the size of the cache from a few headers, before it is built; print it if it is over a gigabyte.
 
     Raises OSError if there is no room for it.
     """
+    videos = source.missing(videos)
     counts = []
     for video in videos[:: max(1, len(videos) // 20)]:
         with contextlib.suppress(VideoError, OSError):  # reported when it is decoded

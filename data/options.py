@@ -66,16 +66,16 @@ def plain(value):
 def check_option(field, value, name=None):
     """Raises ValueError unless a dataclass field may have that value; name: what to call it."""
     choices, within = (field.metadata.get(key) for key in ("choices", "within"))
-    if choices and value not in choices:
-        raise ValueError(f"{name or field.name} is {value!r}, expected one of {', '.join(map(str, choices))}")
-    if within and not (value is None and isinstance(None, field.type)):
-        check(name or field.name, value, within, number_type(field) is int)
+    for each in value if field.metadata.get("nargs") and isinstance(value, (list, tuple)) else [value]:
+        if choices and each not in choices:
+            raise ValueError(f"{name or field.name} is {each!r}, expected one of {', '.join(map(str, choices))}")
+        if within and not (each is None and isinstance(None, field.type)):
+            check(name or field.name, each, within, value_type(field) is int)
 
 
-def number_type(field):
-    """The type of a dataclass field, of `int | None` int; float where there are several."""
-    kinds = {*typing.get_args(field.type)} - {type(None)} or {field.type}
-    return kinds.pop() if len(kinds) == 1 else float
+def value_type(field):
+    """The type of a dataclass field's value, or of each of several: of `int | None` int, of `float | list` float."""
+    return (*typing.get_args(field.type), field.type)[0]
 
 
 class Options:
@@ -140,7 +140,7 @@ def add_options(parser, cls, title, only=None, **defaults):
     for field in dataclasses.fields(cls):
         flag = f"--{field.name.replace('_', '-')}"
         if "help" in field.metadata and flag not in there and (only is None or field.name in only):
-            kind = number_type(field)
+            kind = value_type(field)
             default = defaults.get(field.name, field.default)
             if kind is bool:
                 group.add_argument(flag, action=Flag, default=default, help=field.metadata["help"])

@@ -15,7 +15,7 @@ from math import prod
 import numpy as np
 
 from snippets.data.augment import centre_crop, cut
-from snippets.data.decoder import Source
+from snippets.data.decoder import Source, Spread
 from snippets.data.layouts.splits import Video
 from snippets.data.loader import Preprocessing
 from snippets.layers.device.xp import to_numpy, xp_of
@@ -98,7 +98,4 @@ class FrameFeatures(Source):
 
     def _frames(self, video):
         source = self.source.at_hand(video)
-        if self.spread is None:
-            return source.stream(video)
-        last = (self.limit or source.count(video)) - 1
-        return iter(next(source.take(video, [np.linspace(0, last, self.spread).round().astype(int).tolist()])))
+        return (Spread(source, self.spread) if self.spread else source).stream(video)

@@ -199,8 +199,9 @@ def check_read(args, heads, tower):
     """ValueError for an option that was typed although none of the heads on this tower reads it."""
     read = {name for head in heads for name in options_read(head, tower)}
     read |= {name for head in heads if HEADS[head].each_frame for name in FRAME_OPTIONS}
+    typed = getattr(args, "typed", getattr(args, "given", ()))  # a preset may be one for several heads
     for name in (*HEAD_OPTIONS, *FRAME_OPTIONS):
-        if name not in read and name in getattr(args, "given", ()):
+        if name not in read and name in typed:
             others = [other for other in HEAD_OPTIONS if other in read]
             flag, *flags = (f"--{each.replace('_', '-')}" for each in [name, *others])
             where = f"head {' or '.join(heads)} does not read it on tower {tower}"

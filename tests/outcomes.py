@@ -35,6 +35,7 @@ EXPERIMENTS = {  # name: where the function is, as `pkgutil.resolve_name` finds 
     "Adagrad": "test_downpour:adagrad",
     "notebook 1": "outcomes:strokes",
     "notebook 2": "outcomes:symbols",
+    "small sets": "test_small_sets:small_heads",
     "quick demo": "test_demo:quick_demo",
     "demo": "test_demo:full_demo",
 }

@@ -87,9 +87,16 @@ class Result:
         count = self.truth.sum(axis=0)
         return np.where(count > 0, hits / np.maximum(count, 1), np.nan)
 
+    @property
+    def loss(self):
+        """Mean softmax loss of the videos: -log of the probability of the true class; of several, their mean."""
+        log = np.log(np.maximum(self.probabilities, np.finfo(np.float32).tiny))
+        return float(-((self.truth * log).sum(axis=1) / self.truth.sum(axis=1)).mean())
+
     def summary(self):
-        """The accuracies and counts as a dict for the log."""
-        numbers = {name: round(getattr(self, name), 6) for name in ("clip_hit1", "clip_hit5", "hit1", "hit5")}
+        """The accuracies, the loss and counts as a dict for the log."""
+        names = ("clip_hit1", "clip_hit5", "hit1", "hit5", "loss")
+        numbers = {name: round(getattr(self, name), 6) for name in names}
         return {**numbers, "top": self.top, "videos": len(self.names), "clips": self.clips}
 
     def accuracies(self, hit1, hit5):

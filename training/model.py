@@ -179,7 +179,7 @@ def video_set(paths, frames, size, data):
     """Loose video files as a data set, decoded when asked for; its labels mean nothing."""
     videos = [Video(Path(path), 0, Path(path).stem, Path(path).stem) for path in paths]
     source = DataSpec(".", size, data, cache=None).source()
-    return ClipSet(["unknown"], videos, source, frames, Preprocessing(size, data.mean, data.scale), data.limit)
+    return ClipSet(["unknown"], videos, source, frames, Preprocessing(size, data.mean, data.scale), data.length)
 
 
 @one_blas_thread

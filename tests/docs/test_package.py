@@ -113,7 +113,10 @@ def test_wheel_holds_every_file(wheel):
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     files = (
-        path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".cu", ".h", ".css")
+        path
+        for name in PACKAGES
+        for path in (ROOT / name).rglob("*")
+        if path.suffix in (".py", ".cu", ".h", ".css", ".toml")
     )
     assert held == {f"snippets/{path.relative_to(ROOT).as_posix()}" for path in files}
 

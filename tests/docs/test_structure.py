@@ -16,7 +16,14 @@ ORDER = (  # a module imports only from its own row and from the rows above it
     ("data",),
     ("nets",),
     ("training",),
-    ("training/distributed", "training/experiments", "training/bench", "training/render", "training/assignments"),
+    (
+        "training/distributed",
+        "training/experiments",
+        "training/small",
+        "training/bench",
+        "training/render",
+        "training/assignments",
+    ),
     ("training/cli",),
 )
 LINES, PARAMETERS, MODULES = 300, 7, 15

@@ -147,6 +147,10 @@ ELSEWHERE = {
     "make-data --seed --groups --clips --frames --side": (
         "test_mini.py::test_same_arguments_same_bytes_other_seed_other_clips"
     ),
+    "train --preset": "test_presets.py::test_typed_options_count_more_than_the_preset",
+    "train --weights": "test_presets.py::test_weights_from_elsewhere_become_the_tower",
+    "train --heads --folds --draws --seeds": "test_presets.py::test_heads_are_compared",
+    "train --tune-lr --tune-weight-decay": "test_presets.py::test_one_network_is_tuned",
     "train --out --cache": "test_cli.py::test_train_writes_a_checkpoint_and_a_log",
     "train --resume": "test_loop.py::test_resumed_is_uninterrupted_bit_for_bit",
     "train --downpour": "test_ray.py::test_the_command_line_trains_with_replicas",

@@ -126,6 +126,7 @@ def test_clip_and_video_accuracy_are_told_apart():
     assert "video Hit@1 100.0 %" in str(result) and "clip Hit@1 66.7 %" in str(result)
     assert result.summary() == {
         "clip_hit1": 0.666667, "clip_hit5": 1.0, "hit1": 1.0, "hit5": 1.0, "top": 2, "videos": 2, "clips": 4,
+        "loss": round(-np.log([0.63, 0.55]).mean(), 6),  # of the means of a video's clips
     }  # fmt: skip
 
 

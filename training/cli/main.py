@@ -8,6 +8,7 @@ from snippets.data.files import sweep
 from snippets.training.cli.errors import USER_ERRORS, report
 from snippets.training.cli.files import check_outputs
 from snippets.training.interrupts import stoppable
+from snippets.training.small.presets import preset_words
 
 
 class ShowVersion(argparse.Action):
@@ -49,7 +50,7 @@ def parser(command=None):
     )
     top.add_argument("--version", action=ShowVersion, nargs=0, help="show the installed version and exit")
     top.set_defaults(run=lambda args: top.print_help(), execute=execute)
-    subparsers = top.add_subparsers(title="commands", metavar="COMMAND")
+    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for family in families(command):
         family.add_parsers(subparsers)
     return top
@@ -58,7 +59,13 @@ def parser(command=None):
 def execute(arguments):
     """Run one command and return its exit status; its errors are raised. ValueError, OSError: see `check_outputs`."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    args = parser(*arguments[:1]).parse_args(arguments)
+    top = parser(*arguments[:1])
+    args = top.parse_args(arguments)
+    if getattr(args, "preset", None):
+        command, *typed = arguments
+        given = getattr(args, "given", ())
+        args = top.parse_args([command, *preset_words(args.preset, top, command), *typed])
+        args.typed = given
     check_outputs(args)
     return args.run(args) or 0
 

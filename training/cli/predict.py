@@ -86,7 +86,7 @@ def probabilities(path, model, args):
     video = video_set([path], model.config.frames, model.config.size, model.data)
     if args.render or args.whole:
         limited = (frame[None] for block in video.blocks(0) for frame in block)
-        frames = limited if model.data.limit else whole_video(path, model)
+        frames = limited if model.data.length else whole_video(path, model)
         if args.render:
             return render(path, args.render, model, frames)
         return to_numpy(whole_answer(model.net, frames, model.mode, model.config.head == "single"))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from snippets.data.features import FeatureSet
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
 from snippets.data.open import DataSettings, DataSpec, fold_for, has_folds, is_features, open_data, settings_for
@@ -14,7 +13,7 @@ from snippets.nets.expand import expand
 from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan_memory
 from snippets.nets.zoo import NetConfig, build, input_shape, network_config
 from snippets.training.alone import ALONE
-from snippets.training.checkpoint import check_unseen_videos, save
+from snippets.training.checkpoint import check_unseen_videos, load, save
 from snippets.training.cli.errors import report
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
 from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, add_features_of, number
@@ -29,7 +28,11 @@ from snippets.training.parameters import GPU_CHUNK, move_to_device
 from snippets.training.predictions import Predictions, load_predictions, save_predictions
 from snippets.training.settings import Settings
 from snippets.training.sgd import multiplier
+from snippets.training.small.crossval import Plan
+from snippets.training.small.heads import train_heads
+from snippets.training.small.presets import PRESETS, keep_options
 from snippets.training.small.standardise import standardise_inputs
+from snippets.training.small.tune import Candidates, tuned
 
 
 def add_parsers(subparsers):
@@ -37,6 +40,8 @@ def add_parsers(subparsers):
     p = add_command(subparsers, "train", run_train)
     p.add_argument("data", type=Input, help="folder of videos, or features.npz; see docs/data.md")
     p.add_argument("--out", type=RunFolder, help="folder for checkpoint, log and predictions (default: runs/HEAD)")
+    p.add_argument("--preset", metavar="NAME", help=PRESETS)
+    p.add_argument("--weights", type=Input, metavar="FILE", help="with --heads: trained weights, see docs/weights.md")
     p.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out")
     p.add_argument("--init", type=Input, metavar="CHECKPOINT", help="start from it; {fold}: the number of the fold")
     add_options(p, NetConfig, None, only=("head", "tower", "frames", "size"), frames=None)
@@ -59,6 +64,8 @@ def add_parsers(subparsers):
     group.add_argument(
         "--memory", **number(float, above=0, most=1e9), metavar="GIB", help="limit (default: 80 %% of what is free)"
     )
+    group = add_options(p, Candidates, "small data sets")
+    add_options(group, Plan, None)
     group = add_options(p, Downpour, "Downpour SGD (needs Ray; for synchronous ranks start with mpiexec instead)")
     group.add_argument("--downpour", action="store_true", help="train with the replicas and shards below")
     group.add_argument("--address", metavar="HEAD:PORT", help="of a Ray cluster (default: this machine alone)")
@@ -77,7 +84,7 @@ def fold_or_all(text):
 def clip_frames(args):
     """Frames per clip: --frames, else 30 (1 for a single frame), and None, all, where every video has as many."""
     alone = 1 if args.head == "single" else None
-    return args.frames or alone or (None if is_features(args.data) or args.features_of and args.count else 30)
+    return args.frames or alone or args.count or (None if is_features(args.data) else 30)
 
 
 def spec_for(args, fold):
@@ -124,8 +131,8 @@ def lr_groups(factors, frozen):
 def config_for(args, dataset):
     """The config of the network that the options and the data set ask for."""
     own = {"frames": dataset.frames, "classes": len(dataset.classes)}
-    if isinstance(dataset, FeatureSet):
-        own |= {"tower": "features", "features": dataset.dim} | ({"tap": "auto"} if args.features_of else {})
+    if dim := getattr(dataset, "dim", None):
+        own |= {"tower": "features", "features": dim} | ({"tap": "auto"} if args.features_of else {})
     return network_config(args, **own)
 
 
@@ -161,13 +168,21 @@ def run_train(args):
         check_address(args.address)
     with ranks(report) as team:
         inherit(args, team)
-        out = Path(writable(args.out or f"runs/{args.head}"))
+        out = Path(writable(args.out or f"runs/{'heads' if args.heads else args.head}"))
         if args.fold == "all" and team.size > 1:
             raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
         if args.fold == "all" and not has_folds(args.data):
             raise ValueError(f"{args.data} has one split and no folds: leave out --fold all")
+        if (args.heads or args.tune_lr or args.tune_weight_decay) and team.size > 1:
+            raise ValueError("--heads and --tune-lr run on one rank: leave out mpiexec")
+        if args.weights and not args.heads:
+            raise ValueError("--weights goes with --heads; for one network, snippets import them and start with --init")
         with one_run(None if team.rank else out):
-            if args.fold == "all":
+            if args.preset and team.rank == 0:
+                keep_options(out, args.preset, args)
+            if args.heads:
+                train_heads(args, out)
+            elif args.fold == "all":
                 train_all_folds(args, out)
             else:
                 print(train_fold(args, args.fold, out, args.resume, team))
@@ -185,6 +200,7 @@ def train_fold(args, fold, out, resume, team=ALONE):
     train_set, test_set, plan = data_in_turn(args, spec, settings, team)
     if spec.features and spec.features.model.checkpoint.content:
         check_unseen_videos(spec.features.model.checkpoint.content, test_set, args.features_of)
+    settings = tuned_settings(args, spec, settings, out if resume else None, train_set, test_set)
     net, config = new_net(args, spec, train_set, test_set)
     if plan:
         plan.apply(net)
@@ -208,6 +224,20 @@ def train_fold(args, fold, out, resume, team=ALONE):
     if team.rank == 0:
         save_predictions(file, Predictions(result, spec.fold, **about))
     return result
+
+
+def tuned_settings(args, spec, settings, out, *sets):
+    """The settings with what --tune-lr and --tune-weight-decay choose; out: of a run that goes on with its own."""
+    candidates = Candidates(**chosen(args, Candidates))
+    if not candidates:
+        return settings
+    if out and (out / "checkpoint.npz").exists():
+        own = load(out / "checkpoint.npz").settings
+        return replace(settings, **{name: own[name] for name in ("lr", "weight_decay", "epochs")})
+    learn, test = sets
+    settings, about = tuned(settings, candidates, lambda videos: new_net(args, spec, videos, test)[0], learn)
+    print(f"chosen: {about}")
+    return settings
 
 
 def data_in_turn(args, spec, settings, team):

@@ -1,6 +1,11 @@
 """What small data sets need, where a hundred videos are to train a head on a tower's features.
 
     standardise     mean and variance of what the first layer with weights reads
+    folds           folds by group
+    tune            learning rate, weight decay and length, chosen on held-out groups of the training videos
+    crossval        heads on many splits, a regression beside them; table: what came out
+    heads           `snippets train --heads`: all of that, from a folder of videos to a network
+    presets         `--preset`: options from a file
 
-Read `layers.features.standardise` first, which says why. docs/own-videos.md has the measurements.
+Read `tune` first, then `layers.features.standardise`, which says why. docs/own-videos.md has the measurements.
 """

@@ -1,0 +1,149 @@
+"""Heads by cross-validation over groups, with several ways to deal the groups into folds, and a regression beside them.
+
+A job is one head on one fold of one draw: its rate, decay and length are chosen on held-out groups of the training
+side (`tune`), then it is trained from several seeds, whose predictions are averaged (`training.fusion`). Jobs know
+nothing of each other, so that they run in any number of processes with the same results, and what is done stays done.
+
+The regression reads the same features, pooled over time by their mean or by their maximum, standardised; its C is
+chosen like the heads' settings. It needs scikit-learn: a yardstick, and no part of any network.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from snippets.data.options import Options, option
+from snippets.layers.features.differences import differences_forward
+from snippets.nets.frames import one_blas_thread
+from snippets.nets.zoo import HEADS, build
+from snippets.training.evaluate import evaluate, result_of
+from snippets.training.fusion import fuse_mean
+from snippets.training.loop import train
+from snippets.training.predictions import Predictions, load_predictions, save_predictions
+from snippets.training.settings import Settings
+from snippets.training.small.folds import by_group
+from snippets.training.small.standardise import standardise_inputs
+from snippets.training.small.tune import FOLDS, Candidates, tuned
+
+REGRESSIONS = {"regression on the mean": np.mean, "regression on the maximum": np.max}  # name -> over time
+STRENGTHS = tuple(10.0**k for k in range(-4, 1))  # C of which the best on held-out groups is taken
+
+
+@dataclass(frozen=True)
+class Plan(Options):
+    """Which heads are tried, and on how many splits."""
+
+    heads: str | tuple = option(
+        (), "try these on folds made by group, train the best on all videos, and print a table", tuple(HEADS), nargs="+"
+    )
+    folds: int = option(5, "with --heads: folds, each of which tests once", least=2, most=100)
+    draws: int = option(3, "with --heads: ways to deal groups into folds", least=1, most=1000)
+    seeds: int = option(3, "with --heads: networks, whose predictions are averaged", least=1, most=1000)
+
+
+class Trial(NamedTuple):
+    """What is common to all jobs.
+
+    data: a data set, to be split by group, or a pair of them, what trains and what tests. configs: {head: NetConfig}.
+    out: folder for predictions; None keeps none.
+    """
+
+    data: object
+    configs: dict
+    settings: Settings
+    candidates: Candidates
+    plan: Plan
+    out: Path | None = None
+    views: int = 1
+
+    @property
+    def given(self):
+        """Whether there is one split only, which the data set says."""
+        return isinstance(self.data, tuple)
+
+    def jobs(self):
+        """(name, draw, fold), each of which is a part of the table."""
+        names = (*self.configs, *REGRESSIONS)
+        draws, folds = (1, 1) if self.given else (self.plan.draws, self.plan.folds)
+        return [(name, draw + 1, fold + 1) for draw in range(draws) for fold in range(folds) for name in names]
+
+    def split(self, draw, fold):
+        """What trains and what tests in a job."""
+        return self.data if self.given else by_group(self.data, self.plan.folds, draw)[fold - 1]
+
+    def file(self, name, draw, fold):
+        """Where the predictions of a job are kept."""
+        return self.out and self.out / name.replace(" ", "-") / f"draw{draw}" / f"fold{fold}.npz"
+
+
+@one_blas_thread
+def run_job(trial, job):
+    """Does a job that is not done yet, and returns (job, its `Result` on the fold)."""
+    name, file = job[0], trial.file(*job)
+    if file and file.exists():
+        return job, load_predictions(file).result
+    learn, test = trial.split(*job[1:])
+    if name in REGRESSIONS:
+        differences = next(iter(trial.configs.values())).differences
+        p = regression(learn, test, REGRESSIONS[name], differences)
+        result = result_of(test.classes, test.names, test.labels, p)
+    else:
+        result = head_on_fold(trial, trial.configs[name], learn, test)
+    result = replace(result, groups=list(test.groups))
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_predictions(file, Predictions(result, None, mode=trial.settings.inference))
+    return job, result
+
+
+def head_on_fold(trial, config, learn, test):
+    """Chooses and trains; the `Result` of the mean over seeds."""
+    settings, _ = chosen_settings(trial, config, learn)
+    results = []
+    for seed in range(settings.seed, settings.seed + trial.plan.seeds):
+        net = new_net(config, seed, learn)
+        train(net, learn, replace(settings, seed=seed), progress=False)
+        results.append(evaluate(net, test, trial.views, settings.batch, settings.inference))
+    p = fuse_mean([r.probabilities for r in results])
+    return result_of(test.classes, test.names, test.labels, p)
+
+
+def chosen_settings(trial, config, learn):
+    """The settings for these training videos, and what was chosen in words."""
+    if not trial.candidates:
+        return trial.settings, "settings as given"
+    return tuned(trial.settings, trial.candidates, lambda videos: new_net(config, trial.settings.seed, videos), learn)
+
+
+def new_net(config, seed, videos):
+    """A new head that knows the means of these training videos."""
+    net = build(config, seed)
+    standardise_inputs(net, videos)
+    return net
+
+
+def regression(learn, test, pool, differences):
+    """Class probabilities (V, K) of a logistic regression on features pooled over time; C as the module says."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def pooled(videos):
+        clips = (videos.whole_video(i) for i in range(len(videos)))
+        return np.stack([pool(differences_forward(x[None])[0][0] if differences else x, axis=0) for x in clips])
+
+    def probabilities(C, x, labels, x_test):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(x, labels)
+        p = np.full((len(x_test), len(test.classes)), 1e-12)
+        p[:, model.classes_] = np.maximum(model.predict_proba(x_test), 1e-12)
+        return p
+
+    def loss(C):
+        parts = [(np.array(a.rows), np.array(b.rows)) for a, b in by_group(learn, FOLDS)]
+        found = [(labels[b], probabilities(C, x[a], labels[a], x[b])) for a, b in parts]
+        return -sum(np.log(p[np.arange(len(k)), k]).sum() for k, p in found)
+
+    x, labels = pooled(learn), np.array([int(np.argmax(k)) if np.ndim(k) else int(k) for k in learn.labels])
+    return probabilities(min(STRENGTHS, key=loss), x, labels, pooled(test))

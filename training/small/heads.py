@@ -1,0 +1,184 @@
+"""`snippets train --heads`: several heads on features, by cross-validation; the best one learns from all videos.
+
+What it leaves in --out:
+
+    heads.md, heads.json    the table
+    HEAD/draw1/fold1.npz    predictions, from which an interrupted run goes on
+    model.npz               the best head behind its tower: a network for `predict`, as any other
+    tower.npz               imported weights (--weights)
+"""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from snippets.data.features import FeatureSet, StoredFeatures
+from snippets.data.files import write, write_json
+from snippets.data.layouts.splits import ALL
+from snippets.data.layouts.table import layout_of
+from snippets.data.listing import shown
+from snippets.data.open import DataSettings, DataSpec, is_features, open_data
+from snippets.data.options import chosen, plain
+from snippets.data.store.processes import in_processes
+from snippets.layers.device.xp import usable_cores
+from snippets.nets.inspect.fake import output_shape
+from snippets.nets.zoo import NetConfig, build, check_read
+from snippets.training.checkpoint import Checkpoint, checkpoint_of, load_into, save, videos_of
+from snippets.training.loop import train
+from snippets.training.model import features_of
+from snippets.training.settings import Conduct, Settings
+from snippets.training.small.crossval import REGRESSIONS, Plan, Trial, chosen_settings, new_net, run_job
+from snippets.training.small.table import records_of, table_of
+from snippets.training.small.tune import Candidates
+
+
+def train_heads(args, out):
+    """Compare the heads of --heads, print and write the table, and train the best one on all videos.
+
+    ValueError for options that do not go with it.
+    """
+    tries = Plan(**chosen(args, Plan))
+    check_read(args, tries.heads, "features")
+    if args.fold is not None or args.downpour or args.init or args.device != "cpu":
+        raise ValueError("--heads makes its own folds, on CPUs: leave out --fold, --downpour, --init and --device")
+    if not (is_features(args.data) or args.features_of or args.weights):
+        raise ValueError(
+            f"--heads needs features: --weights FILE (trained weights, docs/weights.md) or --features-of CHECKPOINT, "
+            f"or a file of features instead of {args.data}"
+        )
+    if (out / "heads.json").exists() and not args.resume:
+        raise FileExistsError(f"{out} holds a run: go on with it by --resume, or choose another folder")
+    spec = features_spec(args, out)
+    data = open_videos(args, spec)
+    content = [videos_of(some) for some in (data if isinstance(data, tuple) else [data])]  # checksums of the files
+    data = data if isinstance(data, tuple) else in_memory(data)
+    settings, candidates = Settings(**chosen(args, Settings)), Candidates(**chosen(args, Candidates))
+    first = data[0] if isinstance(data, tuple) else data
+    configs = {head: config_of(args, head, first) for head in tries.heads}
+    trial = Trial(data, configs, settings, candidates, tries, out, args.views)
+    plan = plan_of(trial, spec, content)
+    keep_plan(plan, out)
+    found = {}
+    jobs = in_processes(run_job, trial, trial.jobs(), usable_cores())
+    for (name, draw, _), result in tqdm(jobs, desc="heads", unit="fold", total=len(trial.jobs()), disable=None):
+        found.setdefault(name, {}).setdefault(draw, []).append(result)
+    records = records_of({name: [found[name][d] for d in sorted(found[name])] for name in (*configs, *REGRESSIONS)},
+                         REGRESSIONS)  # fmt: skip
+    page = report(args, trial, records)
+    print(page)
+    write(out / "heads.md", page)
+    write_json(out / "heads.json", plan | {"rows": records})
+    best = max((r for r in records if r["head"] in configs), key=lambda r: r["mean"])["head"]
+    finish(trial, best, spec, content[0], out)
+
+
+def plan_of(trial, spec, content):
+    """All that the predictions of a run depend on, for JSON; content: lists of the videos."""
+    about = {"heads": {head: asdict(config) for head, config in trial.configs.items()}, "data": asdict(spec.settings)}
+    about |= {"settings": asdict(trial.settings), "candidates": asdict(trial.candidates), "plan": asdict(trial.plan)}
+    return json.loads(json.dumps(plain(about) | {"views": trial.views, "videos": content}))
+
+
+def keep_plan(plan, out):
+    """Write what the run depends on to heads.json; ValueError if the folder has another run's."""
+    file = out / "heads.json"
+    if file.exists():
+        there = json.loads(file.read_text(encoding="utf-8"))
+        differ = [key for key in plan if plan[key] != there.get(key)]
+        if differ:
+            raise ValueError(f"{out} holds a run of other {', '.join(differ)}: choose another folder, or delete it")
+    write_json(file, plan)
+
+
+def features_spec(args, out):
+    """The `DataSpec` of what heads read: a file of features, or those by a tower, which is imported if need be."""
+    settings = DataSettings(**chosen(args, DataSettings))
+    spec = DataSpec(args.data, args.size, settings, None, args.cache, args.skip, args.available)
+    if is_features(args.data):
+        return spec
+    tower = args.features_of
+    if args.weights:
+        tower = str(out / "tower.npz")
+        if not Path(tower).exists():
+            args.execute(["import", args.weights, "--keep-classifier", "--out", tower])
+    layout = layout_of(args.data)
+    own = layout.folds[0] if layout.official or None in layout.folds else ALL
+    return features_of(replace(spec, settings=replace(settings, stored_tap=args.tap), fold=own), tower)
+
+
+def open_videos(args, spec):
+    """All videos as one data set; or, where the data say which of them test, a pair of data sets."""
+    frames = args.frames or args.count or (None if is_features(args.data) else 30)
+    learn, test = open_data(spec, frames)
+    if spec.fold == ALL:
+        return test
+    if not is_features(args.data):
+        print(f"{layout_of(args.data).name}: tested on its own test videos, not on folds by group")
+        return learn, test
+    rows, labels = np.concatenate([learn.rows, test.rows]), np.concatenate([learn.labels, test.labels])
+    names, groups = learn.names + test.names, list(learn.groups) + list(test.groups)
+    return FeatureSet(learn.stored, rows, labels, learn.classes, names, frames, groups)
+
+
+def in_memory(data):
+    """The data set with its features in memory, if all videos have as many frames: they are read hundreds of times."""
+    if data.stored.spread is None:
+        return data
+    feat = np.stack([data.whole_video(i) for i in range(len(data))])
+    stored = StoredFeatures(feat, np.ones(1, np.float32))
+    return FeatureSet(stored, range(len(data)), data.labels, data.classes, data.names, data.frames, data.groups)
+
+
+def config_of(args, head, data):
+    """The NetConfig of a head on these features."""
+    own = {"head": head, "tower": "features", "tap": "auto", "variant": "paper", "features": data.dim}
+    return NetConfig(**chosen(args, NetConfig) | own | {"frames": data.frames, "classes": len(data.classes)})
+
+
+def report(args, trial, records):
+    """The page: the table, and what it is of."""
+    plan, r = trial.plan, records[0]
+    how = "the data set's own split" if trial.given else f"{plan.draws} draws of {plan.folds} folds by group"
+    return (
+        f"# Heads on {shown(Path(args.data).name)}\n\n{r['videos']} videos of {r['groups']} groups, {how}. Each head "
+        f"learns from {plan.seeds} seeds, whose predictions are averaged; its settings, and the regressions' C, were "
+        f"chosen on held-out groups of the training videos. All in %.\n\n{table_of(records)}\n"
+    )
+
+
+def finish(trial, head, spec, content, out):
+    """Train a head on all videos and keep it, behind its tower where it has one; prints what can be done with it."""
+    data = trial.data[0] if trial.given else trial.data
+    settings, about = chosen_settings(trial, trial.configs[head], data)
+    net, config = new_net(trial.configs[head], settings.seed, data), trial.configs[head]
+    train(net, data, settings, progress=False)
+    print(f"the best head, {head}, trained on {'the' if trial.given else 'all'} {len(data)} videos; {about}")
+    state = checkpoint_of(net.params, {}, data, settings, Conduct(config=asdict(config), data=asdict(spec.settings)))
+    state.content = content
+    path, whole = shown(out / "model.npz"), spec.features is not None and joins(spec.features.tower, config)
+    save(out / "model.npz", behind_tower(state, config, spec) if whole else state)
+    print(f"{path}; next: snippets predict {path} CLIP.mp4" if whole else f"{path}: reads features, not videos")
+
+
+def joins(tower, config):
+    """Whether a head on features is the same behind the tower: not if the tower ends in maps whose layout it reads."""
+    maps = len(output_shape(tower.layer, (1, *[224] * 2, 3))) > 2
+    return config.reads == "any" and not (maps and config.differences) if maps else config.reads != "maps"
+
+
+def behind_tower(state, config, spec):
+    """The `Checkpoint` of a head on features as one of the whole network, from pixels on."""
+    model, tower = spec.features.model, spec.features.tower
+    whole = replace(
+        model.config, **{name: getattr(config, name) for name in ("head", "frames", "classes", "fc", "dropout", "units",
+        "depth", "activation", "dropout_mask", "differences", "standardise")}, auxiliary=0.0,
+        tap=spec.features.about["tap"] if model.config.tower == "googlenet" else "auto",
+    )  # fmt: skip
+    params = {f"tower/{key}": a for key, a in tower.params.items()} | state.params
+    net = build(whole)
+    load_into(net.params, params, "head on features")
+    pixels = replace(model.data, **{name: getattr(spec.settings, name) for name in ("fps", "seconds", "count")})
+    return Checkpoint(**{**vars(state), "params": net.params, "config": asdict(whole), "data": asdict(pixels)})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from films import QUADRANTS, film, number, numbered, quadrants, set_matrix
 
-from snippets.data.display import Display
+from snippets.data.display import ODDEST, Display
 from snippets.data.video import VideoError, read_frames, read_header
 
 # display matrix (a, b, c, d): where pixel (p, q) goes, (a p + c q, b p + d q); and the picture that players show then
@@ -161,3 +161,10 @@ def test_a_frame_that_cannot_be_shown_is_an_error_with_a_name(tmp_path, monkeypa
     monkeypatch.setattr(Display, "_filters", refuses)
     with pytest.raises(VideoError, match=r"a\.mp4: a frame cannot be shown \(no such colours\)"):
         next(read_frames(tmp_path / "a.mp4"))
+
+
+def test_the_limits_of_a_pixels_shape():
+    for aspect in (1 / ODDEST, ODDEST, 0.9):
+        assert Display(aspect).aspect == aspect
+    for aspect in (0.99 / ODDEST, 1.01 * ODDEST, 0, None):
+        assert Display(aspect).aspect == 1

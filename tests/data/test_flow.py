@@ -12,6 +12,7 @@ from films import film, quadrants, set_matrix
 from flow_checks import moved
 
 import snippets.data.flow.images
+import snippets.data.flow.tvl1
 from snippets.data.flow.images import FlowDecoder, dequantise, quantise
 from snippets.data.flow.tvl1 import TVL1, energy, tvl1
 from snippets.data.layouts.splits import Video
@@ -241,3 +242,15 @@ def test_real_clips_mirrored(shared):
     apart = np.hypot(*np.moveaxis(plain - mirrored, -1, 0))
     assert np.median(apart, axis=(1, 2)).max() < 0.05
     assert (apart.mean(axis=(1, 2)) < 0.25 * np.hypot(*np.moveaxis(plain, -1, 0)).mean(axis=(1, 2)) + 0.02).all()
+
+
+@pytest.mark.parametrize("side, smallest", [(20, 16), (24, 19), (19, 19)])
+def test_frames_are_made_no_smaller_than_16_pixels(side, smallest, monkeypatch, rng):
+    """By steps of 0.8: 20, 16; 24, 19, and not 15; 19, and not 15."""
+    seen, real = [side], snippets.data.flow.tvl1.resize
+    monkeypatch.setattr(
+        "snippets.data.flow.tvl1.resize", lambda image, size: seen.append(min(size)) or real(image, size)
+    )
+    pair = rng.random((2, 1, side, side + 9), dtype=np.float32)
+    tvl1(*pair, TVL1(warps=1, iterations=1))
+    assert min(seen) == smallest

@@ -16,6 +16,7 @@ import numpy as np
 
 from snippets.data.files import parse_json, read_npz, write_npz
 from snippets.data.flow.tvl1 import TVL1
+from snippets.data.open import DataSettings
 from snippets.data.options import plain, renamed
 from snippets.layers.device.xp import to_numpy, xp_of
 from snippets.nets.zoo import HEADS, NetConfig, options_read
@@ -102,6 +103,8 @@ def load(path):
             about["data"]["tvl1"] = str(TVL1.parse(f"scales=5,{about['data'].get('tvl1', '')}"))
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}") from error
+    if "stream" in about["data"]:  # and what `DataSettings` did not have when it was made
+        about["data"] = asdict(DataSettings()) | about["data"]
     return Checkpoint(params, velocity, **{name: about[name] for name in expected})
 
 

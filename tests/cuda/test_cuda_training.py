@@ -97,7 +97,7 @@ def test_the_command_line_on_a_gpu(cp, tmp_path, capsys, monkeypatch):
         assert answers[0] == answers[1]
     for device in ("cpu", "cuda"):
         command = ["features", video, "--model", "runs/conv/checkpoint.npz", "--count", "2", "--out", f"{device}.npz"]
-        assert main([*command, "--device", device]) == 0
+        assert main([*command, "--device", device, "--cache", device]) == 0  # else the second finds those of the first
     assert_close(np.load("cuda.npz")["feat"], np.load("cpu.npz")["feat"], "features", rtol=1e-5)
     assert load_model("runs/conv/checkpoint.npz", device="cuda").net.params["fc1/W"].device.id == 0
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from snippets.data.features import FeatureSet, StoredFeatures
+from snippets.data.open import DataSettings
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, CheckpointError, load, save
@@ -74,6 +75,14 @@ def test_an_old_run_keeps_its_dropout_masks(head, tower, mask, tmp_path):
     del old["dropout_mask"]
     save(tmp_path / "old.npz", Checkpoint({"W": np.ones(1)}, config=old))
     assert load(tmp_path / "old.npz").config == old | {"dropout_mask": mask}
+
+
+def test_an_old_run_has_the_settings_of_its_data_that_came_later(tmp_path):
+    """With the values that they had before there was a choice, so that it is resumed with them."""
+    data = asdict(DataSettings(fps=6.0))
+    old = {name: value for name, value in data.items() if name not in ("picture_fps", "count", "dtype", "stored_as")}
+    save(tmp_path / "old.npz", Checkpoint({"W": np.ones(1)}, data=old))
+    assert load(tmp_path / "old.npz").data == data
 
 
 def test_an_old_shard_goes_on():

@@ -198,7 +198,7 @@ def train_fold(args, fold, out, resume, team=ALONE):
     settings = Settings(**chosen(args, Settings), groups=lr_groups(args.lr_group, args.freeze))
     spec = spec_for(args, fold)
     train_set, test_set, plan = data_in_turn(args, spec, settings, team)
-    if spec.features and spec.features.model.checkpoint.content:
+    if spec.features:
         check_unseen_videos(spec.features.model.checkpoint.content, test_set, args.features_of)
     settings = tuned_settings(args, spec, settings, out if resume else None, train_set, test_set)
     net, config = new_net(args, spec, train_set, test_set)

@@ -26,7 +26,10 @@ def shown(text) -> str:
 
     Videos and classes have such names everywhere: in lists, reports and pictures.
     """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    text = str(text)
+    if text.isprintable():  # as almost all are
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def is_picture_folder(path) -> bool:

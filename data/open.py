@@ -197,16 +197,17 @@ def open_data(spec, frames, build=True, check=lambda *sets: None):
     source = spec.source()
     sets = sets_of(spec, split, source, frames)
     check(*sets)
-    if spec.cache is not None:
-        price_cache(split.train + split.test, source)
-        if build:
-            bad = source.fill(split.train + split.test, spec.workers, spec.progress)
-            if bad and spec.features is None:
-                raise unusable(bad, len(split.train + split.test))
-            if bad:
-                print("\n".join([*map(shown, bad.values()), f"{len(bad)} videos are left out"]), file=sys.stderr)
-                sides = ([v for v in side if v.name not in bad] for side in split[1:])
-                sets = sets_of(spec, Split(split.classes, *sides), source, frames)
+    if spec.cache is None or not build:
+        return sets
+    bad = source.fill(
+        split.train + split.test, spec.workers, spec.progress, lambda missing: price_cache(missing, source)
+    )
+    if bad and spec.features is None:
+        raise unusable(bad, len(split.train + split.test))
+    if bad:
+        print("\n".join([*map(shown, bad.values()), f"{len(bad)} videos are left out"]), file=sys.stderr)
+        sides = ([v for v in side if v.name not in bad] for side in split[1:])
+        sets = sets_of(spec, Split(split.classes, *sides), source, frames)
     return sets
 
 
@@ -236,11 +237,10 @@ def unusable(bad, count):
 
 
 def price_cache(videos, source):
-    """Predict the size of the cache from a few headers, before it is built; print it if it is over a gigabyte.
+    """Predict from a few headers what the videos will take in the cache; print it if it is over a gigabyte.
 
     Raises OSError if there is no room for it.
     """
-    videos = source.missing(videos)
     counts = []
     for video in videos[:: max(1, len(videos) // 20)]:
         with contextlib.suppress(VideoError, OSError):  # reported when it is decoded

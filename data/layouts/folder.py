@@ -55,7 +55,8 @@ def list_class_folders(root: Path, fold: int | str, skip: Collection[str], conte
         raise ValueError(f"{root}: expected two folders or more, one per class, with videos in each; found {found}")
     classes, videos = [name(root, folder) for folder in folders], []
     for label, files in enumerate(folders.values()):
-        videos += [Video(path, label, name(root, path), group_of(name(root, path))) for path in files]
+        names = [name(root, path) for path in files]
+        videos += [Video(path, label, own, group_of(own)) for path, own in zip(files, names, strict=True)]
     videos = without(Split(classes, videos, []), skip, f"among the {len(videos)} videos in {root}").train
     return split_by_group(videos, classes, fold)
 
@@ -100,4 +101,4 @@ def list_part_folders(root: Path, fold: None, skip: Collection[str], contents: l
 
 def name(root, path) -> str:
     """The name of a video or of a class: its path below root."""
-    return shown(path.relative_to(root).as_posix())
+    return shown("/".join(path.parts[len(root.parts) :]))

@@ -10,9 +10,10 @@ import os
 import threading
 import zlib
 from pathlib import Path
+from stat import S_ISDIR
 from typing import NamedTuple
 
-from snippets.data.files import parse_json, replacing
+from snippets.data.files import replacing
 from snippets.data.pictures import video_files
 from snippets.data.video import VideoError
 
@@ -32,7 +33,9 @@ def stamp(path, source: int) -> int | None:
     A file that was written to, or replaced, has another one, whatever times it was given. None: there is no file.
     """
     with contextlib.suppress(OSError, VideoError):
-        stats = [os.stat(part) for part in video_files(path)]
+        stats = [os.stat(path)]
+        if S_ISDIR(stats[0].st_mode):
+            stats = [os.stat(part) for part in video_files(path)]
         known = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in stats]
         return zlib.crc32(repr((source, known)).encode())
     return None
@@ -45,7 +48,7 @@ class Manifest:
         self.path, self.parameters, self.entries = Path(path), parameters, {}
         self._lock = threading.Lock()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            found, *lines = map(_parse, self.path.read_bytes().split(b"\n"))
+            found, *lines = map(_parse, self.path.read_text("utf-8", errors="replace").split("\n"))
             self._check(found)
             needed = {"name", *Entry._fields} - {"stamp"}
             self.entries = {str(e["name"]): Entry(*map(e.get, Entry._fields)) for e in lines if needed <= e.keys()}
@@ -77,6 +80,7 @@ class Manifest:
 
 def _parse(line):
     """A line as a dict, empty if it was left unfinished or is damaged."""
-    with contextlib.suppress(ValueError):
-        return parse_json(line, "line")
-    return {}
+    value = None
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(line)
+    return value if isinstance(value, dict) else {}

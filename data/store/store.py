@@ -96,13 +96,15 @@ class Store(Source):
         """The videos that are not in the store, or not as they are now. No array is read."""
         return [video for video in videos if not self._is_there(video)]
 
-    def fill(self, videos: list[Video], workers: int = 1, progress: bool = True) -> dict[str, str]:
+    def fill(self, videos: list[Video], workers=1, progress=True, check=lambda missing: None) -> dict[str, str]:
         """Compute what is missing of some videos; returns {name: what is wrong} of those that cannot be used.
 
+        check(missing videos) is called before anything is computed, and may raise.
         workers: processes, each with one thread, if there is work for as many; 1: this process, with all its threads.
         Every video is kept as soon as it is done. OSError: the disk is full, or a process has died.
         """
         todo, bad, frames, started = self.missing(videos), {}, 0, time.monotonic()
+        check(todo)
         workers = min(workers, len(todo) // WORTH)
         if todo:
             self.manifest.begin()

@@ -150,7 +150,7 @@ def test_what_is_cached_is_not_counted_again(mini, tmp_path, monkeypatch):
     cache.fill(videos, progress=False)
     monkeypatch.setattr(snippets.data.open.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
     assert cache.missing(videos) == []
-    price_cache(videos, cache)
+    price_cache(cache.missing(videos), cache)
 
 
 @pytest.mark.parametrize("fold", [0, 4, 7, -1, 1.5, None])

@@ -211,7 +211,7 @@ def test_loose_files_go_on_under_the_same_settings_only(here, other, monkeypatch
         snippets.nets.frame_features, "frame_features", lambda *given: calls.append(1) or compute(*given)
     )
     command = ["features", *map(str, sorted((here / "clips" / "a").iterdir())), "--out", "f.npz"]
-    command += "--tower alexnet --size 32 --width 0.1 --count 2".split()
+    command += "--tower googlenet --size 32 --width 0.05 --count 2".split()
     for more, computed in (([], 3), ([], 0), (other, 3)):
         calls.clear()
         assert main([*command, *more]) == 0

@@ -22,6 +22,7 @@ def test_nothing_in_the_library_writes_or_reads_past_this_module():
         "data/lock.py": "locks",
         "data/mini/make.py": "FFmpeg writes into the file that `files.write` opened",
         "layers/device/on_host.py": "source for the compiler, in a folder of its own",
+        "training/render/page.py": "a picture in memory, which goes into the page",
         "training/log.py": "lines are added to the log",
         "training/experiments/runner.py": "lines are added to the output of the steps",
         "training/assignments/worker.py": "a program that must import nothing of this package",

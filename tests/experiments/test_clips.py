@@ -43,7 +43,7 @@ def test_what_is_said_of_a_clip_is_what_the_network_says(weights, mini, tmp_path
     wide = [np.full((48, 96, 3), 90 * t, np.uint8) for t in range(2)]
     write_video(tmp_path / "two.avi", wide, 25)
     (tmp_path / "bad.avi").write_bytes(b"no video")
-    page = clips.write_clips(tmp_path / "out", weights[0], tmp_path, weights[1], execute)
+    page = clips.write_clips(tmp_path / "out", weights[0], tmp_path, weights[1], execute=execute)
     found, words = check_page(page), " ".join(check_page(page).texts)
     assert "None was trained, for this folder cannot be split" in words and "bad.avi: not a video" in words
     model = load_model(next((tmp_path / "out").glob("clips-*/named.npz")))
@@ -58,7 +58,7 @@ def test_what_is_said_of_a_clip_is_what_the_network_says(weights, mini, tmp_path
         assert p.max() < 0.995
         assert [alt.partition(": ")[2] for alt in alts] == said and all(words in found.texts for words in said)
     assert {shown[alt].shape[:2] for alt in shown if alt.startswith("two.avi")} == {(48, 96)}
-    numbers = check_page(clips.write_clips(tmp_path / "out", weights[0], tmp_path, None, execute)).texts
+    numbers = check_page(clips.write_clips(tmp_path / "out", weights[0], tmp_path, None, execute=execute)).texts
     assert clips.UNNAMED in numbers and any(text.startswith(("0 ", "1 ", "2 ", "3 ")) for text in numbers)
 
 
@@ -66,7 +66,7 @@ def test_an_lstm_is_trained_where_there_are_classes(weights, mini, tmp_path, cap
     videos, out = tmp_path / "videos", tmp_path / "out"
     for name in ("CardSun", "BallRising"):
         shutil.copytree(mini / name, videos / name)
-    page = clips.write_clips(out, weights[0], videos, weights[1], execute)
+    page = clips.write_clips(out, weights[0], videos, weights[1], execute=execute)
     found = check_page(page)
     (kept,) = out.glob("clips-*")
     result, split = load_predictions(kept / "lstm" / "predictions.npz").result, VideoFolder(videos).load(1)
@@ -80,7 +80,7 @@ def test_an_lstm_is_trained_where_there_are_classes(weights, mini, tmp_path, cap
     texts = found.texts
     assert any(t.startswith("snippets features") for t in texts) and any(t.startswith("snippets train") for t in texts)
     before = (kept / "features.npz").stat().st_mtime_ns
-    clips.write_clips(out, weights[0], videos, weights[1], execute)
+    clips.write_clips(out, weights[0], videos, weights[1], execute=execute)
     assert (kept / "features.npz").stat().st_mtime_ns == before  # done once
 
 

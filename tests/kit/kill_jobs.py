@@ -11,6 +11,7 @@ HEAD = "--fc 6 --frames 4 --batch 4"
 SHARDS = "--downpour --replicas 2 --shards 2 --checkpoint-every 5"
 JOBS = {  # name: (command; DATA and FEATURES are made here, OUT is the run's folder), what a second start adds
     "features": (f"features DATA --count 3 {TOWER} --cache OUT/cache --out OUT/f.npz", ""),
+    "store": (f"features DATA {TOWER} --cache OUT/cache", ""),
     "video": (f"train DATA --head conv --frames 3 --epochs 3 --out OUT/run {NET}", "--resume"),
     "flow": ("flow DATA --size 36 --tvl1 iterations=3,warps=1 --cache OUT/cache", ""),
     "folds": (f"train DATA --head single --frames 1 --fold all --epochs 1 --out OUT/run {NET}", "--resume"),
@@ -19,7 +20,7 @@ JOBS = {  # name: (command; DATA and FEATURES are made here, OUT is the run's fo
     "mpi": (f"train FEATURES --head conv --epochs 6 --out OUT/run {HEAD}", "--resume"),
     "downpour": (f"train FEATURES --head conv --epochs 40 --out OUT/run {HEAD} {SHARDS}", "--resume"),
 }
-SHARES = dict(features=8, video=8, flow=4, folds=4, compare=8, tables=2, mpi=2, downpour=1)  # of the kills
+SHARES = dict(features=4, store=8, video=8, flow=4, folds=4, compare=8, tables=2, mpi=2, downpour=1)  # of the kills
 APART = ("mpi", "downpour")  # have processes of their own
 
 

@@ -123,6 +123,12 @@ def run_in(tree, tmp_path, *arguments):
     return done.returncode, done.stdout + done.stderr
 
 
+@courses
+def test_the_whole_program_starts_in_a_students_tree(course, tmp_path):
+    status, printed = run_in(course.student, tmp_path, "-m", "snippets.training.cli.main", "--help")
+    assert status == 0 and "make-data" in printed, printed
+
+
 def test_wrong_syntax_is_one_sentence(a5, tmp_path):
     tree, command = tmp_path / "tree", ["-m", "snippets.training.cli.main"]
     shutil.copytree(a5.solved, tree)

@@ -20,7 +20,7 @@ from snippets.training.assignments.manifest import FOLDER, for_students
 from snippets.training.assignments.submit import write_zip
 from snippets.training.assignments.worker import run_cases
 
-PROJECT = ("setup.cfg", "pyproject.toml", "LICENSE")
+PROJECT = ("setup.cfg", "pyproject.toml", "LICENSE", "training/render/page.css")  # without which nothing runs
 GRADER = ("training/__init__.py", "training/assignments/*.py", "data/__init__.py", "data/files.py", "data/lock.py")
 RIGHT_RUNS = 4  # of each part of a bug hunt
 TRIES = 20  # inputs on which a bug may show, before it is left out of the hunt

@@ -77,7 +77,7 @@ def run_demo(args):
         raise ValueError("--weights FILE and --videos FOLDER belong together, --labels to both: give them all, or none")
     with one_run(out):
         if args.weights:
-            print(shown(write_clips(out, args.weights, args.videos, args.labels, args.execute)))
+            print(shown(write_clips(out, args.weights, args.videos, args.labels, args.device, args.execute)))
         demo(out, args.seed, args.quick, args.device)
     if own := files_of_student():
         print(f"computed by your {', '.join(own)}")

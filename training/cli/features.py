@@ -17,7 +17,7 @@ from snippets.data.layouts.splits import Video, group_of, read_skip
 from snippets.data.layouts.table import VideoFolder, is_data
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
-from snippets.data.open import DataSettings, DataSpec, check_room, fold_for, open_data, unusable
+from snippets.data.open import DataSettings, DataSpec, check_room, fold_for, open_data, price_cache, unusable
 from snippets.data.options import add_options, chosen
 from snippets.data.video import VideoError
 from snippets.layers.core.base import Sequential
@@ -75,7 +75,7 @@ def run_features(args):
             videos += others(spec, videos)
         if spec.cache is not None:
             workers = args.workers or (usable_cores() if args.device == "cpu" else 1)
-            bad = source.fill(videos, workers)
+            bad = source.fill(videos, workers, check=lambda missing: price_cache(missing, source))
         if args.out:
             export(args.out, items, source, about, bad)
     print(shown(args.out or source.folder))
@@ -143,10 +143,10 @@ def file_items(args, spec):
 
 
 def others(spec, videos):
-    """The videos of a data folder that other folds have besides these."""
+    """The videos of a data folder that other folds have besides these: in published lists they may have some."""
     folder, skip = VideoFolder(spec.path), read_skip(spec.skip) if spec.skip else ()
     found, known = {}, {video.name for video in videos}
-    for fold in folder.layout.folds:
+    for fold in folder.layout.folds if folder.layout.official else ():
         _, train, test = folder.load(fold, skip, spec.available, check=False)
         found |= {video.name: video for video in (*train, *test) if video.name not in known}
     return list(found.values())

@@ -36,7 +36,7 @@ HEAD = (
 )
 
 
-def write_clips(out, weights, videos, labels=None, execute=None):
+def write_clips(out, weights, videos, labels=None, device="cpu", execute=None):
     """Write out/clips.html; returns its path. Errors are those of the commands, and ValueError for no videos.
 
     weights: a file as `snippets import` reads it; videos: a folder; labels: a file with the names of the classes.
@@ -51,9 +51,9 @@ def write_clips(out, weights, videos, labels=None, execute=None):
     words = ["import", weights, "--keep-classifier", "--variant", variant, *names, "--out", network]
     imported = command(*words, product=network)
     run([imported], execute, log=kept / "output.txt")
-    model = load_model(imported.product)
+    model = load_model(imported.product, device=device)
     seen = [part for path in chosen for part in in_frames(path, model, Path(videos))]
-    learned, commands = trained_part(kept, imported.product, videos, execute)
+    learned, commands = trained_part(kept, imported.product, videos, device, execute)
     lead = (
         f"GoogLeNet with the weights of {Path(weights).name}, hand-written in NumPy, looks at {len(chosen)} clips of "
         f"{Path(videos).name}: frame by frame, each frame by itself. It has names for the things that it was trained "
@@ -123,21 +123,24 @@ def short(name):
     return shown(name.partition(",")[0])
 
 
-def trained_part(kept, model, videos, execute):
+def trained_part(kept, model, videos, device, execute):
     """(parts, commands): an LSTM on features of the folder's videos, or why there is none."""
     try:
         split = VideoFolder(videos).load(1)
     except (ValueError, OSError) as error:
         why = text(f"None was trained, for this folder cannot be split into training and test videos: {shown(error)}")
         return [why], []
-    features, folder = kept / "features.npz", kept / "lstm"
+    features, folder, where = kept / "features.npz", kept / "lstm", [f"--device {device}"] if device != "cpu" else []
     commands = [
-        command("features", videos, "--model", model, "--count", COUNT, "--cache", "none", "--out", features,
+        command("features", videos, "--model", model, "--count", COUNT, "--cache", "none", *where, "--out", features,
                 product=features),
-        training_command(features, HEAD, out=folder),
+        training_command(features, HEAD, *where, out=folder),
     ]  # fmt: skip
     run(commands, execute)
-    result, head = load_predictions(folder / "predictions.npz").result, load_model(folder / "checkpoint.npz")
+    result, head = (
+        load_predictions(folder / "predictions.npz").result,
+        load_model(folder / "checkpoint.npz", device=device),
+    )
     _, test_set = load_features(features, COUNT, head.data.features == "unit")
     low, high = (100 * x for x in wilson(result.hit1, len(result.names)))
     parts = [

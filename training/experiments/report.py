@@ -5,7 +5,8 @@ accuracies with intervals, classes, confusions, learning curves, the errors of w
 cannot see by construction, and all settings; with the folder of the videos also their frames.
 """
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from snippets.data.files import write
 from snippets.data.layouts.splits import group_of
 from snippets.data.listing import shown
 from snippets.data.video import VideoError
-from snippets.nets.zoo import HEADS
+from snippets.nets.zoo import FRAME_OPTIONS, HEAD_OPTIONS, HEADS, TOWER_OPTIONS, options_read
 from snippets.training.checkpoint import Checkpoint, load
 from snippets.training.evaluate import Result, commonest_errors, hit_at_k
 from snippets.training.experiments.statistics import bootstrap, difference_text, wilson
@@ -78,8 +79,17 @@ def read_runs(folders):
                     f"{place}: no predictions.npz, this run is not finished; go on with train --resume"
                 )
             result = load_predictions(place / "predictions.npz").result
-            found.append(Run(shown(place), load(place / "checkpoint.npz"), result))
-    return found
+            found.append(Run(place, load(place / "checkpoint.npz"), result))
+    names = names_of([run.name for run in found])
+    return [replace(run, name=name) for run, name in zip(found, names, strict=True)]
+
+
+def names_of(folders):
+    """What is different in the paths of several folders, of one its last two parts."""
+    if len(folders) == 1:
+        return [shown(Path(*folders[0].absolute().parts[-2:]).as_posix())]
+    common = Path(os.path.commonpath([folder.absolute() for folder in folders]))
+    return [shown(folder.absolute().relative_to(common).as_posix()) for folder in folders]
 
 
 def write_report(folders, out, videos=None):
@@ -123,14 +133,19 @@ def accuracies(runs):
     for run in runs:
         r = run.result
         low, high = wilson(r.hit1, len(r.names))
-        top = (r.hit5, f"{100 * r.hit5:.1f} %") if r.top < len(r.classes) else (float("nan"), "")
+        top = [(r.hit5, f"{100 * r.hit5:.1f} %")] if r.top < len(r.classes) else []  # else always 100 %
         clip = (r.clip_hit1, f"{100 * r.clip_hit1:.1f} %")
-        rows.append([run.name, (r.hit1, f"{100 * r.hit1:.1f} % [{100 * low:.1f} to {100 * high:.1f}]"), top, clip])
+        rows.append([run.name, (r.hit1, f"{100 * r.hit1:.1f} % [{100 * low:.1f} to {100 * high:.1f}]"), clip, *top])
     about = (
         "Test videos classified correctly. In brackets Wilson's 95 % interval, which takes videos to be independent; "
         "clips of one film are not, and another seed of the training is not in it either."
     )
-    return bar_table(["run", "video Hit@1", f"Hit@{runs[0].result.top}", "clip Hit@1"], rows, about)
+    return bar_table(["run", "video Hit@1", "clip Hit@1", f"Hit@{top_of(runs)}"][: max(map(len, rows))], rows, about)
+
+
+def top_of(runs):
+    """The 5 of Hit@5, of runs of more classes than that."""
+    return max(run.result.top for run in runs)
 
 
 def differences(runs):
@@ -224,8 +239,13 @@ def blind(runs):
 
 
 def settings(runs):
-    """All settings; of several runs those first in which they differ."""
-    found = [{**r.checkpoint.config, **r.checkpoint.data, **r.checkpoint.settings} for r in runs]
+    """All settings that something reads; of several runs those first in which they differ."""
+    found = [{**r.checkpoint.data, **r.checkpoint.settings, **r.checkpoint.config} for r in runs]
+    for f, head, tower in ((f, f["head"], f["tower"]) for f in found):
+        own = {*options_read(head, tower), *(FRAME_OPTIONS if HEADS[head].each_frame else ())}
+        unread = {*HEAD_OPTIONS, *FRAME_OPTIONS} - own | {name for name, of in TOWER_OPTIONS.items() if of != tower}
+        for name in unread | ({"size", "vector"} if tower == "features" else set()):
+            f.pop(name, None)
     found = [{**f, "fold": r.checkpoint.fold, "epochs done": r.checkpoint.epoch, "updates": r.checkpoint.steps}
              for f, r in zip(found, runs, strict=True)]  # fmt: skip
     names = dict.fromkeys(name for f in found for name in f)

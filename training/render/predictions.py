@@ -142,8 +142,9 @@ def background(path, model, curves, shown, answer, last):
     draw_box(image, left, top, width, height, (0, 0, 0))
     draw_text(image, fitted(listing.shown(path.name), width - 100, 20), (left, 40), BRIGHT, 20)
     draw_text(image, about(model), (PANEL, 40), DIM, 16)
-    text = f"whole video: {model.classes[shown[0]]}, {100 * answer[shown[0]]:.0f} %"
-    draw_text(image, fitted(text, RIGHT - PANEL, 20, "bold"), (PANEL, top + height - 6), COLOURS[0], 20, "bold")
+    name = fitted(f"whole video: {listing.shown(model.classes[shown[0]])}", RIGHT - PANEL - 90, 20, "bold")
+    text = f"{name}, {100 * answer[shown[0]]:.0f} %"
+    draw_text(image, text, (PANEL, top + height - 6), COLOURS[0], 20, "bold")
     left, top, width, height = CHART
     for share in (0, 0.5, 1):
         y = top + round(level(share, height))

@@ -1,10 +1,18 @@
 // What a CUDA kernel needs, on a processor: the threads of a block are fibers that take turns on one core.
 #include <stdlib.h>
+#include <string.h>
 #include <ucontext.h>
 
 #define __global__
 #define __device__
-#define __shared__ static // one block runs at a time, so its shared memory can be the program's
+#ifdef __ELF__ // one block runs at a time, so its shared memory can be the program's; a block finds nothing useful in it
+#define __shared__ static __attribute__((section("shared_memory")))
+extern "C" __attribute__((weak)) char __start_shared_memory[], __stop_shared_memory[];
+static void spoil_shared_memory() { memset(__start_shared_memory, 0x46, __stop_shared_memory - __start_shared_memory); }
+#else
+#define __shared__ static
+static void spoil_shared_memory() {}
+#endif
 
 struct Index { int x, y, z; };
 static Index blockIdx, blockDim, gridDim, threadIdx;
@@ -48,6 +56,7 @@ static void run_grid(int blocks, int threads, int barriers, void (*call)(void **
     kernel = call, arguments = args, gridDim.x = blocks, blockDim.x = threads;
     fibers = barriers ? (Fiber *)malloc(sizeof(Fiber) * threads) : NULL;
     for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++) {
+        spoil_shared_memory();
         if (!barriers)
             for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++)
                 call(args);

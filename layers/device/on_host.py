@@ -20,6 +20,7 @@ import numpy as np
 from snippets.layers.device.cu_source import declaration, kernels
 
 HEADER = Path(__file__).with_name("on_host.h")
+REALS = {"f": "float", "d": "double"}  # by the character of a dtype
 ONE_AT_A_TIME = threading.Lock()  # threadIdx and the like are one set of variables for the whole process
 
 
@@ -29,14 +30,18 @@ def folder():
     return Path(tempfile.gettempdir()) / f"snippets-kernels-{user}"
 
 
-@functools.cache
 def library(text, real):
-    """The kernels of a source text as a shared library; `real` is "float" or "double".
+    """The kernels of a source text as a shared library; `real` is "float" or "double". Errors: those of `compiled`."""
+    calls = "".join(call(name, declaration(text, name)) for name in kernels(text))
+    return compiled(f'#include "{HEADER}"\n#line 1 "kernel.cu"\n{text}\n{calls}', real)
+
+
+@functools.cache
+def compiled(code, real):
+    """A program as a shared library.
 
     Raises FileNotFoundError where there is no compiler, ValueError with the compiler's message.
     """
-    calls = "".join(call(name, declaration(text, name)) for name in kernels(text))
-    code = f'#include "{HEADER}"\n#line 1 "kernel.cu"\n{text}\n{calls}'
     compiler = os.environ.get("CXX") or "g++"  # may be several words, such as "ccache g++"
     digest = hashlib.sha256(f"{compiler}\0{real}\0{HEADER.read_text()}\0{code}".encode()).hexdigest()[:24]
     path = folder() / f"{digest}.so"
@@ -57,9 +62,16 @@ def library(text, real):
     return ctypes.CDLL(str(path))
 
 
-def call(name, parameters):
-    """C++ that runs a whole grid of a kernel; its arguments are passed as pointers, as in cuLaunchKernel."""
-    values = ", ".join(f"*({p.type} {'**' if p.pointer else '*'})args[{i}]" for i, p in enumerate(parameters))
+def call(name, parameters, pointer="{value}"):
+    """C++ that runs a whole grid of a kernel; its arguments are passed as pointers, as in cuLaunchKernel.
+
+    pointer: what a pointer is passed as, made of its `value` and the `number` of its parameter.
+    """
+    values = [f"*({p.type} {'**' if p.pointer else '*'})args[{i}]" for i, p in enumerate(parameters)]
+    values = ", ".join(
+        pointer.format(value=value, number=i) if p.pointer else value
+        for i, (value, p) in enumerate(zip(values, parameters, strict=True))
+    )
     return (
         f"static void call_{name}(void **args) {{ {name}({values}); }}\n"
         f'extern "C" void grid_{name}(int blocks, int threads, int barriers, void **args)\n'
@@ -73,13 +85,17 @@ def run(text, function, blocks, threads, dtype, args):
     The kernel works on copies that are surrounded by NaN (or by the largest integer): that is what it reads beside an
     array, and what it writes there raises IndexError.
     """
-    lib = library(text, {"f": "float", "d": "double"}[dtype.char])
+    run_in(library(text, REALS[dtype.char]), text, function, (blocks, threads), args)
+
+
+def run_in(lib, text, function, grid, args):
+    """`run` in the library that was made of the source text."""
     arrays = [(a, p) for a, p in zip(args, declaration(text, function), strict=True) if p.pointer]
     guarded = {a.ctypes.data: Guarded(a) for a, _ in arrays}
     values = [np.array(guarded[a.ctypes.data].address if isinstance(a, np.ndarray) else a) for a in args]
     pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
     with ONE_AT_A_TIME:
-        getattr(lib, f"grid_{function}")(blocks, threads, int("__syncthreads" in text), pointers)
+        getattr(lib, f"grid_{function}")(*grid, int("__syncthreads" in text), pointers)
     for a, p in arrays:
         if not guarded[a.ctypes.data].is_clean():
             raise IndexError(f"{function} writes outside of {p.name} (or of an array that lies before it)")

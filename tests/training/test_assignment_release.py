@@ -62,7 +62,8 @@ def test_nothing_leaks(course):
     found = [*texts_of(course.grader).items(), *texts_of(course.student).items()]
     texts = {name: text for text, name in {text: name for name, text in found}.items()}  # most are there three times
     assert not leaks(bodies, texts)
-    kinds = {name.rpartition(".")[2] for name, _ in found}
+    asked = tuple(file for file in assignment.files if file.endswith(".cu"))
+    kinds = {name.rpartition(".")[2] for name, _ in found if not name.endswith(asked)}
     assert not kinds & {"pyc", "cu", "so", "git", "egg-info"}, kinds
     assert not [name for name, text in texts.items() for line in course.kit.DERIVED if line in text]
     others = [name for n, name in enumerate(assignment.twists) if n != SEED % len(assignment.twists)]
@@ -86,6 +87,27 @@ def test_methods_are_cut_by_their_full_names():
     assert cut == text.replace("return 2", 'raise NotImplementedError("3.3 f")')
     with pytest.raises(ValueError, match="a.py: no function 'B.f', found f, A.f"):
         cut_functions(text, {"B.f": ""}, "a.py")
+
+
+def test_kernels_are_cut_by_their_braces():
+    kernel = "static int half(int n)\n{\n    return n / 2;\n}\n\n// {\nextern void f(int a,\n       int b)\n{%s}\n"
+    body = """
+    for (int k = max(a + 2, b * 3); k < min(b, half(a) * 7); k++) { // }
+        if (b)
+            x[k] = y[k + 1] * z[k];
+    }
+"""
+    cut = cut_functions(kernel % body, {"f": "6.1 f"}, "a.cu")
+    assert cut == kernel % '\n    // raise NotImplementedError("6.1 f")\n'
+    (found,) = functions_of(kernel % body, ["f"], "a.cu")
+    statements = ["int k = max(a + 2, b * 3)", "k < min(b, half(a) * 7)", "x[k] = y[k + 1] * z[k]"]
+    assert body_of(found) == statements
+    for statement in statements:
+        assert leaks([body_of(found)], {"b.md": f"`{statement.replace(' ', '')};`"}) == [("b.md", statement)]
+    given = kernel % body + "extern void g() { x[k] = y[k+1] * z[k]; }"
+    assert body_of(functions_of(given, ["f"], "a.cu")[0]) == statements[:2]
+    with pytest.raises(ValueError, match="a.cu: no kernel 'h'"):
+        cut_functions(kernel, {"h": ""}, "a.cu")
 
 
 @courses

@@ -84,7 +84,7 @@ def run(question, tree, folder, inputs, user=None, seconds=SECONDS):
             work.chmod(0o755)
             (work / "out").chmod(0o777)
         arguments = [os.path.realpath(tree), question.file, ",".join(question.functions), question.name, str(MEMORY)]
-        keep = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "LD_LIBRARY_PATH")
+        keep = ("PATH", "CXX", "SYSTEMROOT", "TEMP", "TMP", "LD_LIBRARY_PATH")
         env = {key: os.environ[key] for key in keep if key in os.environ} | {"OPENBLAS_NUM_THREADS": "1"}
         with tempfile.TemporaryFile() as printed:
             process = subprocess.Popen(
@@ -93,7 +93,8 @@ def run(question, tree, folder, inputs, user=None, seconds=SECONDS):
             )  # fmt: skip
             try:
                 status = process.wait(seconds)
-                ended = f"the process ended with status {status} and left no results"
+                crash = " (memory outside of an array?)" if status == -signal.SIGSEGV else ""
+                ended = f"the process ended with status {status}{crash} and left no results"
             except subprocess.TimeoutExpired:
                 ended = f"it took over {seconds} seconds {LATE}"
             finally:

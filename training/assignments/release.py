@@ -28,7 +28,7 @@ PUBLIC_SEED = 0
 SCRIPTS = {
     "setup.sh": """#!/usr/bin/env bash
 set -e
-apt-get update && apt-get install -y python3 python3-venv
+apt-get update && apt-get install -y python3 python3-venv g++
 python=python3
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     apt-get install -y python3.11 python3.11-venv
@@ -102,10 +102,11 @@ def student_files(assignment, seed):
 
 
 def planted():
-    """{file: {name: Bug}} of planted_bugs.txt."""
+    """{file: {name: Bug}} of planted_bugs.txt and planted_kernel_bugs.txt."""
     found = {}
-    for bug in read_bugs((ROOT / "tests" / "kit" / "planted_bugs.txt").read_text(encoding="utf-8")):
-        found.setdefault(bug.file, {})[bug.name] = bug
+    for listing in ("planted_bugs.txt", "planted_kernel_bugs.txt"):
+        for bug in read_bugs((ROOT / "tests" / "kit" / listing).read_text(encoding="utf-8")):
+            found.setdefault(bug.file, {})[bug.name] = bug
     return found
 
 
@@ -145,7 +146,7 @@ def answers_of(assignment, question, parts, rng, seed):
     """The Answers of a question: inputs, right outputs, and the outputs of every planted bug that they tell apart."""
     cases = runpy.run_path(str(assignment.folder / "cases.py"))
     if question.hunt:
-        return runs_to_judge(assignment, cases, parts, rng)
+        return runs_to_judge(assignment, cases, parts, rng, seed)
     text = solution(assignment, question.file, seed)
     module = load(Bug("nothing", question.file, []), text)
     inputs = drawn(module, question, cases, parts, rng)
@@ -170,15 +171,17 @@ def run_one(module, cases, question, arrays):
     return None if "public/run/error" in found else {key.rpartition("/")[2]: a for key, a in found.items()}
 
 
-def runs_to_judge(assignment, cases, parts, rng):
+def runs_to_judge(assignment, cases, parts, rng, seed):
     """The Answers of a bug hunt: recorded runs of the right and of wrong implementations, in random order."""
     name, draw = cases["HUNT"]
     question = assignment.question(name)
+    mistakes = {bug.name: bug for bug, _ in bugs_of(assignment, question, seed)}
+    wrong = planted().get(question.file, {}) | mistakes
     right_module = load(Bug("nothing", question.file, []))
     inputs, verdicts = {}, {}
     for part in (part for part in parts if part != "own"):
         runs = []
-        for bug in [None] * RIGHT_RUNS + list(planted()[question.file].values()):
+        for bug in [None] * RIGHT_RUNS + list(wrong.values()):
             module = load(bug) if bug else right_module
             for _ in range(TRIES if bug else 1):
                 arrays = draw(right_module, rng)

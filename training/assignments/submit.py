@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from snippets.data.files import write
-from snippets.training.assignments.cut import body_of, functions_of
+from snippets.training.assignments.cut import Kernel, body_of, functions_of
 from snippets.training.assignments.worker import wrong_syntax
 
 LIMIT = 1 << 20  # bytes of one file
@@ -31,7 +31,11 @@ def unwritten(text, functions, file):
     except SyntaxError as error:
         error.filename = file
         raise ValueError(wrong_syntax(error)) from error
-    return [node.name for node in nodes if "raise NotImplementedError" in ast.unparse(body_of(node))]
+    return [
+        name
+        for name, node in zip(functions, nodes, strict=True)
+        if "raise NotImplementedError" in (node.text if isinstance(node, Kernel) else ast.unparse(body_of(node)))
+    ]
 
 
 def submit(assignment, tree, out, partial=False):

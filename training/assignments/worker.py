@@ -84,10 +84,15 @@ def main(tree, file, functions, question, memory):
             case, _, name = key.rpartition("/")
             inputs.setdefault(case, {})[name] = arrays[key]
     try:
-        module = importlib.import_module("snippets." + file.removesuffix(".py").replace("/", "."))
-        codes = {name: reduce(getattr, name.split("."), module).__code__ for name in functions.split(",")}
-        found = {f"source/{name}": np.array(code.co_filename) for name, code in codes.items()}
-        found |= run_cases(module, calls, question, inputs, tree)
+        if file.endswith(".cu"):
+            path = os.path.join(tree, file)
+            module = importlib.import_module("snippets.training.assignments.kernels").read(path, file)
+            found = {f"source/{name}": np.array(path) for name in functions.split(",")}
+        else:
+            module = importlib.import_module("snippets." + file.removesuffix(".py").replace("/", "."))
+            codes = {name: reduce(getattr, name.split("."), module).__code__ for name in functions.split(",")}
+            found = {f"source/{name}": np.array(code.co_filename) for name, code in codes.items()}
+        found |= run_cases(module, calls, question, inputs, "" if file.endswith(".cu") else tree)
     except Exception as error:
         found = {f"{case}/error": np.array(where(error, tree)) for case in inputs}
     np.savez("out/outputs.npz", **found)

@@ -52,7 +52,7 @@ def test_quick_demo(tmp_path, monkeypatch, capsys):
     page, pictures = check_page(out / "report.html"), list(out.glob("*.png"))
     for title, row in found[0].items():
         shares = [100 * f(row["overall"]) for f in (np.median, min, max)]
-        assert title in page.texts and "{:.0f}% ({:.0f} to {:.0f})".format(*shares) in page.texts
+        assert title in page.texts and "{:.0f} % ({:.0f} to {:.0f})".format(*shares) in page.texts
     shown = page.pictures()
     assert not pictures and all(any(alt.startswith(name) for alt in shown) for name in KINDS)
     assert all(any(f"Learning curves, {title}" in alt and "test videos" in alt for alt in shown) for title in found[0])

@@ -68,7 +68,9 @@ def result_table(accuracies, test_set):
     rows = []
     for title, row in accuracies.items():
         shares = [[float(f(row[kind])) for f in (np.median, min, max)] for kind in kinds]
-        rows.append([title, *((m, f"{m:.0%} ({100 * low:.0f} to {100 * high:.0f})") for m, low, high in shares)])
+        rows.append(
+            [title, *((m, f"{100 * m:.0f} % ({100 * low:.0f} to {100 * high:.0f})") for m, low, high in shares)]
+        )
     heads = len(row["overall"])
     return bar_table(
         ["", *kinds], rows, f"Test videos classified correctly: median of {heads} heads (lowest to highest), {videos}."
@@ -167,8 +169,8 @@ def write_page(path, trained, accuracies, stages, command):
     body = [
         result_table(accuracies, test_set),
         text(
-            f"A network is right by chance on {1 / len(names):.0%}. Each tower was trained once; on its features heads "
-            "were trained from several seeds, for one training says little about a network.", kind="note",
+            f"A network is right by chance on {100 / len(names):.0f} %. Each tower was trained once; on its features "
+            "heads were trained from several seeds, for one training says little about a network.", kind="note",
         ),
         section("What each network cannot see, and why",
                 *(section(title, text(CANNOT[stages[title].head]), level=3) for title in trained)),
@@ -176,7 +178,8 @@ def write_page(path, trained, accuracies, stages, command):
         *(section(kind, text(ABOUT[kind], meaning[kind]), samples(test_set, kind), level=3) for kind in ABOUT),
         section("The LSTM watches the same frames in both directions",
                 text("Two test clips with the same frames in opposite order. To a network that ignores order they are "
-                     "one and the same; this is the pair of which the LSTM is surest."),
+                     "one and the same. Of the pairs that the LSTM gets right, this is the one of which it is surest "
+                     "(if it gets none right, of all)."),
                 watching(lstm.net, test_set, lstm.result)),
         section("Class by class",
                 bar_table(["class", "kind", "videos", *trained],

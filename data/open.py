@@ -205,7 +205,8 @@ def open_data(spec, frames, build=True, check=lambda *sets: None):
     if bad and spec.features is None:
         raise unusable(bad, len(split.train + split.test))
     if bad:
-        print("\n".join([*map(shown, bad.values()), f"{len(bad)} videos are left out"]), file=sys.stderr)
+        left_out = f"left out: {len(bad)} of {len(split.train + split.test)} videos"
+        print("\n".join([*map(shown, bad.values()), left_out]), file=sys.stderr)
         sides = ([v for v in side if v.name not in bad] for side in split[1:])
         sets = sets_of(spec, Split(split.classes, *sides), source, frames)
     return sets

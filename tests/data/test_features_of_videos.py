@@ -154,7 +154,7 @@ def test_a_damaged_clip_is_named_once_and_left_out(here, capsys):
     for name in ("one", "two"):
         assert main(["train", "clips", "--features-of", "m.npz", *HEAD, "--fold", "1", "--out", name]) == 0
         err = capsys.readouterr().err
-        assert err.count("v_b_g03_c01.avi") == 1 and "1 videos are left out" in err
+        assert err.count("v_b_g03_c01.avi") == 1 and "left out: 1 of 6 videos" in err
         content = {entry[0] for entry in load(f"{name}/checkpoint.npz").content}
         tested = {*load_predictions(f"{name}/predictions.npz").result.names}
         assert len(content | tested) == 5 and "b/v_b_g03_c01.avi" not in content | tested

@@ -203,3 +203,15 @@ def test_real_features_are_learned_as_well_as_by_the_regression(tmp_path, shared
     assert main([*given, "--folds", "3", "--draws", "1", "--seeds", "2", "--out", str(tmp_path / "run")]) == 0
     rows = {r["head"]: r["mean"] for r in json.loads((tmp_path / "run" / "heads.json").read_text())["rows"]}
     assert rows["average"] >= 75 and rows["average"] >= rows["regression on the mean"] - 8
+
+
+def test_a_handful_of_videos_leads_to_the_next_command(tmp_path, capsys):
+    """Said where a tower begins with nothing, and only there."""
+    data, hint = films(tmp_path / "data", 2), "--preset features --weights FILE"
+    small = "--head single --size 36 --width 0.05 --fc 6 --epochs 1 --batch 4 --cache".split() + [str(tmp_path / "c")]
+    assert main(["train", str(data), *small, "--out", str(tmp_path / "one")]) == 0
+    said = capsys.readouterr().out
+    assert "videos are few for a tower that begins with nothing" in said and f"snippets train {data} {hint}" in said
+    start = ["--init", str(tmp_path / "one" / "checkpoint.npz")]
+    assert main(["train", str(data), *small, *start, "--out", str(tmp_path / "two")]) == 0
+    assert hint not in capsys.readouterr().out

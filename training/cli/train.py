@@ -13,7 +13,7 @@ from snippets.nets.expand import expand
 from snippets.nets.inspect.memory import GIB, allowed_memory, bytes_of, plan_memory
 from snippets.nets.zoo import NetConfig, build, input_shape, network_config
 from snippets.training.alone import ALONE
-from snippets.training.checkpoint import check_unseen_videos, load, save
+from snippets.training.checkpoint import check_unseen_videos, save
 from snippets.training.cli.errors import report
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
 from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, add_features_of, number
@@ -29,10 +29,12 @@ from snippets.training.predictions import Predictions, load_predictions, save_pr
 from snippets.training.settings import Settings
 from snippets.training.sgd import multiplier
 from snippets.training.small.crossval import Plan
-from snippets.training.small.heads import train_heads
+from snippets.training.small.heads import check_small, train_heads
 from snippets.training.small.presets import PRESETS, keep_options
 from snippets.training.small.standardise import standardise_inputs
-from snippets.training.small.tune import Candidates, tuned
+from snippets.training.small.tune import Candidates, tuned_once
+
+FEW = 1000  # training videos; UCF-101 has ten times as many, and a network of its own still overfits
 
 
 def add_parsers(subparsers):
@@ -173,10 +175,7 @@ def run_train(args):
             raise ValueError("--fold all runs on one rank: leave out mpiexec, or train one fold after the other")
         if args.fold == "all" and not has_folds(args.data):
             raise ValueError(f"{args.data} has one split and no folds: leave out --fold all")
-        if (args.heads or args.tune_lr or args.tune_weight_decay) and team.size > 1:
-            raise ValueError("--heads and --tune-lr run on one rank: leave out mpiexec")
-        if args.weights and not args.heads:
-            raise ValueError("--weights goes with --heads; for one network, snippets import them and start with --init")
+        check_small(args, team)
         with one_run(None if team.rank else out):
             if args.preset and team.rank == 0:
                 keep_options(out, args.preset, args)
@@ -200,7 +199,13 @@ def train_fold(args, fold, out, resume, team=ALONE):
     train_set, test_set, plan = data_in_turn(args, spec, settings, team)
     if spec.features:
         check_unseen_videos(spec.features.model.checkpoint.content, test_set, args.features_of)
-    settings = tuned_settings(args, spec, settings, out if resume else None, train_set, test_set)
+    if len(train_set) < FEW and not (args.init or is_features(args.data) or args.features_of or team.rank):
+        print(
+            f"note: {len(train_set)} videos are few for a tower that begins with nothing; with trained weights "
+            f"(docs/weights.md): snippets train {shown(args.data)} --preset features --weights FILE"
+        )
+    candidates, kept = Candidates(**chosen(args, Candidates)), out if resume else None
+    settings = tuned_once(settings, candidates, kept, lambda some: new_net(args, spec, some, test_set)[0], train_set)
     net, config = new_net(args, spec, train_set, test_set)
     if plan:
         plan.apply(net)
@@ -224,20 +229,6 @@ def train_fold(args, fold, out, resume, team=ALONE):
     if team.rank == 0:
         save_predictions(file, Predictions(result, spec.fold, **about))
     return result
-
-
-def tuned_settings(args, spec, settings, out, *sets):
-    """The settings with what --tune-lr and --tune-weight-decay choose; out: of a run that goes on with its own."""
-    candidates = Candidates(**chosen(args, Candidates))
-    if not candidates:
-        return settings
-    if out and (out / "checkpoint.npz").exists():
-        own = load(out / "checkpoint.npz").settings
-        return replace(settings, **{name: own[name] for name in ("lr", "weight_decay", "epochs")})
-    learn, test = sets
-    settings, about = tuned(settings, candidates, lambda videos: new_net(args, spec, videos, test)[0], learn)
-    print(f"chosen: {about}")
-    return settings
 
 
 def data_in_turn(args, spec, settings, team):

@@ -35,6 +35,14 @@ from snippets.training.small.table import records_of, table_of
 from snippets.training.small.tune import Candidates
 
 
+def check_small(args, team):
+    """ValueError for options of this package that do not go with the others; team: the ranks."""
+    if (args.heads or args.tune_lr or args.tune_weight_decay) and team.size > 1:
+        raise ValueError("--heads and --tune-lr run on one rank: leave out mpiexec")
+    if args.weights and not args.heads:
+        raise ValueError("--weights goes with --heads; for one network, snippets import them and start with --init")
+
+
 def train_heads(args, out):
     """Compare the heads of --heads, print and write the table, and train the best one on all videos.
 

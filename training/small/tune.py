@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from snippets.data.options import Options, option
+from snippets.training.checkpoint import load
 from snippets.training.loop import train
 from snippets.training.small.folds import by_group
 
@@ -74,6 +75,18 @@ def tuned(settings, candidates, make, dataset):
         f"{len(dataset)} training videos, a guess has {guess:.3f}"
     )
     return replace(settings, lr=lr, weight_decay=decay, epochs=epochs), about
+
+
+def tuned_once(settings, candidates, folder, make, dataset):
+    """`tuned`, printed, where there are candidates; for a run that goes on in its folder, what was chosen before."""
+    if not candidates:
+        return settings
+    if folder and (folder / "checkpoint.npz").exists():
+        own = load(folder / "checkpoint.npz").settings
+        return replace(settings, **{name: own[name] for name in ("lr", "weight_decay", "epochs")})
+    settings, about = tuned(settings, candidates, make, dataset)
+    print(f"chosen: {about}")
+    return settings
 
 
 def losses(settings, make, learn, held):

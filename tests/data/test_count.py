@@ -1,0 +1,39 @@
+"""--count: in place of all frames, some spread evenly over a video, wherever a network reads it."""
+
+import copy
+import pickle
+
+import numpy as np
+from films import number
+from layout_folders import pictures
+
+from snippets.data.decoder import Decoder, Spread
+from snippets.data.layouts.splits import Video
+from snippets.data.open import DataSettings
+from snippets.data.store.store import Store
+from snippets.training.model import video_set
+
+
+def test_frames_are_spread_from_the_first_to_the_last(tmp_path):
+    folder = pictures(tmp_path / "v", range(1, 12))  # frames 0 to 10
+    video = Video(folder, 0, "v", "v")
+    for source in (Decoder(24), Store(tmp_path / "c", Decoder(24))):
+        for n, wanted in ((1, [0]), (2, [0, 10]), (3, [0, 5, 10]), (6, [0, 2, 4, 6, 8, 10])):
+            some = Spread(source, n)
+            assert some.count(video) == n and [number(x) for x in some.frames(video)] == wanted
+            assert some.shape == source.shape and some.checksum(video) == source.checksum(video)
+        long = [number(x) for x in Spread(source, 23).frames(video)]  # a short video: frames stand still
+        assert sorted(set(long)) == list(range(11)) and long == sorted(long)
+        assert copy.copy(some).number == pickle.loads(pickle.dumps(some)).number == 6
+    first = Decoder(24, limit=5)
+    assert [number(x) for x in Spread(first, 3).frames(video)] == [0, 2, 4]
+
+
+def test_a_network_for_such_frames_reads_them_of_any_video(tmp_path):
+    folder = pictures(tmp_path / "v", range(1, 12))
+    data = DataSettings(count=3, mean=0.0, scale=1.0)
+    assert data.length == 3 and DataSettings(seconds=1, fps=5).length == 5 and DataSettings().length is None
+    videos = video_set([folder], 3, 24, data)
+    whole = video_set([folder], 11, 24, DataSettings(mean=0.0, scale=1.0)).whole_video(0)
+    for clip in (next(videos.test_clips(0)), videos.whole_video(0), np.concatenate(list(videos.blocks(0)))):
+        np.testing.assert_array_equal(clip, whole[[0, 5, 10]])

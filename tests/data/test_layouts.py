@@ -86,9 +86,10 @@ def test_hmdb51(tmp_path):
     assert VideoFolder(root).load(2) == split
     (root.parent / "mine").mkdir()
     assert layout_of(root.parent / "mine").name == "one folder per class"  # whatever lists are beside it
-    (beside / "run_test_split2.txt").write_text("run 1.avi 3\n")
-    with pytest.raises(ValueError, match="run_test_split2.txt: found line 'run 1.avi 3', expected 'video.avi 1'"):
-        list_hmdb51(root, 2, (), [])
+    for line in ("run 1.avi 3", ". 1", ".. 2", "a/run 1.avi 1"):
+        (beside / "run_test_split2.txt").write_text(f"{line}\n")
+        with pytest.raises(ValueError, match=f"run_test_split2.txt: found line '{line}', expected 'video.avi 1'"):
+            list_hmdb51(root, 2, (), [])
     (beside / "run_test_split2.txt").unlink()
     with pytest.raises(FileNotFoundError, match="run_test_split2.txt: no such list"):
         list_hmdb51(root, 2, (), [])

@@ -11,6 +11,7 @@ from snippets.data.layouts.table import VideoFolder
 from snippets.data.video import write_video
 from snippets.layers.loss import softmax
 from snippets.training.cli.main import execute, main
+from snippets.training.evaluate import result_of
 from snippets.training.experiments import clips
 from snippets.training.model import load_model, video_set
 from snippets.training.predictions import load_predictions
@@ -104,3 +105,12 @@ def test_clips_of_many_classes_are_shown(tmp_path):
     many, few = clips.some_videos(tmp_path / "many"), clips.some_videos(tmp_path / "few")
     assert [p.parent.name for p in many] == list("acehjm") and {p.name for p in many} == {"0.avi"}
     assert [f"{p.parent.name}{p.stem}" for p in few] == ["a0", "b0", "a2", "b2", "a4", "b4"]
+
+
+def test_the_surest_right_answers_of_three_classes_and_the_surest_wrong_one():
+    truth, best = [0, 0, 1, 2, 3, 1, 3], [0, 0, 1, 2, 3, 0, 2]
+    top = [0.5, 0.9, 0.6, 0.8, 0.45, 0.7, 0.99]
+    p = np.full((7, 4), 0.01)
+    p[np.arange(7), best] = top
+    result = result_of(list("abcd"), list("1234567"), np.array(truth), p)
+    assert clips.surest(result) == [1, 3, 2, 6]

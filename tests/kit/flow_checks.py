@@ -224,6 +224,7 @@ def flow_colours(module):
     assert left.tolist() == [0, 191, 191] and (rest > half).sum() == 2 and (half >= right).all()
     assert down[1] > down[0] > down[2]
     assert module.colours(np.zeros((3, 2))).min() == 255
+    assert (module.colours(u) == module.colours(u, np.hypot(*u.T).max())).all()  # the largest there is
 
 
 def flow_crop(module):

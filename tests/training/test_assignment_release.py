@@ -190,16 +190,31 @@ def test_files_are_found_where_students_put_them(a5, tmp_path):
         unpack(flat, files, tmp_path / "two")
 
 
+def milestone(course):
+    """The program in the last cell of the hand-out."""
+    cells = jupytext.read(course.hand_out).cells
+    return "import numpy as np\n" + [cell.source for cell in cells if cell.cell_type == "code"][-1]
+
+
 @courses
 def test_the_hand_out_is_a_pair_and_its_milestone_runs(course, tmp_path):
     cells = jupytext.read(course.hand_out).cells
     kept = nbformat.read(course.hand_out.with_suffix(".ipynb"), as_version=4)
     assert [(cell.cell_type, cell.source) for cell in cells] == [(cell.cell_type, cell.source) for cell in kept.cells]
     assert not any(cell.get("outputs") for cell in kept.cells)
-    milestone = "import numpy as np\n" + [cell.source for cell in cells if cell.cell_type == "code"][-1]
-    status, printed = run_in(course.solved, tmp_path, "-c", milestone)
+    status, printed = run_in(course.solved, tmp_path, "-c", milestone(course))
     assert status == 0, printed
     course.kit.milestone(printed)
+
+
+@pytest.mark.parametrize("course", ["a3"], indirect=True)
+def test_the_students_googlenet_names_what_is_in_a_clip(course, shared, tmp_path, monkeypatch):
+    files = dict(WEIGHTS="weights/bvlc_googlenet.npz", LABELS="weights/imagenet_synset_words.txt")
+    for name, file in (files | dict(CLIP="clips/v_Basketball_g01_c01.avi")).items():
+        monkeypatch.setenv(f"SNIPPETS_{name}", str(shared / file))
+    status, printed = run_in(course.solved, tmp_path, "-c", milestone(course))
+    (course.solved / "googlenet.npz").unlink()
+    assert status == 0 and re.search(r"7\d\.\d %  volleyball", printed), printed
 
 
 def test_the_demo_says_whose_code_it_ran(a5, monkeypatch, tmp_path, capsys):

@@ -19,8 +19,9 @@ CASES = {
         "one row": dict(N=1),
         "large numbers": dict(scale=1e3),
         "several labels": dict(several=True),
-        "never": dict(T=3, never=True),
-        "infinite": dict(T=3, never="infinite"),
+        "impossible classes": dict(T=3, several=True, never="classes"),
+        "no weight": dict(T=3, never="a label without weight"),
+        "infinite": dict(T=3, never="a label"),
         "views": dict(N=4, D=2),
         "float32": {},
     },
@@ -59,24 +60,28 @@ def relu(module, x, dy):
 
 
 def draw_loss(loss, rng, N=4, T=None, K=5, scale=1, **special):
-    """several: more than one true label; gain: one weight per frame; never: classes of score -inf, even a label."""
+    """several: more than one true label; gain: one weight per frame; never: what has a score of -inf."""
     scores = scale * rng.standard_normal((*axes(N, T), K))
-    labels = rng.integers(K, size=N)
+    label = rng.integers(K, size=N)
     weight = rng.uniform(0.5, 2, T if "gain" in special else axes(N, T))
+    true = np.arange(K) == label[:, None]  # (N, K)
     if "several" in special:
-        labels = (rng.permuted(np.tile(np.arange(K), (N, 1)), axis=1) < 2) | (np.arange(K) == labels[:, None])
+        true |= rng.permuted(np.tile(np.arange(K), (N, 1)), axis=1) < 2
     if "never" in special:
-        scores[:, 0, :] = np.where(np.arange(K) == labels[:, None], scores[:, 0, :], -np.inf)
-        scores[0, 0, (labels[0] + 1) % K] = 0.5
-        scores[1, 1, labels[1]], weight[1, 1] = -np.inf, 0
-        if special["never"] == "infinite":
-            scores[2, 1, labels[2]] = -np.inf
+        scores[:, 0] = np.where(true, scores[:, 0], -np.inf)
+        scores[0, 0, (label[0] + 1) % K] = 0.5
+        if special["never"] != "classes":
+            scores[1, 1, label[1]], weight[1, 1] = -np.inf, 0
+        if special["never"] == "a label":
+            scores[2, 1, label[2]] = -np.inf
+    labels = true if "several" in special else label
     return dict(scores=scores, labels=labels, weight=weight)
 
 
 def draw_any_loss(loss, rng):
     """A case of any kind."""
-    kind = [dict(several=True), dict(never=True), dict(never="infinite"), dict(scale=1e3)][rng.integers(4)]
+    never = dict(never="a label without weight"), dict(never="a label")
+    kind = [dict(several=True), dict(scale=1e3), *never][rng.integers(4)]
     return draw_loss(loss, rng, N=3, T=4, **kind)
 
 

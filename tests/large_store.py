@@ -107,9 +107,11 @@ def main(argv=None):
         head = ["--features-of", tower, *f"--head conv --fc 64 --frames 30 --epochs 1 --seed {args.seed}".split()]
         whole, first = run(["train", videos, *head, *common, "--out", folder / "run"], folder / "run" / "log.jsonl")
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-    print("| videos | GB | full store known after | first step after | epoch and test | largest memory |")
-    print("|---|---|---|---|---|---|")
-    print(f"| {count} | {size / 1e9:.2f} | {full:.1f} s | {first:.1f} s | {whole - first:.0f} s | {memory:.2f} GB |")
+        print("| videos | GB | full store known after | first step after | epoch and test | largest memory |")
+        print("|---|---|---|---|---|---|")
+        print(
+            f"| {count} | {size / 1e9:.2f} | {full:.1f} s | {first:.1f} s | {whole - first:.0f} s | {memory:.2f} GB |"
+        )
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ KERNEL = """extern "C" __global__ void twice(REAL *x, int n) {
 def compiled(tmp_path, monkeypatch):
     """The library of KERNEL, compiled afresh, by $CXX."""
     monkeypatch.setattr(on_host, "folder", lambda: tmp_path)
-    on_host.library.cache_clear()
+    on_host.compiled.cache_clear()
     yield lambda: on_host.library(KERNEL, "float")
-    on_host.library.cache_clear()
+    on_host.compiled.cache_clear()
 
 
 @pytest.mark.parametrize("words", ["g++", "", "env g++", "env WRAPPED='1 2' g++ -O1"])

@@ -106,7 +106,7 @@ def test_one_checkpoint_that_another_number_of_ranks_resumes(features, alone, tm
     assert main([*arguments(features, out, 4), "--resume"]) == 0
     vector, history = alone
     checkpoint = load(out / "checkpoint.npz")
-    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.npz", "log.jsonl", "predictions.npz"]
+    assert {path.name for path in out.iterdir()} == {"best.npz", "checkpoint.npz", "log.jsonl", "predictions.npz"}
     np.testing.assert_allclose(flatten(checkpoint.params), vector, rtol=0, atol=2e-5)
     for ours, theirs in zip(checkpoint.history, history, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)

@@ -53,7 +53,8 @@ def test_the_log_and_the_history_of_a_training(tmp_path, per_frame, loss, gain):
         assert r["loss"] == pytest.approx(math.log(3), rel=1e-4)
         for name in ("data_seconds", "compute_seconds"):
             assert r[name] == pytest.approx(sum(s[name] for s in mine))
-    assert set(history[-1]["test"]) == {"clip_hit1", "clip_hit5", "hit1", "hit5", "top", "videos", "clips"}
+    assert set(history[-1]["test"]) == {"clip_hit1", "clip_hit5", "hit1", "hit5", "loss", "top", "videos", "clips"}
+    assert history[-1]["test"]["loss"] == pytest.approx(math.log(3), rel=1e-4)
     assert (history[-1]["test"]["videos"], history[-1]["test"]["clips"], history[-1]["test"]["top"]) == (5, 5, 3)
 
 

@@ -146,6 +146,8 @@ def test_classes_and_confusions_are_printed_with_their_counts():
     head, numbers, first, second = confusion_lines(result)
     assert "true class in rows" in head and numbers.split() == ["1", "2"]
     assert first.split() == ["1", "a", "2", "1"] and second.split() == ["2", "long", "name", "1", "1"]
+    never = result_of(["a", "b", "none"], ["v", "w"], np.array([0, 1]), np.eye(3)[[0, 0]])
+    assert [line.split() for line in confusion_lines(never)[2:]] == [["1", "a", "1", "0"], ["2", "b", "1", "0"]]
 
 
 def test_of_many_classes_the_commonest_errors_are_printed():

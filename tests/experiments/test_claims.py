@@ -121,3 +121,7 @@ def test_compare_trains_heads_over_seeds(tmp_path, rng, capsys):
     average, lstm = read_json(tmp_path / "out" / "compare.json")["commands"]
     assert "--head average" in average and "--epochs=2" in average and "--units" not in average
     assert "--head lstm" in lstm and "--epochs=2" in lstm and "--units=8 --depth=1" in lstm
+    assert all(record["std"] >= 0 for record in read_json(tmp_path / "out" / "compare.json")["heads"])
+    one = "--fc 8 --epochs 1 --seeds 1 --heads average".split()
+    assert main(["compare", str(tmp_path / "f.npz"), *one, "--out", str(tmp_path / "one")]) == 0
+    assert [record["std"] for record in read_json(tmp_path / "one" / "compare.json")["heads"]] == [None]

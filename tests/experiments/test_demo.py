@@ -1,5 +1,7 @@
 """The main job, small: renders, trains three networks, prints one table, writes a report with its pictures."""
 
+import re
+
 import numpy as np
 from html_pages import check_page
 from outcomes import Outcome, hold
@@ -8,7 +10,7 @@ from snippets.data.mini.make import KIND_NAMES, KINDS
 from snippets.data.open import DataSpec, open_data
 from snippets.training.cli.main import main
 from snippets.training.evaluate import evaluate
-from snippets.training.experiments.demo import SIZE, accuracy_table, demo
+from snippets.training.experiments.demo import QUICK_STAGES, SIZE, accuracy_table, demo
 from snippets.training.model import load_model
 
 
@@ -48,7 +50,9 @@ def test_quick_demo(tmp_path, monkeypatch, capsys):
     out = tmp_path / "demo"
     assert main(["demo", "--quick", "--out", str(out)]) == 0
     hold(outcomes(found[0]))
-    assert accuracy_table(found[0]) in capsys.readouterr().out
+    printed, towers = capsys.readouterr(), {str(s.tower.epochs) for s in QUICK_STAGES.values() if s.tower}
+    assert accuracy_table(found[0]) in printed.out
+    assert set(re.findall(r"epoch 1/(\d+)", printed.err)) == towers  # the heads have one bar for all of them
     page, pictures = check_page(out / "report.html"), list(out.glob("*.png"))
     for title, row in found[0].items():
         shares = [100 * f(row["overall"]) for f in (np.median, min, max)]

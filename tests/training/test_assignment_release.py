@@ -185,9 +185,36 @@ def test_files_are_found_where_students_put_them(a5, tmp_path):
             archive.write(work / file, f"Jo's a5/{file}")
     wanted = unpack(work, files, tmp_path / "one")
     assert unpack(flat, files, tmp_path / "two") == unpack(zipped, files, tmp_path / "three") == wanted
+    with zipfile.ZipFile(tmp_path / "windows.zip", "w") as archive:
+        for file in files:
+            info = zipfile.ZipInfo("x")
+            info.filename = f"Jo's a5/{file}".replace("/", "\\")  # given at once, it would be changed
+            archive.writestr(info, (work / file).read_bytes())
+    assert unpack(tmp_path / "windows.zip", files, tmp_path / "four") == wanted
     (flat / "rnn.py").unlink()
     with pytest.raises(ValueError, match="layers/rnn.py is missing"):
         unpack(flat, files, tmp_path / "two")
+
+
+RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
+
+
+@courses
+def test_a_released_tree_can_lie_on_windows(course):
+    """Names without the characters and words that Windows keeps for itself, short, and apart also in small letters."""
+    names = [path.relative_to(course.student).as_posix() for path in course.student.rglob("*")]
+    assert len({name.lower() for name in names}) == len(names) and max(map(len, names)) < 120
+    for part in {part for name in names for part in name.split("/")}:
+        assert not re.search(r'[<>:"|?*\\\x00-\x1f]|[. ]$', part) and part.split(".")[0].lower() not in RESERVED
+
+
+def test_a_file_with_windows_ends_of_lines_is_handed_in_and_right(a5, tmp_path, monkeypatch, capsys):
+    tree = shutil.copytree(a5.solved, tmp_path / "tree")
+    for file in a5.assignment.files:
+        (tree / file).write_bytes((tree / file).read_text(encoding="utf-8").replace("\n", "\r\n").encode())
+    monkeypatch.chdir(tree)
+    assert main(["assignment", "check", "gates_forward"]) == 0, capsys.readouterr().out
+    assert main(["assignment", "submit", "--out", str(tmp_path / "a.zip")]) == 0
 
 
 def milestone(course):

@@ -74,7 +74,8 @@ def unpack(submission, files, tree):
     try:
         with zipfile.ZipFile(submission) as archive:
             sound = [info for info in archive.infolist() if not info.is_dir() and info.file_size <= LIMIT]
-            members = {info.filename: lambda info=info: archive.read(info) for info in sound}
+            names = [info.filename.replace("\\", "/") for info in sound]  # as some programs on Windows write them
+            members = {name: lambda info=info: archive.read(info) for name, info in zip(names, sound, strict=True)}
             return place(members, files, tree, submission)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{submission}: no zip file ({error}), expected a folder or what `submit` writes") from error

@@ -22,6 +22,7 @@ from snippets.training.assignments.cut import body_of, cut_functions, functions_
 from snippets.training.assignments.release import answers_of, labels, release
 from snippets.training.assignments.submit import unpack
 from snippets.training.cli.main import main
+from snippets.training.render.page import page
 
 pytestmark = pytest.mark.assignments
 courses = pytest.mark.parametrize("course", NAMES, indirect=True)
@@ -247,9 +248,11 @@ def test_the_students_googlenet_names_what_is_in_a_clip(course, shared, tmp_path
 def test_the_demo_says_whose_code_it_ran(a5, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("snippets.training.cli.experiments.demo", lambda *args: None)
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0 and "computed by" not in capsys.readouterr().out
+    assert "omputed by" not in page("", "", [])
     monkeypatch.setattr(manifest, "ROOT", a5.student)
     assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     assert "computed by your layers/rnn.py, layers/lstm.py, nets/frame_predictions.py\n" in capsys.readouterr().out
+    assert "Computed by your layers/rnn.py, layers/lstm.py, nets/frame_predictions.py." in page("", "", [])
 
 
 def test_inputs_come_from_the_seed(a5):

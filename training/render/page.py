@@ -16,13 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
+from snippets.training.assignments.manifest import files_of_student
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DASHES = ("-", "--", "-.", ":")  # beside the colour
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
 def page(title, lead, body):
-    """A whole page; lead: its first paragraph, text; body: parts in HTML."""
+    """A whole page; lead: its first paragraph, text; body: parts in HTML. A student reads whose code computed it."""
+    if own := files_of_student():
+        lead += f" Computed by your {', '.join(own)}."
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

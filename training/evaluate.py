@@ -169,6 +169,9 @@ def evaluate_whole(net, dataset, mode="weighted", alone=False):
     return replace(found, groups=getattr(dataset, "groups", None))
 
 
+LARGEST = 20  # classes of a confusion matrix that is shown; of more, the commonest errors are
+
+
 def commonest_errors(result, most=10):
     """(true class, predicted class, videos, videos of the true class) of the commonest errors, in falling order."""
     wrong = np.where(np.eye(len(result.classes), dtype=bool), 0, result.confusion)

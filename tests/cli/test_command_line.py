@@ -1,11 +1,13 @@
 """The command line, written down a second time: whoever changes an option or a default has to mean it.
 
-After a change that is meant: `python tests/cli/test_command_line.py > tests/cli/command_line.txt`.
+After a change that is meant: `PYTHONPATH=tests/kit python tests/cli/test_command_line.py > tests/cli/command_line.txt`.
 """
 
 import argparse
 import sys
 from pathlib import Path
+
+from written import assert_written
 
 from snippets.training.cli.main import parser
 
@@ -29,9 +31,7 @@ def options(of, name="snippets"):
 
 
 def test_the_command_line_is_what_is_written_down():
-    found, known = list(options(parser())), WRITTEN.read_text(encoding="utf-8").splitlines()
-    new, gone = [line for line in found if line not in known], [line for line in known if line not in found]
-    assert found == known, f"new: {new[:3]}, gone: {gone[:3]}; if this is meant, see the head of this file"
+    assert_written(options(parser()), WRITTEN)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """What the experiments run and compare, written down a second time: whoever changes it has to mean it.
 
-After a change that is meant: `python tests/experiments/test_plans.py > tests/experiments/plans.txt`.
+After a change that is meant:
+`PYTHONPATH=tests/kit python tests/experiments/test_plans.py > tests/experiments/plans.txt`.
 """
 
 import sys
 from dataclasses import fields
 from pathlib import Path
+
+from written import assert_written
 
 from snippets.training.experiments.claims import CLAIMS, EXTRA
 from snippets.training.experiments.paper import NETS, ROWS
@@ -31,9 +34,7 @@ def plans():
 
 
 def test_experiments_run_what_is_written_down():
-    found, known = list(plans()), PLANS.read_text(encoding="utf-8").splitlines()
-    new, gone = [line for line in found if line not in known], [line for line in known if line not in found]
-    assert found == known, f"new: {new[:3]}, gone: {gone[:3]}; if this is meant, see the head of this file"
+    assert_written(plans(), PLANS)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """What drawings of networks hold, written down a second time: whoever changes a drawing has to mean it, and look at it.
 
-After a change that is meant: `python tests/nets/test_drawings.py > tests/nets/drawings.txt`.
+After a change that is meant: `PYTHONPATH=tests/kit python tests/nets/test_drawings.py > tests/nets/drawings.txt`.
 """
 
 import sys
 from pathlib import Path
+
+from written import assert_written
 
 import snippets.nets.inspect.draw as drawing
 from snippets.nets.zoo import NetConfig, build, input_shape
@@ -43,9 +45,7 @@ def numbers(*values):
 
 
 def test_drawings_hold_what_is_written_down():
-    found, known = list(drawings()), DRAWINGS.read_text(encoding="utf-8").splitlines()
-    new, gone = [line for line in found if line not in known], [line for line in known if line not in found]
-    assert found == known, f"new: {new[:3]}, gone: {gone[:3]}; if this is meant, see the head of this file"
+    assert_written(drawings(), DRAWINGS)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What is predicted of a layer's memory, by its shapes alone, is what it allocates.
 
 The predictions themselves are written down a second time: a measurement sees a tenth, not the byte. After a change that
-is meant: `python tests/nets/test_layer_memory.py > tests/nets/layer_memory.txt`.
+is meant: `PYTHONPATH=tests/kit python tests/nets/test_layer_memory.py > tests/nets/layer_memory.txt`.
 """
 
 import sys
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from traced import allocated
+from written import assert_written
 
 from snippets.layers.conv import Conv2D
 from snippets.layers.conv_lstm import ConvLSTM
@@ -109,9 +110,7 @@ def predictions():
 
 
 def test_predictions_are_what_is_written_down():
-    found, known = list(predictions()), WRITTEN.read_text(encoding="utf-8").splitlines()
-    new, gone = [line for line in found if line not in known], [line for line in known if line not in found]
-    assert found == known, f"new: {new[:3]}, gone: {gone[:3]}; if this is meant, see the head of this file"
+    assert_written(predictions(), WRITTEN)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -14,12 +14,10 @@ from snippets.nets.zoo import input_shape
 from snippets.training.checkpoint import check_fits, seen_videos
 from snippets.training.cli.files import Archive, Input, Predicted
 from snippets.training.cli.options import BATCH, COUNT, add_command, add_data, add_device, add_features_of, number
-from snippets.training.evaluate import commonest_errors, evaluate, evaluate_whole
+from snippets.training.evaluate import LARGEST, commonest_errors, evaluate, evaluate_whole
 from snippets.training.fusion import SVM_C, fuse
 from snippets.training.model import check_kind, features_of, load_model
 from snippets.training.predictions import SIDES, Predictions, save_predictions, write_probabilities
-
-LARGEST = 20  # classes of a confusion matrix that is printed; of more, the pairs that are confused most
 
 
 def add_parsers(subparsers):

@@ -7,11 +7,11 @@ All that takes time is done by commands that anybody can type, and each is done 
 """
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from snippets.data.augment import centre_crop, cut
 from snippets.data.features import load_features
 from snippets.data.files import write
 from snippets.data.layouts.table import VideoFolder
@@ -20,6 +20,7 @@ from snippets.data.video import VideoError
 from snippets.layers.device.xp import to_numpy
 from snippets.layers.loss import softmax
 from snippets.nets.pretrained.names import read_weights
+from snippets.training.evaluate import LARGEST
 from snippets.training.experiments.report import CANNOT, CHANGES
 from snippets.training.experiments.runner import command, run, training_command
 from snippets.training.experiments.statistics import wilson
@@ -107,10 +108,7 @@ def in_frames(path, model, root):
 
 def spread_frames(path, model, T):
     """T frames spread evenly over a video, the first and the last among them, as the network sees them."""
-    videos, seen = video_set([path], 1, model.config.size, model.data), model.data
-    numbers = np.linspace(0, videos.count(0) - 1, T).round().astype(int).tolist()
-    pixels = next(videos.source.take(videos.videos[0], [numbers]))
-    return cut(pixels, slice(None), centre_crop(*pixels.shape[1:3], model.config.size), seen.mean, seen.scale)
+    return video_set([path], 1, model.config.size, replace(model.data, count=T)).whole_video(0)
 
 
 def first_of_each(count, T):
@@ -149,7 +147,8 @@ def trained_part(kept, model, videos, device, execute):
             f"{len(result.names)} others: {100 * result.hit1:.1f} % right, with a 95 % interval for that number of "
             f"videos from {low:.0f} to {high:.0f}. It is one training of one split.", CANNOT["lstm"], CHANGES,
         ),
-        *([confusion(result.confusion, list(map(shown, result.classes)), "LSTM")] if len(result.classes) <= 20 else []),
+        *([confusion(result.confusion, list(map(shown, result.classes)), "LSTM")]
+          if len(result.classes) <= LARGEST else []),
         text("Of up to three classes the right answer of which it was surest, and then the wrong one of which it was "
              "surest. The number under a frame is the probability of the true class after it."),
     ]  # fmt: skip

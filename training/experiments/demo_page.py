@@ -10,7 +10,7 @@ from snippets.layers.device.xp import to_numpy
 from snippets.layers.loss import softmax
 from snippets.training.experiments.report import CANNOT
 from snippets.training.objective import on_device
-from snippets.training.render.charts import curves, frames_of, over_time
+from snippets.training.render.charts import curves, curves_in_words, frames_of, over_time
 from snippets.training.render.page import bar_table, code, confusion, grid, page, picture, section, strip, table, text
 
 ABOUT = {  # kind: in what its classes differ
@@ -192,7 +192,7 @@ def write_page(path, trained, accuracies, stages, command):
                 *(confusion(sum(r.confusion for r in one.results)[order][:, order], names, title, edges)
                   for title, one in trained.items())),
         section("While they learned",
-                grid(*(picture(curves(one.history, title), alt_of(one.history, title))
+                grid(*(picture(curves(one.history, title), curves_in_words(one.history, title))
                        for title, one in trained.items())),
                 text("The curves of the single frame and of Conv Pooling are those of the whole networks, those of the "
                      "LSTM of its head. Training clips are random, cropped and flipped, with dropout; test videos are "
@@ -206,10 +206,3 @@ def write_page(path, trained, accuracies, stages, command):
     )
     write(path, page("Beyond short snippets, in miniature", lead, body))
     return path
-
-
-def alt_of(history, title):
-    """What a learning curve shows, in words."""
-    last = history[-1]
-    tested = f", test videos {100 * last['test']['hit1']:.0f} %" if "test" in last else ""
-    return f"Learning curves, {title}: after {last['epoch']} epochs training {100 * last['accuracy']:.0f} %{tested}."

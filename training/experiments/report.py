@@ -17,10 +17,10 @@ from snippets.data.listing import shown
 from snippets.data.video import VideoError
 from snippets.nets.zoo import FRAME_OPTIONS, HEAD_OPTIONS, HEADS, TOWER_OPTIONS, options_read
 from snippets.training.checkpoint import Checkpoint, load
-from snippets.training.evaluate import Result, commonest_errors, hit_at_k
+from snippets.training.evaluate import LARGEST, Result, commonest_errors, hit_at_k
 from snippets.training.experiments.statistics import bootstrap, difference_text, wilson
 from snippets.training.predictions import load_predictions
-from snippets.training.render.charts import curves, frames_of
+from snippets.training.render.charts import curves, curves_in_words, frames_of
 from snippets.training.render.page import bar_table, confusion, grid, page, picture, section, strip, table, text
 
 CANNOT = {  # head: what its network cannot see by construction
@@ -46,7 +46,7 @@ CANNOT = {  # head: what its network cannot see by construction
     "tower say.",
 }
 CHANGES = "With differences it also reads how much each feature changes per frame: how fast, not in which direction."
-MOST, LARGEST, ERRORS, SHOWN = 120, 20, 6, 8  # classes in a list, in a matrix; errors of a run, frames of each
+MOST, ERRORS, SHOWN = 120, 6, 8  # classes in a list, errors of a run, frames of each
 
 
 @dataclass(frozen=True)
@@ -190,15 +190,14 @@ def learning(run):
     history = run.checkpoint.history
     if not history:
         return text(f"{run.name}: no history, for it was not trained epoch by epoch.")
-    last = history[-1]
-    alt = f"Learning curves of {run.name}: after {last['epoch']} epochs training {100 * last['accuracy']:.0f} %"
+    drawn = curves(history, run.name), curves_in_words(history, run.name)
     tested = [record for record in history if "test" in record]
     if not tested:
-        return picture(curves(history, run.name), f"{alt}.")
+        return picture(*drawn)
     best = max(tested, key=lambda record: record["test"]["hit1"])
     test, most = (100 * record["test"]["hit1"] for record in (tested[-1], best))
     caption = f"Last test {test:.1f} %, best {most:.1f} % after epoch {best['epoch']}."
-    return picture(curves(history, run.name), f"{alt}, test videos {test:.0f} %.", caption)
+    return picture(*drawn, caption)
 
 
 def errors(run, videos):

@@ -33,6 +33,13 @@ def curves(history, title):
     return figure
 
 
+def curves_in_words(history, title):
+    """What `curves` shows, for those who cannot see it."""
+    last, tested = history[-1], [record["test"]["hit1"] for record in history if "test" in record]
+    test = f", test videos {100 * tested[-1]:.0f} %" if tested else ""
+    return f"Learning curves, {title}: after {last['epoch']} epochs training {100 * last['accuracy']:.0f} %{test}."
+
+
 def over_time(times, p, names, xlabel="seconds", bold=0):
     """A Figure: class probabilities p (T, n) of n classes at the times (T,); bold: which is drawn thick."""
     figure = new_figure(4.6, 2.7, layout="constrained")

@@ -23,7 +23,7 @@ from snippets.training.fusion import fuse_mean
 from snippets.training.loop import train
 from snippets.training.predictions import Predictions, load_predictions, save_predictions
 from snippets.training.settings import Settings
-from snippets.training.small.folds import by_group
+from snippets.training.small.folds import by_group, single_labels
 from snippets.training.small.standardise import standardise_inputs
 from snippets.training.small.tune import FOLDS, Candidates, tuned
 
@@ -93,7 +93,6 @@ def run_job(trial, job):
         result = head_on_fold(trial, trial.configs[name], learn, test)
     result = replace(result, groups=list(test.groups))
     if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
         save_predictions(file, Predictions(result, None, mode=trial.settings.inference))
     return job, result
 
@@ -145,5 +144,5 @@ def regression(learn, test, pool, differences):
         found = [(labels[b], probabilities(C, x[a], labels[a], x[b])) for a, b in parts]
         return -sum(np.log(p[np.arange(len(k)), k]).sum() for k, p in found)
 
-    x, labels = pooled(learn), np.array([int(np.argmax(k)) if np.ndim(k) else int(k) for k in learn.labels])
+    x, labels = pooled(learn), np.array(single_labels(learn))
     return probabilities(min(STRENGTHS, key=loss), x, labels, pooled(test))

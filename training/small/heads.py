@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from snippets.data.features import FeatureSet, StoredFeatures
-from snippets.data.files import write, write_json
+from snippets.data.files import read_json, write, write_json
 from snippets.data.layouts.splits import ALL
 from snippets.data.layouts.table import layout_of
 from snippets.data.listing import shown
@@ -94,7 +94,7 @@ def keep_plan(plan, out):
     """Write what the run depends on to heads.json; ValueError if the folder has another run's."""
     file = out / "heads.json"
     if file.exists():
-        there = json.loads(file.read_text(encoding="utf-8"))
+        there = read_json(file)
         differ = [key for key in plan if plan[key] != there.get(key)]
         if differ:
             raise ValueError(f"{out} holds a run of other {', '.join(differ)}: choose another folder, or delete it")

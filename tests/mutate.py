@@ -34,7 +34,7 @@ PACKAGES = ("layers", "nets", "data", "training")
 ELSEWHERE = (  # run on a GPU, or beside PyTorch, only
     "gpu.py", "gpu_loop.py", "on_host.py", "launch.py", "peers.py", "graph_jobs.py", "torch_jobs.py", "torch_twins.py",
 )  # fmt: skip
-MARKS = "not slow and not outcomes"  # the default suite and the assignments
+MARKS = "not slow and not outcomes and not hosts"  # the default suite and the assignments
 LISTINGS = ("test_planted_bugs.py", "test_mutate.py")
 
 

@@ -2,7 +2,7 @@
 
     synchronous    ranks (MPI: every rank has a share of each batch, gradients are added up)
     Downpour SGD   downpour (what a replica does, for any engine) · shard (what a parameter shard does)
-                   ray_engine, ray_session (on Ray) · simulate (on a clock that only counts)
+                   ray_engine, ray_actors, ray_session (on Ray) · simulate (on a clock that only counts)
     beside them    simulate_synchronous · simulation_report (both compared) · costs (what work costs on this machine)
                    column_parallel (one layer over several ranks, a worked example)
 

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from snippets.layers.device.xp import usable_cores
 from snippets.training.distributed.ranks import Reducer
-from snippets.training.distributed.ray_engine import PATIENCE
+from snippets.training.distributed.ray_actors import PATIENCE
 from snippets.training.distributed.ray_session import ray_session
 from snippets.training.distributed.shard import Shard
 from snippets.training.distributed.simulate import Cluster

@@ -1,0 +1,103 @@
+"""The actors of Downpour SGD on Ray (ray_engine.py): a replica, and a parameter shard that outlives its process."""
+
+import os
+import time
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from snippets.layers.device.xp import usable_cores
+from snippets.nets.frames import OverFrames
+from snippets.training.distributed.downpour import IN_FLIGHT, Ask, Push, Take, Wait, replica
+from snippets.training.distributed.ray_session import import_ray
+from snippets.training.distributed.shard import Shard
+from snippets.training.parameters import flatten
+
+PATIENCE = 180  # seconds that a replica waits for a shard to be started again, on a busy machine too
+
+
+class Located:
+    """An actor that says where it runs, for the log and for whoever wants to kill it."""
+
+    def where(self):
+        return import_ray().get_runtime_context().get_node_id(), os.getpid()
+
+
+class ShardActor(Located, Shard):
+    """A `Shard` that restores itself from its checkpoint, if there is one, and writes it regularly."""
+
+    def __init__(self, job, index, path):
+        super().__init__(import_ray().get(job[0]), index)
+        self.path = Path(path)
+        if self.path.exists():
+            self.restore(self.path)
+        else:
+            self.save(self.path)  # so that a shard that dies at once is missed, too
+
+    def push(self, replica, part):
+        if super().push(replica, part):
+            self.save(self.path)
+
+    def state(self):
+        """Parameters, momenta, version and staleness, after a checkpoint of them."""
+        self.save(self.path)
+        return self.vector, flatten(self.opt.velocity, self.vector.copy()), self.opt.steps, dict(self.staleness)
+
+
+class ReplicaActor(Located):
+    """Carries out what a replica asks for."""
+
+    def __init__(self, job, me, shards):
+        self.job, self.me, self.shards = import_ray().get(job[0]), me, shards
+        job = self.job
+        self.ranges = [job.range(i) for i in range(job.downpour.shards)]
+        threads = max(1, usable_cores() // job.downpour.replicas)
+        threadpool_limits(1, "blas")  # as in `training.loop.train`
+        for layer in getattr(job.net, "layers", {}).values():
+            if isinstance(layer, OverFrames):
+                layer.threads = threads
+
+    def run(self, stop=None):
+        """Steps up to `stop`, from where the shards say that this replica had got."""
+        ray = import_ray()
+        steps = replica(self.job, self.me, self.progress(), stop)
+        answer, asked, sent, step = None, [], [], 0
+        while True:
+            try:
+                request = steps.send(answer)
+            except StopIteration:
+                if sent:
+                    ray.wait(sent, num_returns=len(sent))
+                return
+            answer = None
+            if isinstance(request, Ask):
+                step = request.step
+                asked = [shard.fetch.remote(self.me, step) for shard in self.shards]
+            elif isinstance(request, Take):
+                waits = zip(self.shards, asked, strict=True)
+                answer = [patient(shard.fetch, self.me, step, asked=ref) for shard, ref in waits]
+            elif isinstance(request, Push):
+                for i, range in enumerate(self.ranges):
+                    sent.append(self.shards[i].push.remote(self.me, request.part(i, range)))
+                over = len(sent) - IN_FLIGHT * len(self.shards)
+                if over > 0:  # whether they arrived is not asked: a shard notices what is missing
+                    _, sent = ray.wait(sent, num_returns=over)
+            elif isinstance(request, Wait):
+                time.sleep(0.01)
+
+    def progress(self):
+        """Steps of this replica that some shard has seen."""
+        return max(patient(shard.progress, self.me) for shard in self.shards)
+
+
+def patient(method, *args, asked=None):
+    """What a method of a shard answers; while it is being started again, asks again."""
+    ray, until = import_ray(), time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ray.get(method.remote(*args) if asked is None else asked)
+        except ray.exceptions.RayActorError as error:
+            if time.monotonic() > until:
+                raise OSError(f"a shard has not come back within {PATIENCE} s ({error})") from error
+        asked = None
+        time.sleep(0.1)

@@ -219,6 +219,7 @@ def test_the_table_counts_each_video_once_and_draws_films():
     records = records_of({"conv": draws, "regression A": low, "regression B": mid}, ("regression A", "regression B"))
     assert [r["head"] for r in records] == ["conv", "regression A", "regression B"]
     assert records[0]["by_draw"] == [75.0, 87.5] and records[0]["to"] == "regression B" and records[0]["groups"] == 2
+    assert [r["to"] for r in records_of({"a": low, "b": draws}, ())] == ["b", "b"]  # the best, where there is none
     assert records[0]["difference"][0] == pytest.approx(81.25 - 50) and records[2]["difference"] == [0.0, 0.0, 0.0]
     lines = table_of(records).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["conv", "regression B", "regression A"]

@@ -5,10 +5,11 @@ side (`tune`), then it is trained from several seeds, whose predictions are aver
 nothing of each other, so that they run in any number of processes with the same results, and what is done stays done.
 
 The regression reads the same features, pooled over time by their mean or by their maximum, standardised; its C is
-chosen like the heads' settings. It needs scikit-learn: a yardstick, and no part of any network.
+chosen like the heads' settings. It needs scikit-learn, a yardstick and no part of any network; without it there is none.
 """
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ class Trial(NamedTuple):
 
     def jobs(self):
         """(name, draw, fold), each of which is a part of the table."""
-        names = (*self.configs, *REGRESSIONS)
+        names = (*self.configs, *baselines())
         draws, folds = (1, 1) if self.given else (self.plan.draws, self.plan.folds)
         return [(name, draw + 1, fold + 1) for draw in range(draws) for fold in range(folds) for name in names]
 
@@ -76,6 +77,11 @@ class Trial(NamedTuple):
     def file(self, name, draw, fold):
         """Where the predictions of a job are kept."""
         return self.out and self.out / name.replace(" ", "-") / f"draw{draw}" / f"fold{fold}.npz"
+
+
+def baselines():
+    """Names of the regressions: none without scikit-learn."""
+    return tuple(REGRESSIONS) if find_spec("sklearn") else ()
 
 
 @one_blas_thread

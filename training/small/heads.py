@@ -30,7 +30,7 @@ from snippets.training.checkpoint import Checkpoint, checkpoint_of, load_into, s
 from snippets.training.loop import train
 from snippets.training.model import features_of
 from snippets.training.settings import Conduct, Settings
-from snippets.training.small.crossval import REGRESSIONS, Plan, Trial, chosen_settings, new_net, run_job
+from snippets.training.small.crossval import Plan, Trial, baselines, chosen_settings, new_net, run_job
 from snippets.training.small.table import records_of, table_of
 from snippets.training.small.tune import Candidates
 
@@ -69,12 +69,14 @@ def train_heads(args, out):
     trial = Trial(data, configs, settings, candidates, tries, out, args.views)
     plan = plan_of(trial, spec, content)
     keep_plan(plan, out)
+    if not baselines():
+        print('no regression beside the heads: it needs scikit-learn (pip install -e ".[svm]", then --resume adds it)')
     found = {}
     jobs = in_processes(run_job, trial, trial.jobs(), usable_cores())
     for (name, draw, _), result in tqdm(jobs, desc="heads", unit="fold", total=len(trial.jobs()), disable=None):
         found.setdefault(name, {}).setdefault(draw, []).append(result)
-    records = records_of({name: [found[name][d] for d in sorted(found[name])] for name in (*configs, *REGRESSIONS)},
-                         REGRESSIONS)  # fmt: skip
+    by_name = {name: [found[name][d] for d in sorted(found[name])] for name in (*configs, *baselines())}
+    records = records_of(by_name, baselines())
     page = report(args, trial, records)
     print(page)
     write(out / "heads.md", page)
@@ -148,11 +150,11 @@ def config_of(args, head, data):
 
 def report(args, trial, records):
     """The page: the table, and what it is of."""
-    plan, r = trial.plan, records[0]
+    plan, r, also = trial.plan, records[0], ", and the regressions' C," if baselines() else ""
     how = "the data set's own split" if trial.given else f"{plan.draws} draws of {plan.folds} folds by group"
     return (
         f"# Heads on {shown(Path(args.data).name)}\n\n{r['videos']} videos of {r['groups']} groups, {how}. Each head "
-        f"learns from {plan.seeds} seeds, whose predictions are averaged; its settings, and the regressions' C, were "
+        f"learns from {plan.seeds} seeds, whose predictions are averaged; its settings{also} were "
         f"chosen on held-out groups of the training videos. All in %.\n\n{table_of(records)}\n"
     )
 

@@ -27,13 +27,13 @@ def hits_by_draw(results, names):
 def records_of(found, baseline):
     """A dict for JSON of each row; found: {name: list of each draw's list of `Result`s}.
 
-    baseline: the names of the regressions, to the best of which heads are compared.
+    baseline: the names of the regressions, to the best of which heads are compared; where there is none, to the best.
     """
     first = next(iter(found.values()))[0]
     groups = {name: group for r in first for name, group in zip(r.names, r.groups, strict=True)}
     names = sorted(groups)
     right = {name: hits_by_draw(draws, names) for name, draws in found.items()}
-    best = max(baseline, key=lambda name: right[name].mean())
+    best = max(baseline or right, key=lambda name: right[name].mean())
     records = []
     for name, hits in right.items():
         _, *interval = statistics.bootstrap(hits, [groups[n] for n in names])

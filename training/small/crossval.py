@@ -5,7 +5,7 @@ side (`tune`), then it is trained from several seeds, whose predictions are aver
 nothing of each other, so that they run in any number of processes with the same results, and what is done stays done.
 
 The regression reads the same features, pooled over time by their mean or by their maximum, standardised; its C is
-chosen like the heads' settings. It needs scikit-learn, a yardstick and no part of any network; without it there is none.
+chosen like the heads' settings. It needs scikit-learn, is no part of any network, and is left out without it.
 """
 
 from dataclasses import dataclass, replace

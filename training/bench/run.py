@@ -194,6 +194,6 @@ def bench(names=(), against=(), repeat=9, json_file=None, clips=None, quick=Fals
             for result in measure_row(row, Setup(quick, clips, folder, device), rates, peers, repeat):
                 found["rows"].append(result)
                 print(line(result), flush=True)
-    if json_file is not None:
-        write_json(json_file, found)
+            if json_file is not None:  # after each row, for all of them take long
+                write_json(json_file, found)
     return found

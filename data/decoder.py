@@ -14,7 +14,12 @@ import numpy as np
 from snippets.data.files import check_file, checksum
 from snippets.data.layouts.splits import Video
 from snippets.data.pictures import PICTURE_FPS, video_files
-from snippets.data.video import VideoError, read_frames
+from snippets.data.video import VideoError, read_frames, read_header
+
+
+def evenly(count: int, number: int) -> list[int]:
+    """`number` of the frames 0 to count - 1, the first and the last among them."""
+    return np.linspace(0, count - 1, number).round().astype(int).tolist()
 
 
 class Source:
@@ -87,6 +92,10 @@ class Source:
             yield np.stack([kept[n] for n in window])
             kept = {n: frame for n, frame in kept.items() if last[n] > w}
 
+    def take_evenly(self, video: Video, number: int) -> np.ndarray:
+        """`number` arrays spread evenly over a video: (number, *shape)."""
+        return next(self.take(video, [evenly(self.limit or self.count(video), number)]))
+
 
 class Decoder(Source):
     """Frames of a video at side x side pixels and fps frames per second (None: native), uint8 RGB (side, side, 3).
@@ -134,6 +143,20 @@ class Decoder(Source):
         """How many frames `read` gives, found by decoding all of them, small. Raises what `read_frames` raises."""
         return sum(1 for _ in read_frames(path, self.fps, 8, self.limit, self.picture_fps))
 
+    def take_evenly(self, video, number):
+        """As in `Source`; a video is decoded once if its header says how many frames there are, else twice."""
+        if self.limit is None and video.path not in self._counts:
+            header, n = read_header(video.path, self.picture_fps), -1
+            count = round(header.frames * (self.fps / header.fps if self.fps and header.fps else 1))
+            wanted, kept = evenly(count, number), {}
+            for n, frame in enumerate(self.stream(video)):
+                if n in wanted:
+                    kept[n] = frame
+            self._counts[video.path] = n + 1
+            if n + 1 == count:
+                return np.stack([kept[k] for k in wanted])
+        return super().take_evenly(video, number)
+
 
 class Spread(Source):
     """`number` frames of another source, spread evenly over a video, the first and the last among them.
@@ -162,8 +185,7 @@ class Spread(Source):
         return self.number
 
     def stream(self, video):
-        last = (self.limit or self.source.count(video)) - 1
-        return iter(next(self.source.take(video, [np.linspace(0, last, self.number).round().astype(int).tolist()])))
+        return iter(self.source.take_evenly(video, self.number))
 
     def read(self, path) -> Iterator[np.ndarray]:
         """The frames of the video at a path."""

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from snippets.data.decoder import Decoder
+from snippets.data.decoder import Decoder, Source
 from snippets.data.flow.tvl1 import TVL1, pairs_at_once, tvl1
 from snippets.data.pictures import PICTURE_FPS
 from snippets.data.video import VideoError, read_frames
@@ -81,6 +81,8 @@ class FlowDecoder(Decoder):
 
     def length(self, path):
         return sum(1 for _ in itertools.islice(self._pairs(path, 8), self.limit))
+
+    take_evenly = Source.take_evenly  # a pass without flow counts the images
 
     def flows(self, path, wanted=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each frame (side, side, 3) uint8 RGB that has an image, and its flow (side, side, 2) in pixels, float32.

@@ -1,16 +1,20 @@
 """--count: in place of all frames, some spread evenly over a video, wherever a network reads it."""
 
 import copy
+import dataclasses
 import pickle
 
 import numpy as np
-from films import number
+import pytest
+from films import number, numbered
 from layout_folders import pictures
 
+from snippets.data import decoder
 from snippets.data.decoder import Decoder, Spread
 from snippets.data.layouts.splits import Video
 from snippets.data.open import DataSettings
 from snippets.data.store.store import Store
+from snippets.data.video import write_video
 from snippets.training.model import video_set
 
 
@@ -27,6 +31,25 @@ def test_frames_are_spread_from_the_first_to_the_last(tmp_path):
         assert copy.copy(some).number == pickle.loads(pickle.dumps(some)).number == 6
     first = Decoder(24, limit=5)
     assert [number(x) for x in Spread(first, 3).frames(video)] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("declared, passes", [(12, 1), (11, 2), (13, 2), (0, 2)])
+@pytest.mark.parametrize("fps", [None, 10])
+def test_a_video_is_decoded_once_if_its_header_says_how_long_it_is(declared, passes, fps, tmp_path, monkeypatch):
+    """And if not, the frames are the same: the header is a guess, and no more."""
+    write_video(tmp_path / "a.avi", [numbered(n) for n in range(12)], 25)
+    video, read, seen = Video(tmp_path / "a.avi", 0, "a", "a"), [], decoder.read_frames
+    every = [number(x) for x in Decoder(24, fps).frames(video)]
+    monkeypatch.setattr(decoder, "read_frames", lambda *a: read.append(a) or seen(*a))
+    header = decoder.read_header(video.path)
+    monkeypatch.setattr(decoder, "read_header", lambda *a: dataclasses.replace(header, frames=declared))
+    for n, wanted in ((3, [0, (len(every) - 1) / 2, len(every) - 1]), (1, [0])):
+        source = Decoder(24, fps)
+        found = [number(x) for x in Spread(source, n).frames(video)]
+        assert found == [every[round(k)] for k in wanted] and len(read) in ((1, 2) if fps else (passes,))
+        read.clear()
+        assert [number(x) for x in Spread(source, n).frames(video)] == found and len(read) == 1  # its length is known
+        read.clear()
 
 
 def test_a_network_for_such_frames_reads_them_of_any_video(tmp_path):

@@ -82,7 +82,7 @@ def check_start(source, path, config, data, fold):
     ours, theirs = asdict(config) | asdict(data), asdict(NetConfig(1)) | source.config | source.data
     names = [n for n in ("variant", "norm", "mean", "scale") if theirs.get(n, ours[n]) != ours[n]]
     if ours["stream"] != theirs.get("stream", "rgb"):  # a flow network from a raw-frame one: its pixels are not colours
-        names = [n for n in names if n not in ("mean", "scale")]
+        names = [n for n in names if n != "mean"]
     if names:
         flags = " ".join(f"--{n} {' '.join(map(str, np.ravel(theirs[n])))}" for n in names)
         raise ValueError(f"{path}: its weights were trained for a network with {flags}; add that to the command")
@@ -112,6 +112,8 @@ def inherit(args, team):
     team: the ranks, of which the first reads the file. FileNotFoundError or CheckpointError as `load`.
     """
     found, path = [], None
+    if getattr(args, "heads", ()):
+        return  # each head has settings of its own, and the run keeps them in heads.json
     if team.rank == 0 and getattr(args, "resume", False):
         out = Path(args.out or f"runs/{args.head}")
         places = [out, *((out / f"fold{n}" for n in (1, 2, 3)) if args.fold == "all" else ())]
@@ -170,7 +172,7 @@ def of_start(args, checkpoint):
         names.discard("tap")
     pixels = {field.name for field in fields(DataSettings) if "help" in field.metadata}
     if "stream" in given and args.stream != data.get("stream", "rgb"):
-        pixels -= {"mean", "scale", "tvl1"}  # of a flow image they mean other things
+        pixels -= {"mean", "tvl1"}  # no motion is 127.5, whatever the mean of colours; one step of a byte is one step
     found = {name: old[name] for name in names if name in old} | {name: data[name] for name in pixels if name in data}
     return sorted(found.items())
 

@@ -18,7 +18,7 @@ from snippets.data.flow.tvl1 import TVL1, energy, tvl1
 from snippets.data.layouts.splits import Video
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.make import make_mini
-from snippets.data.open import DataSettings
+from snippets.data.open import DataSettings, DataSpec, open_data
 from snippets.data.store.store import Store
 from snippets.data.video import VideoError, read_frames, write_video
 from snippets.nets.zoo import NetConfig, build
@@ -26,6 +26,7 @@ from snippets.training.bench.jobs import flow
 from snippets.training.bench.peers import PEERS
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
+from snippets.training.model import start_from
 from snippets.training.objective import loss_and_gradient
 
 QUICK = TVL1(scales=2, warps=2, iterations=20)
@@ -126,10 +127,8 @@ def runs(tmp_path_factory):
     mini = make_mini(folder / "data", groups=3, clips=1, frames=16)
     small = "--size 55 --width 0.1 --fc 16 --dropout 0.1 --epochs 1".split()
     rgb, flow, cache = folder / "rgb", folder / "flow", folder / "cache"
-    assert (
-        main(["train", str(mini), "--out", str(rgb), *small, "--head", "single", "--frames", "1", "--cache", "none"])
-        == 0
-    )
+    single = "--head single --frames 1 --cache none --mean 100 --scale 64".split()
+    assert main(["train", str(mini), "--out", str(rgb), *small, *single]) == 0
     parameters = "--flow-fps 6 --bound 10 --tvl1 scales=2,warps=1,iterations=20".split()
     assert main(["flow", str(mini), "--size", "55", "--cache", str(cache), *parameters]) == 0
     command = ["train", str(mini), "--out", str(flow), *small, "--frames", "3", "--cache", str(cache)]
@@ -147,6 +146,37 @@ def test_a_flow_network_starts_from_the_raw_frame_network(runs, capsys):
     steps = len(VideoFolder(mini).load().train)  # more than there are
     decay = after.settings["weight_decay"] * after.settings["lr"] * steps
     assert step[:, :, 2].max() <= decay * abs(before.params["tower/conv1/W"]).max()  # learning left it alone
+
+
+def test_first_filters_read_flow_as_they_read_colours(runs):
+    """No motion is 0 to them and a step of a byte is what it was in a frame; the filter of blue reads nothing."""
+    mini, rgb, flow, cache, _ = runs
+    before, after = (load(folder / "checkpoint.npz") for folder in (rgb, flow))
+    assert (before.data["mean"], before.data["scale"]) == (100, 64)
+    assert (after.data["mean"], after.data["scale"]) == (127.5, 64)
+    settings = DataSettings(**after.data)
+    train_set, test_set = open_data(DataSpec(mini, 55, settings, cache=cache), 3)
+    net = build(NetConfig(**after.config), seed=5)
+    start_from(str(rgb / "checkpoint.npz"), net, NetConfig(**after.config), settings, 1, train_set, test_set)
+    tower = net.layers["tower"].layer.layers
+    maps, _ = tower["conv1"].forward(next(test_set.test_clips(0)))
+    pixels = test_set.source.frames(test_set.videos[0])[:]
+    first, corner = (len(pixels) - 3) // 2, (64 - 55) // 2
+    pixels = pixels[first : first + 3, corner : corner + 55, corner : corner + 55].astype(np.float64)
+    W, b = before.params["tower/conv1/W"], before.params["tower/conv1/b"]  # 11 x 11 x 3 x F, stride 4
+    y = x = 3  # of a map, where no padding is
+    top = 4 * y - (4 * (maps.shape[1] - 1) + 11 - 55) // 2
+    expected = b.astype(np.float64)
+    for i, j, c in np.ndindex(11, 11, 2):
+        expected = expected + W[i, j, c] * (pixels[1, top + i, top + j, c] - 127.5) / 64
+    np.testing.assert_allclose(maps[1, y, x], np.maximum(expected, 0), rtol=1e-4, atol=1e-5)  # and ReLU
+
+
+def test_another_scale_than_that_of_the_raw_frames_is_refused(runs, tmp_path, capsys):
+    mini, rgb, _, cache, command = runs
+    other = ["--init", str(rgb / "checkpoint.npz"), "--stream", "flow", "--scale", "127.5"]
+    assert main([*command[:3], str(tmp_path / "run"), *command[4:], *other]) == 1
+    assert "were trained for a network with --scale 64.0" in capsys.readouterr().err
 
 
 def test_evaluate_predict_and_features_see_flow(runs, tmp_path, capsys, monkeypatch):

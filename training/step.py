@@ -78,7 +78,9 @@ class Run:
         """Adds the sums of a step to those of the epoch, and a line to the log."""
         for key, value in done.items():
             self.state.partial[key] = self.state.partial.get(key, 0) + value
-        self.log.write({"event": "step", **where, "lr": lr, "grad_norm": norm, **means(done)})
+        rates = {prefix: factor * lr for prefix, factor in self.settings.groups.items()}
+        rates = {"lr": lr} | ({"lr_groups": rates} if rates else {})
+        self.log.write({"event": "step", **where, **rates, "grad_norm": norm, **means(done)})
 
     def diverged(self, found, lr):
         """The error that says where and what to try."""

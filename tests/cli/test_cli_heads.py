@@ -12,6 +12,7 @@ from snippets.nets.frame_predictions import MODES
 from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, build, options_read
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
+from snippets.training.log import read_log
 from snippets.training.settings import GAINS
 
 SMALL = "--batch 3 --epochs 1".split()
@@ -75,6 +76,10 @@ def test_learning_rate_groups(features, single, tmp_path, capsys):
         "frozen": ["--freeze", "fc1/"],
     }.items():
         assert train(features, tmp_path / name, *options, *groups) == 0
+        said, (record, *_) = capsys.readouterr().out, read_log(tmp_path / name / "log.jsonl")
+        rates = {"fc2/": 0.1 * record["lr"], "scores/W": 0.5 * record["lr"], "scores/": 0.0}
+        assert record.get("lr_groups") == {"all": None, "slow": rates, "frozen": {"fc1/": 0.0}}[name]
+        assert name == "all" or "learning rates: " in said and f"all else {record['lr']:g}" in said
         before, after = load(single).params, load(tmp_path / name / "checkpoint.npz").params
         moved[name] = {key: after[key] - before[key] for key in after}
     np.testing.assert_allclose(moved["slow"]["fc2/W"], 0.1 * moved["all"]["fc2/W"], rtol=1e-4, atol=1e-7)

@@ -209,6 +209,9 @@ def train_fold(args, fold, out, resume, team=ALONE):
     net, config = new_net(args, spec, train_set, test_set)
     if plan:
         plan.apply(net)
+    if settings.groups and team.rank == 0:
+        rates = [f"{key} {factor * settings.lr:g}" for key, factor in settings.groups.items()]
+        print(f"learning rates: {', '.join(rates)}, all else {settings.lr:g}")
     device = f"cuda:{team.host.rank}" if team.size > 1 and args.device == "cuda" else args.device  # one per rank
     net = move_to_device(net, device)
     how = dict(folder=out, resume=resume, config=asdict(config), fold=spec.fold, data=asdict(spec.settings))

@@ -24,7 +24,7 @@ from snippets.data.decoder import Decoder, Spread
 from snippets.data.features import FeatureSet, VideoFeatures, fold_in, load_features
 from snippets.data.flow.images import FlowDecoder
 from snippets.data.flow.tvl1 import TVL1
-from snippets.data.layouts.splits import Split, read_skip
+from snippets.data.layouts.splits import ALL, Split, read_skip
 from snippets.data.layouts.table import VideoFolder, layout_of, root_of
 from snippets.data.listing import shown, tally
 from snippets.data.loader import ClipSet, Preprocessing, label_array
@@ -186,8 +186,9 @@ def open_data(spec, frames, build=True, check=lambda *sets: None):
     split = folder.load(spec.fold, skip, spec.available, check=build)
     if spec.available:
         listed = folder.listed(spec.fold, skip)
-        for side, have, all_of in (("training", split.train, listed.train), ("test", split.test, listed.test)):
-            print(f"available: {len(have)} of {len(all_of)} {side} videos")
+        sides = [("training ", split.train, listed.train), ("test ", split.test, listed.test)]
+        for side, have, all_of in [("", split.test, listed.test)] if spec.fold == ALL else sides:
+            print(f"available: {len(have)} of {len(all_of)} {side}videos")
     for text in folder.advice(split):
         print(f"note: {text}")
     everything = folder.listed(spec.fold) if spec.available or skip else split

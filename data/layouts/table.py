@@ -20,6 +20,7 @@ from snippets.data.layouts.splits import (
     group_advice,
     only_present,
     picture_advice,
+    without,
 )
 from snippets.data.layouts.sports1m import PARTITIONS, find_partitions, list_sports1m
 from snippets.data.layouts.ucf101 import LISTS, find_lists, list_ucf101
@@ -106,12 +107,15 @@ class VideoFolder:
     def listed(self, fold: int | str | None = 1, skip: Collection[str] = ()) -> Split:
         """Classes, training and test videos of a fold, whether or not their files are there.
 
-        fold "all": all videos of the layout's lists and folders are test videos. skip: names to leave out
-        ("Class/file.avi", or the YouTube id). Raises what the layout's function raises.
+        fold "all": all videos of the layout's lists, of any fold, and of its folders are test videos. skip: names to
+        leave out ("Class/file.avi", or the YouTube id). Raises what the layout's function raises.
         """
-        own = self.layout.folds[0] if fold == ALL and self.layout.official else fold
-        split = self.layout.list_videos(self.path, own, skip, self.contents)
-        return split if fold != ALL else Split(split.classes, [], split.train + split.test)
+        if fold != ALL:
+            return self.layout.list_videos(self.path, fold, skip, self.contents)
+        numbers = self.layout.folds if self.layout.official else (ALL,)
+        splits = [self.layout.list_videos(self.path, number, (), self.contents) for number in numbers]
+        found = {video.name: video for split in splits for video in split.train + split.test}
+        return without(Split(splits[0].classes, [], list(found.values())), skip, f"among the videos of {self.path}")
 
     def load(self, fold: int | str | None = 1, skip: Collection[str] = (), available=False, check=True) -> Split:
         """What `listed` gives if all files are there; with `available`, those videos whose files are there.

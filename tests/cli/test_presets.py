@@ -132,7 +132,7 @@ def test_heads_are_compared_and_the_best_becomes_a_network_for_videos(tmp_path, 
     rows = json.loads((out / "heads.json").read_text())["rows"]
     assert [r["head"] for r in rows] == ["average", "conv", "regression on the mean", "regression on the maximum"]
     assert all(r["videos"] == 16 and r["groups"] == 4 for r in rows)
-    assert "16 videos of 4 groups, 1 draws of 2 folds by group" in (out / "heads.md").read_text()
+    assert "16 test videos of 4 groups, 1 draw of 2 folds by group" in (out / "heads.md").read_text()
     best = max(rows[:2], key=lambda r: r["mean"])["head"]
     assert f"the best head, {best}, trained on all 16 videos" in said and "snippets predict" in said
     assert load_predictions(out / best / "draw1" / "fold1.npz").result.groups

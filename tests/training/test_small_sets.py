@@ -14,7 +14,7 @@ from snippets.training.predictions import load_predictions
 from snippets.training.settings import Settings
 from snippets.training.small import tune
 from snippets.training.small.crossval import REGRESSIONS, Plan, Trial, new_net, run_job
-from snippets.training.small.folds import by_group
+from snippets.training.small.folds import by_group, held_out
 from snippets.training.small.table import hits_by_draw, records_of, table_of
 from snippets.training.small.tune import Candidates, tuned
 
@@ -73,6 +73,27 @@ def test_a_class_of_one_film_cannot_be_held_out():
     data.groups = ["film0"] * len(data)
     with pytest.raises(ValueError, match="class a has 1 group of clips, expected at least 2"):
         by_group(data, 3)
+
+
+def test_a_class_of_one_film_always_trains():
+    """So do all videos of that film, and those of classes that have no other film then."""
+    data = videos(5, 2)  # a film has a clip of each class
+    for i, label in ((0, 2), (2, 3), (3, 2)):  # film 0: 2 and 1; film 1: 3 and 2
+        data.labels[i] = label
+    data.classes = list("abcd")
+    parts = held_out(data, 3)
+    always = {0, 1, 2, 3}  # class 3 has film 1 alone, and without it class 2 has film 0 alone
+    tests = []
+    for learn, held in parts:
+        assert always <= set(learn.rows) and not set(learn.rows) & set(held.rows)
+        assert not set(learn.groups) & set(held.groups)
+        assert [data.names[i] for i in learn.rows] == learn.names and sorted(learn.rows + held.rows) == list(range(10))
+        tests += held.rows
+    assert sorted(tests) == list(range(4, 10))
+    for mine, plain in zip(held_out(videos(), 3), by_group(videos(), 3), strict=True):
+        assert (mine[0].rows, mine[1].rows) == (plain[0].rows, plain[1].rows)
+    with pytest.raises(ValueError, match="have one group .film. of every class"):
+        held_out(videos(1), 3)
 
 
 def rule(curves, monkeypatch, candidates):
@@ -218,9 +239,13 @@ def test_the_table_counts_each_video_once_and_draws_films():
     mid = [[result([0, 1], [0, 1]), result([2, 3], [1, 0])]] * 2
     records = records_of({"conv": draws, "regression A": low, "regression B": mid}, ("regression A", "regression B"))
     assert [r["head"] for r in records] == ["conv", "regression A", "regression B"]
-    assert records[0]["by_draw"] == [75.0, 87.5] and records[0]["to"] == "regression B" and records[0]["groups"] == 2
+    assert records[0]["each"] == [75.0, 87.5] and records[0]["to"] == "regression B" and records[0]["groups"] == 2
     assert [r["to"] for r in records_of({"a": low, "b": draws}, ())] == ["b", "b"]  # the best, where there is none
     assert records[0]["difference"][0] == pytest.approx(81.25 - 50) and records[2]["difference"] == [0.0, 0.0, 0.0]
     lines = table_of(records).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["conv", "regression B", "regression A"]
     assert "75.0 87.5" in lines[2] and "+31.2 [" in lines[2] and lines[3].rstrip("| ").endswith("–")
+    assert "| by draw |" in lines[0]
+    own = records_of({"conv": [twice]}, (), given=True)  # folds that the data say: their mean, and no regression
+    assert own[0]["each"] == pytest.approx([200 / 3, 100.0]) and own[0]["mean"] == pytest.approx(250 / 3)
+    assert own[0]["to"] == "conv" and "| by fold |" in table_of(own)

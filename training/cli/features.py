@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snippets.data.features import save_features
-from snippets.data.layouts.splits import Video, group_of, read_skip
+from snippets.data.layouts.splits import ALL, Video, group_of, read_skip
 from snippets.data.layouts.table import VideoFolder, is_data
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
@@ -144,12 +144,9 @@ def file_items(args, spec):
 
 def others(spec, videos):
     """The videos of a data folder that other folds have besides these: in published lists they may have some."""
-    folder, skip = VideoFolder(spec.path), read_skip(spec.skip) if spec.skip else ()
-    found, known = {}, {video.name for video in videos}
-    for fold in folder.layout.folds if folder.layout.official else ():
-        _, train, test = folder.load(fold, skip, spec.available, check=False)
-        found |= {video.name: video for video in (*train, *test) if video.name not in known}
-    return list(found.values())
+    skip, known = read_skip(spec.skip) if spec.skip else (), {video.name for video in videos}
+    everything = VideoFolder(spec.path).load(ALL, skip, spec.available, check=False)
+    return [video for video in everything.test if video.name not in known]
 
 
 def check_price(args, source, sets):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snippets.data.loader import Subset
 from snippets.data.options import Options, option
 from snippets.layers.features.differences import differences_forward
 from snippets.nets.frames import one_blas_thread
@@ -24,7 +25,7 @@ from snippets.training.fusion import fuse_mean
 from snippets.training.loop import train
 from snippets.training.predictions import Predictions, load_predictions, save_predictions
 from snippets.training.settings import Settings
-from snippets.training.small.folds import by_group, single_labels
+from snippets.training.small.folds import by_group, held_out, single_labels
 from snippets.training.small.standardise import standardise_inputs
 from snippets.training.small.tune import FOLDS, Candidates, tuned
 
@@ -47,8 +48,9 @@ class Plan(Options):
 class Trial(NamedTuple):
     """What is common to all jobs.
 
-    data: a data set, to be split by group, or a pair of them, what trains and what tests. configs: {head: NetConfig}.
-    out: folder for predictions; None keeps none.
+    data: a data set. given: the folds that it has of itself, (rows that train, rows that test) of each; (): they are
+    made by group. fold: number of the first of these, if it has one. configs: {head: NetConfig}. out: folder for
+    predictions; None keeps none.
     """
 
     data: object
@@ -58,21 +60,25 @@ class Trial(NamedTuple):
     plan: Plan
     out: Path | None = None
     views: int = 1
-
-    @property
-    def given(self):
-        """Whether there is one split only, which the data set says."""
-        return isinstance(self.data, tuple)
+    given: tuple = ()
+    fold: int | None = None
 
     def jobs(self):
         """(name, draw, fold), each of which is a part of the table."""
         names = (*self.configs, *baselines())
-        draws, folds = (1, 1) if self.given else (self.plan.draws, self.plan.folds)
+        draws, folds = (1, len(self.given)) if self.given else (self.plan.draws, self.plan.folds)
         return [(name, draw + 1, fold + 1) for draw in range(draws) for fold in range(folds) for name in names]
 
     def split(self, draw, fold):
         """What trains and what tests in a job."""
-        return self.data if self.given else by_group(self.data, self.plan.folds, draw)[fold - 1]
+        if self.given:
+            return tuple(Subset(self.data, rows) for rows in self.given[fold - 1])
+        return by_group(self.data, self.plan.folds, draw)[fold - 1]
+
+    def check(self):
+        """ValueError where a class has too few groups for these splits, or to choose settings on its training side."""
+        for draw, fold in {job[1:] for job in self.jobs()}:
+            held_out(self.split(draw, fold)[0], FOLDS)
 
     def file(self, name, draw, fold):
         """Where the predictions of a job are kept."""
@@ -146,7 +152,7 @@ def regression(learn, test, pool, differences):
         return p
 
     def loss(C):
-        parts = [(np.array(a.rows), np.array(b.rows)) for a, b in by_group(learn, FOLDS)]
+        parts = [(np.array(a.rows), np.array(b.rows)) for a, b in held_out(learn, FOLDS)]
         found = [(labels[b], probabilities(C, x[a], labels[a], x[b])) for a, b in parts]
         return -sum(np.log(p[np.arange(len(k)), k]).sum() for k, p in found)
 

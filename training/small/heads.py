@@ -9,6 +9,7 @@ What it leaves in --out:
 """
 
 import json
+import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,17 +21,19 @@ from snippets.data.files import read_json, write, write_json
 from snippets.data.layouts.splits import ALL
 from snippets.data.layouts.table import layout_of
 from snippets.data.listing import shown
+from snippets.data.loader import Subset
 from snippets.data.open import DataSettings, DataSpec, is_features, open_data
 from snippets.data.options import chosen, plain
 from snippets.data.store.processes import in_processes
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.inspect.fake import output_shape
 from snippets.nets.zoo import NetConfig, build, check_read
-from snippets.training.checkpoint import Checkpoint, checkpoint_of, load_into, save, videos_of
+from snippets.training.checkpoint import Checkpoint, check_unseen_videos, checkpoint_of, load_into, save, videos_of
 from snippets.training.loop import train
 from snippets.training.model import features_of
 from snippets.training.settings import Conduct, Settings
 from snippets.training.small.crossval import Plan, Trial, baselines, chosen_settings, new_net, run_job
+from snippets.training.small.folds import folds_in
 from snippets.training.small.table import records_of, table_of
 from snippets.training.small.tune import Candidates
 
@@ -60,13 +63,9 @@ def train_heads(args, out):
     if (out / "heads.json").exists() and not args.resume:
         raise FileExistsError(f"{out} holds a run: go on with it by --resume, or choose another folder")
     spec = features_spec(args, out)
-    data = open_videos(args, spec)
-    content = [videos_of(some) for some in (data if isinstance(data, tuple) else [data])]  # checksums of the files
-    data = data if isinstance(data, tuple) else in_memory(data)
-    settings, candidates = Settings(**chosen(args, Settings)), Candidates(**chosen(args, Candidates))
-    first = data[0] if isinstance(data, tuple) else data
-    configs = {head: config_of(args, head, first) for head in tries.heads}
-    trial = Trial(data, configs, settings, candidates, tries, out, args.views)
+    trial = open_trial(args, spec, tries, out)
+    content = videos_of(trial.data)  # checksums of the files
+    trial = trial._replace(data=in_memory(trial.data))
     plan = plan_of(trial, spec, content)
     keep_plan(plan, out)
     if not baselines():
@@ -75,21 +74,22 @@ def train_heads(args, out):
     jobs = in_processes(run_job, trial, trial.jobs(), usable_cores())
     for (name, draw, _), result in tqdm(jobs, desc="heads", unit="fold", total=len(trial.jobs()), disable=None):
         found.setdefault(name, {}).setdefault(draw, []).append(result)
-    by_name = {name: [found[name][d] for d in sorted(found[name])] for name in (*configs, *baselines())}
-    records = records_of(by_name, baselines())
+    by_name = {name: [found[name][d] for d in sorted(found[name])] for name in (*trial.configs, *baselines())}
+    records = records_of(by_name, baselines(), bool(trial.given))
     page = report(args, trial, records)
     print(page)
     write(out / "heads.md", page)
     write_json(out / "heads.json", plan | {"rows": records})
-    best = max((r for r in records if r["head"] in configs), key=lambda r: r["mean"])["head"]
-    finish(trial, best, spec, content[0], out)
+    best = max((r for r in records if r["head"] in trial.configs), key=lambda r: r["mean"])["head"]
+    finish(trial, best, spec, content, out)
 
 
 def plan_of(trial, spec, content):
     """All that the predictions of a run depend on, for JSON; content: lists of the videos."""
     about = {"heads": {head: asdict(config) for head, config in trial.configs.items()}, "data": asdict(spec.settings)}
     about |= {"settings": asdict(trial.settings), "candidates": asdict(trial.candidates), "plan": asdict(trial.plan)}
-    return json.loads(json.dumps(plain(about) | {"views": trial.views, "videos": content}))
+    about |= {"views": trial.views, "videos": content, "folds": zlib.crc32(repr(trial.given).encode())}
+    return json.loads(json.dumps(plain(about)))
 
 
 def keep_plan(plan, out):
@@ -113,33 +113,63 @@ def features_spec(args, out):
     if args.weights:
         tower = str(out / "tower.npz")
         if not Path(tower).exists():
-            args.execute(["import", args.weights, "--keep-classifier", "--out", tower])
-    layout = layout_of(args.data)
-    own = layout.folds[0] if layout.official or None in layout.folds else ALL
-    return features_of(replace(spec, settings=replace(settings, stored_tap=args.tap), fold=own), tower)
+            args.execute(["import", args.weights, "--keep-classifier", "--quiet", "--out", tower])
+    return features_of(replace(spec, settings=replace(settings, stored_tap=args.tap), fold=ALL), tower)
 
 
-def open_videos(args, spec):
-    """All videos as one data set; or, where the data say which of them test, a pair of data sets."""
+def open_trial(args, spec, tries, out):
+    """The `Trial` of all videos, checked before anything is computed of them."""
     frames = args.frames or args.count or (None if is_features(args.data) else 30)
-    learn, test = open_data(spec, frames)
-    if spec.fold == ALL:
+    settings, candidates = Settings(**chosen(args, Settings)), Candidates(**chosen(args, Candidates))
+    tower = spec.features.model.checkpoint if spec.features else None
+
+    def trial_of(learn, test):
+        data, given, fold = joined(learn, test), (), None
+        if tower:
+            fold, given = folds_in(args.data, data, tower.fold)
+            for _, rows in given or [((), range(len(data)))]:
+                check_unseen_videos(tower.content, Subset(data, rows), args.features_of)
+        configs = {head: config_of(args, head, data) for head in tries.heads}
+        trial = Trial(data, configs, settings, candidates, tries, out, args.views, given, fold)
+        trial.check()
+        return trial
+
+    trial = trial_of(*open_data(spec, frames, check=trial_of))
+    if trial.given:
+        which = f"its own {len(trial.given)} folds" if len(trial.given) > 1 else "its own test videos"
+        print(f"{layout_of(args.data).name}: tested on {which}, and not on folds made by group")
+    return trial
+
+
+def joined(learn, test):
+    """Two data sets of one file of features as one; of a folder all videos are in `test` already."""
+    if not len(learn):
         return test
-    if not is_features(args.data):
-        print(f"{layout_of(args.data).name}: tested on its own test videos, not on folds by group")
-        return learn, test
     rows, labels = np.concatenate([learn.rows, test.rows]), np.concatenate([learn.labels, test.labels])
     names, groups = learn.names + test.names, list(learn.groups) + list(test.groups)
-    return FeatureSet(learn.stored, rows, labels, learn.classes, names, frames, groups)
+    return FeatureSet(learn.stored, rows, labels, learn.classes, names, learn.frames, groups)
+
+
+LARGEST = 2**28  # bytes of features that every process may have in memory
 
 
 def in_memory(data):
-    """The data set with its features in memory, if all videos have as many frames: they are read hundreds of times."""
-    if data.stored.spread is None:
+    """The data set with its features in memory, if all videos have as many frames: they are read hundreds of times.
+
+    Not if that were more than LARGEST.
+    """
+    if data.stored.spread is None or 4 * len(data) * data.stored.spread * data.dim > LARGEST:
         return data
     feat = np.stack([data.whole_video(i) for i in range(len(data))])
     stored = StoredFeatures(feat, np.ones(1, np.float32))
     return FeatureSet(stored, range(len(data)), data.labels, data.classes, data.names, data.frames, data.groups)
+
+
+UNKNOWN = (
+    "**No groups are known**, so every video counts as a film of its own. If several clips are of one film, some of "
+    "them trained and others tested: then these numbers are too high for videos of new films, and the intervals are "
+    "too narrow. A column `group` in `videos.csv` says which clips belong together.\n\n"
+)
 
 
 def config_of(args, head, data):
@@ -151,23 +181,27 @@ def config_of(args, head, data):
 def report(args, trial, records):
     """The page: the table, and what it is of."""
     plan, r, also = trial.plan, records[0], ", and the regressions' C," if baselines() else ""
-    how = "the data set's own split" if trial.given else f"{plan.draws} draws of {plan.folds} folds by group"
+    how = f"{plan.draws} draw{'s' * (plan.draws > 1)} of {plan.folds} folds by group"
+    if trial.given:
+        how = f"the data set's own {len(trial.given)} folds" if len(trial.given) > 1 else "the data set's own split"
+    known = r["groups"] < r["videos"] or not (is_features(args.data) or not layout_of(args.data).official)
     return (
-        f"# Heads on {shown(Path(args.data).name)}\n\n{r['videos']} videos of {r['groups']} groups, {how}. Each head "
-        f"learns from {plan.seeds} seeds, whose predictions are averaged; its settings{also} were "
-        f"chosen on held-out groups of the training videos. All in %.\n\n{table_of(records)}\n"
+        f"# Heads on {shown(Path(args.data).name)}\n\n{r['videos']} test videos of {r['groups']} groups, {how}. Each "
+        f"head learns from {plan.seeds} seeds, whose predictions are averaged; its settings{also} were chosen on "
+        f"held-out groups of the training videos. All in %.\n\n{'' if known else UNKNOWN}{table_of(records)}\n"
     )
 
 
 def finish(trial, head, spec, content, out):
     """Train a head on all videos and keep it, behind its tower where it has one; prints what can be done with it."""
-    data = trial.data[0] if trial.given else trial.data
+    data, rows = (trial.split(1, 1)[0], trial.given[0][0]) if trial.given else (trial.data, range(len(content)))
     settings, about = chosen_settings(trial, trial.configs[head], data)
     net, config = new_net(trial.configs[head], settings.seed, data), trial.configs[head]
     train(net, data, settings, progress=False)
-    print(f"the best head, {head}, trained on {'the' if trial.given else 'all'} {len(data)} videos; {about}")
+    which = f"the {len(data)} training" if trial.given else f"all {len(data)}"
+    print(f"the best head, {head}, trained on {which} videos{' of the first fold' * (len(trial.given) > 1)}; {about}")
     state = checkpoint_of(net.params, {}, data, settings, Conduct(config=asdict(config), data=asdict(spec.settings)))
-    state.content = content
+    state.content, state.fold = [content[row] for row in rows], trial.fold
     path, whole = shown(out / "model.npz"), spec.features is not None and joins(spec.features.tower, config)
     save(out / "model.npz", behind_tower(state, config, spec) if whole else state)
     print(f"{path}; next: snippets predict {path} CLIP.mp4" if whole else f"{path}: reads features, not videos")

@@ -2,12 +2,13 @@
 
 The rule, one for all data sets; the test videos have no part in it:
 
-    1. The training videos are dealt into FOLDS parts, every group (film) in one of them (`data.layouts.splits`).
+    1. The training videos are dealt into FOLDS parts, every group (film) in one of them (`data.layouts.splits`). A
+       class with one group alone is in none of them: its videos always train.
     2. For a learning rate and each part, a network learns from the other parts for `epochs` epochs. After each epoch,
        its loss on the part says how it does on films that it has not seen. Rates are tried in their order, until one
        does worse than the best so far.
     3. At the learning rate that came to the lowest mean loss, the same with the other weight decays.
-    4. Taken are the rate, decay and number of epochs at which the mean loss of all videos was lowest.
+    4. Taken are the rate, decay and number of epochs at which the mean loss of the held-out videos was lowest.
 
 With these the network is trained again, on all training videos. The loss and not the accuracy decides, for of fifty
 videos an accuracy is a coarse number.
@@ -22,7 +23,7 @@ import numpy as np
 from snippets.data.options import Options, option
 from snippets.training.checkpoint import load
 from snippets.training.loop import train
-from snippets.training.small.folds import by_group
+from snippets.training.small.folds import held_out
 
 FOLDS = 3
 
@@ -44,17 +45,18 @@ class Candidates(Options):
 def tuned(settings, candidates, make, dataset):
     """The `Settings` with the learning rate, weight decay and epochs that the rule chooses; and these in words.
 
-    make(dataset) -> a new network for these training videos. ValueError where the groups of a class are too few to
-    hold some of them out; FloatingPointError if every candidate diverges.
+    make(dataset) -> a new network for these training videos. ValueError where no class has groups enough to hold some
+    of them out; FloatingPointError if every candidate diverges.
     """
-    parts, found = by_group(dataset, FOLDS), {}
+    parts, found = held_out(dataset, FOLDS), {}
+    count = sum(len(held) for _, held in parts)
     first, *others = candidates.tune_weight_decay or [settings.weight_decay]
 
     def try_out(lr, decay):
         """Whether these do better than all others so far."""
         s = replace(settings, lr=lr, weight_decay=decay)
         with suppress(FloatingPointError):  # one that diverges is none to be taken
-            found[lr, decay] = sum(losses(s, make, learn, held) for learn, held in parts) / len(dataset)
+            found[lr, decay] = sum(losses(s, make, learn, held) for learn, held in parts) / count
         return bool(found) and best()[0] == (lr, decay)
 
     def best():

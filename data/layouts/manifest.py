@@ -3,7 +3,8 @@
     <root>/videos.csv               path,label,group,split
                                     fight/fi001.mp4,fight,s01,train
 
-or any other .csv that is given as DATA: paths begin in its folder. The first line names the columns, in any order:
+or any other .csv that is given as DATA: paths begin in its folder, or are absolute and lead there. The first line names
+the columns, in any order:
 
     path        of the video, or of its folder of pictures, with / between folders
     label       its class
@@ -88,15 +89,20 @@ def _lines(path):
                 ) from error
 
 
-def read_place(row: dict[str, str]) -> tuple[str, str]:
+def read_place(row: dict[str, str], folder: Path) -> tuple[str, str]:
     """Where the video in a row is and its group: a path below the folder, or a name without suffix as Kinetics' is.
 
     Raises ValueError that says what is wrong.
     """
     if "path" in row:
         path = PurePosixPath(row["path"])
+        if path.is_absolute() and path.is_relative_to(folder.absolute().as_posix()):
+            path = path.relative_to(folder.absolute().as_posix())
         if path.is_absolute() or ".." in path.parts or not path.parts:
-            raise ValueError(f"found path {row['path']!r}, expected one of a video below the folder of this file")
+            raise ValueError(
+                f"found path {row['path']!r}, expected one of a video below the folder of this file, {folder}; move "
+                "the file to a folder above the videos, or make a link to their folder beside it"
+            )
         return str(path), row.get("group") or group_of(shown(path))
     video, *times = (row[name] for name in KINETICS)
     if not re.fullmatch(r"[\w-]+", video) or not all(re.fullmatch(r"\d+(\.\d*)?", time) for time in times):
@@ -119,7 +125,7 @@ def list_manifest(root: Path, fold: int | None, skip: Collection[str], contents:
     lines, videos = {}, []  # lines: of the names; videos: with the part of the data set that each belongs to
     for line, row in rows:
         try:
-            place, group = read_place(row)
+            place, group = read_place(row, path.parent)
             if place in lines:
                 raise ValueError(f"{shown(place)} is in line {lines[place]} already, expected each video once")
             if not row["label"]:

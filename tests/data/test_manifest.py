@@ -30,6 +30,20 @@ def test_manifest_of_films(tmp_path):
     assert len(given.load(3, available=True).test) == len(split.test) - 1
 
 
+def test_absolute_paths(tmp_path, monkeypatch):
+    """They count if they lead below the folder of the manifest, and are known by their relative names."""
+    root = tmp_path / "d"
+    touched(root, "a/1.avi", "a/2.avi", "b/1.avi", "b/2.avi")
+    manifest(root, "path,label", *(f"{root}/{k}/{n}.avi,{k}" for k in "ab" for n in (1, 2)), name="mine.csv")
+    monkeypatch.chdir(tmp_path)
+    for path in (root / "mine.csv", "d/mine.csv"):
+        split = VideoFolder(path).load()
+        assert sorted(names(split.train + split.test)) == ["a/1.avi", "a/2.avi", "b/1.avi", "b/2.avi"]
+    manifest(tmp_path / "other", f"path,label\n{root}/a/1.avi,a", name="mine.csv")
+    with pytest.raises(ValueError, match="line 2: found path .*d/a/1.avi.*folder of this file, .*other; move the file"):
+        VideoFolder(tmp_path / "other" / "mine.csv").load()
+
+
 def test_real_films(shared):
     path = shared / "surveillance"
     for fold in (1, 2, 3):

@@ -45,8 +45,8 @@ def words(text, known, out):
 
 
 def begun(out):
-    """Whether a training has left a checkpoint, its own or of a shard: then a user goes on with --resume."""
-    return any(out.glob("run/**/checkpoint.npz")) or any(out.glob("run/shards/0.npz"))
+    """Whether a training has left what is to be resumed, its checkpoint, a shard's, or the plan of several heads."""
+    return any(any(out.glob(f"run/{name}")) for name in ("**/checkpoint.npz", "shards/0.npz", "heads.json"))
 
 
 def start(job, known, out, folder):
@@ -201,7 +201,7 @@ def result(job, out):
             found[name] = path.read_bytes()
         elif path.name == "log.jsonl" and job != "downpour":
             found[name] = [timeless(r) for r in read_log(path)]
-        elif path.name in ("tables.json", "compare.json"):
+        elif path.name in ("tables.json", "compare.json", "heads.json"):
             found[name] = json.loads(path.read_text())
     if job == "downpour":
         found["epochs"] = [r["epoch"] for r in json.loads(str(np.load(out / "run/checkpoint.npz")["about"]))["history"]]

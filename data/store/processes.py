@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
+from tqdm import tqdm
+
 
 def in_processes(function: Callable, state, items: Iterable, workers: int) -> Iterator:
     """function(state, item) for each item, in the order in which `workers` processes are done with them.
@@ -44,6 +46,7 @@ OWN = {}  # function and state of this process
 
 def _begin(function, state):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # is its parent's business
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, of which a process that is ended leaves a warning behind
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     OWN["call"] = lambda item: function(state, item)

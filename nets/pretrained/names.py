@@ -57,7 +57,12 @@ class Map(NamedTuple):
     def __str__(self):
         lines = [f"{name:44} -> {layer}" for name, layer in self.used.items()]
         lines += [f"{name:44} left over: not a part of this network" for name in self.left]
-        return "\n".join([*lines, f"{len(self.used)} tensors used, none missing, {len(self.left)} left over"])
+        return "\n".join([*lines, self.total])
+
+    @property
+    def total(self):
+        """In one line, how many tensors."""
+        return f"{len(self.used)} tensors used, none missing, {len(self.left)} left over"
 
 
 def read_weights(path):

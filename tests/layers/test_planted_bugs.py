@@ -1,7 +1,13 @@
 """Every planted bug is noticed by some check; the terminal summary counts them."""
 
+import importlib
+import types
+
+import numpy as np
 import pytest
 from planted import BUGS, MODULES, Bug, Stale, checks_of, killer, read_bugs, source, unchanged
+
+from snippets.training.assignments.bugs import planted
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.module}: {bug.name}")
@@ -16,6 +22,39 @@ def test_nothing_is_found_in_an_unchanged_module(name):
     module = unchanged(name)
     for _, check in checks_of(name):
         check(module)
+
+
+@pytest.mark.parametrize("file", ["layers/lrn.py", "layers/lstm.py", "layers/fast/winograd.py"])
+def test_a_bug_planted_in_the_running_library_is_there_and_goes_away(file):
+    """The real module, with the code of each wrong version, fails the checks that its copy fails; then none of them."""
+    bugs = [bug for bug in BUGS if bug.file == file]
+    module = importlib.import_module(bugs[0].module)
+    before = {name: f.__code__ for name, f in vars(module).items() if isinstance(f, types.FunctionType)}
+    for bug in bugs:
+        with planted(bug), np.errstate(all="ignore"):
+            assert survives(module) is False, bug.name
+        assert {name: vars(module)[name].__code__ for name in before} == before
+    assert survives(module) is True
+
+
+def survives(module):
+    """Whether a module passes all checks."""
+    for _, check in checks_of(module.__name__):
+        try:
+            check(module)
+        except (AssertionError, ValueError, IndexError, Warning, pytest.fail.Exception):
+            return False
+    return True
+
+
+def test_what_has_imported_a_function_gets_its_bug():
+    from snippets.layers.lrn import LRN
+
+    x = np.random.default_rng(0).standard_normal((2, 5))
+    layer, right = LRN(alpha=1.0), LRN(alpha=1.0).predict(x)
+    with planted(next(bug for bug in BUGS if bug.name == "s^beta takes one root too few")):
+        assert not np.allclose(layer.predict(x), right)
+    assert np.array_equal(layer.predict(x), right)
 
 
 def test_there_are_enough_bugs_and_none_twice():

@@ -4,6 +4,9 @@ A listing has a file's name after "==", then for each bug its name after "*", th
 to write instead after "+".
 """
 
+import contextlib
+import functools
+import importlib
 import types
 from pathlib import Path
 from typing import NamedTuple
@@ -71,3 +74,51 @@ def load(bug, text=None):
     module.__file__ = bug.file
     exec(compile(source(bug, text), f"{bug.file} with {bug.name}", "exec"), module.__dict__)
     return module
+
+
+@contextlib.contextmanager
+def planted(bug):
+    """In this block the running library has the bug: its functions run the wrong code, from wherever they are called.
+
+    Functions keep their identity and get the code of the wrong version, so that modules which have imported them, and
+    classes that hold them, are wrong as well. Constants are replaced in the bug's own module and classes alone.
+    """
+    right, undo = importlib.import_module(bug.module), []
+    try:
+        _replace(right, load(bug), right.__name__, undo)
+        yield
+    finally:
+        for restore in reversed(undo):
+            restore()
+
+
+def _replace(right, wrong, module, undo):
+    """Gives what `right`, a module or class, defines the code and values of `wrong`; undo: functions that take it back.
+
+    What both have imported is the same object, and left alone.
+    """
+    for name, value in list(vars(wrong).items()):
+        old = vars(right).get(name)
+        if name.startswith("__") and name not in ("__init__", "__call__", "__post_init__") or old is value:
+            continue
+        if isinstance(old, type) and old.__module__ == module:
+            _replace(old, value, module, undo)
+        elif (function := _function(old)) and (new := _function(value)):
+            for field in ("__code__", "__defaults__", "__kwdefaults__"):
+                undo.append(functools.partial(setattr, function, field, getattr(function, field)))
+                setattr(function, field, getattr(new, field))
+            clear = getattr(old, "cache_clear", lambda: None)  # what a cache holds came from the other code
+            undo.append(clear)
+            clear()
+        elif not isinstance(value, type):
+            back = (setattr, right, name, old) if name in vars(right) else (delattr, right, name)
+            undo.append(functools.partial(*back))
+            setattr(right, name, value)
+
+
+def _function(value):
+    """The plain function in a function, a static method, a property or a wrapper of them; None for other things."""
+    value = getattr(value, "fget", value)
+    while hasattr(value, "__wrapped__"):
+        value = value.__wrapped__
+    return value if isinstance(value, types.FunctionType) else None

@@ -8,8 +8,8 @@ before any work:
     evaluate      evaluate, fuse                scale         scaling, simulate
     predict       predict                       weights       import
     features      features                      summary       summary
-    dataset       make-data, check-data, flow   doctor        doctor, bench
-    assignment    assignment
+    assignment    assignment                    doctor        doctor, bench
+    dataset       make-data, check-data, flow, flow-error
 
 Options that are settings of a network, of data or of a training are no concern of this package: they are fields of the
 dataclasses NetConfig, DataSettings, Settings, Downpour and Cluster, each with its default, range and help text. Nothing

@@ -1,15 +1,17 @@
-"""The commands that make and check data: `snippets make-data`, `check-data` and `flow`."""
+"""The commands that make and check data: `snippets make-data`, `check-data`, `flow` and `flow-error`."""
 
 import numpy as np
 
 from snippets.data.decoder import Decoder
 from snippets.data.features import load_features
+from snippets.data.flow.tvl1 import TVL1
 from snippets.data.layouts.splits import read_skip
 from snippets.data.layouts.survey import balance, check_dataset
 from snippets.data.layouts.table import is_data
 from snippets.data.mini.make import make_mini
 from snippets.data.open import DataSettings, DataSpec, fold_for, is_features, open_data, settings_for
 from snippets.data.options import add_options, chosen
+from snippets.training.bench.flow_truth import FAR, WITH_FLOW, measured, methods, own_pair, painted, table
 from snippets.training.cli.files import Film, Input, SkipList
 from snippets.training.cli.options import COUNT, SEED, WORKERS, add_command, add_device
 from snippets.training.parameters import use_device
@@ -42,6 +44,12 @@ def add_parsers(subparsers):
     p.add_argument("--skip", type=Input, metavar="FILE", help="list of videos to skip, one per line")
     add_options(p, DataSettings, "flow", only=("fps", "picture_fps", "flow_fps", "bound", "tvl1"))
     add_device(p)
+
+    p = add_command(subparsers, "flow-error", run_flow_error)
+    p.add_argument("files", type=Input, nargs="*", metavar="FILE", help="two pictures and a .flo or KITTI .png")
+    p.add_argument("--against", choices=WITH_FLOW, nargs="+", default=[], help="peers to measure beside ours")
+    p.add_argument("--seeds", **COUNT, default=3, help="painted pairs of each kind of motion")
+    add_options(p, DataSettings, "flow", only=("tvl1",))
 
 
 def run_make_data(args):
@@ -85,3 +93,13 @@ def run_flow(args):
         print(render_flow(args.data, source, args.render))
     else:
         raise ValueError(f"{args.data}: expected a folder or a manifest of videos, or --render and one video")
+
+
+def run_flow_error(args):
+    """How far TV-L1 flow is from the truth: on painted pairs of frames, or on two pictures and a file of true flow."""
+    by = methods(TVL1.parse(args.tvl1 or ""), args.against)
+    if args.files and len(args.files) != 3:
+        raise ValueError(f"{len(args.files)} files, expected two pictures and a file of true flow, or none")
+    found = {args.files[2]: measured([own_pair(*args.files)], by)} if args.files else painted(by, args.seeds)
+    print(f"mean end-point error in pixels (more than {FAR:g} off; mean where a pixel leaves or is covered)")
+    print(table(found))

@@ -108,7 +108,8 @@ class Store(Source):
         workers = min(workers, len(todo) // WORTH)
         if todo:
             self.manifest.begin()
-        bar = tqdm(desc=shown(self.folder.name), total=len(videos), unit="video", disable=not progress)
+        what = "features" if len(self.shape) == 1 else "flow" if self.shape[-1] == 2 else "frames"
+        bar = tqdm(desc=what, total=len(videos), unit="video", disable=not progress)
         results = in_processes(Store.attempt, self, todo, workers) if workers > 1 else map(self.attempt, todo)
         bar.update(len(videos) - len(todo))
         with bar, contextlib.ExitStack() as stack:

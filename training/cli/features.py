@@ -144,9 +144,11 @@ def file_items(args, spec):
 
 def others(spec, videos):
     """The videos of a data folder that other folds have besides these: in published lists they may have some."""
-    skip, known = read_skip(spec.skip) if spec.skip else (), {video.name for video in videos}
-    everything = VideoFolder(spec.path).load(ALL, skip, spec.available, check=False)
-    return [video for video in everything.test if video.name not in known]
+    folder, skip = VideoFolder(spec.path), read_skip(spec.skip) if spec.skip else ()
+    if not folder.layout.official:
+        return []
+    known = {video.name for video in videos}
+    return [video for video in folder.load(ALL, skip, spec.available, check=False).test if video.name not in known]
 
 
 def check_price(args, source, sets):

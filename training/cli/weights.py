@@ -30,7 +30,7 @@ def add_parsers(subparsers):
     p.add_argument("--mean", type=float, nargs="+", help="see train --mean (default: as it was trained)")
     p.add_argument("--scale", type=float, nargs="+", help="see train --scale (default: as it was trained)")
     p.add_argument("--size", **COUNT, default=224, help="input side in pixels")
-    p.add_argument("--quiet", action="store_true", help="do not list what became of each tensor")
+    p.add_argument("--quiet", action="store_true", help="one line, without what became of each tensor")
 
 
 def run_import(args):
@@ -47,7 +47,10 @@ def run_import(args):
     pixels = PIXELS[source.program]
     data = DataSettings(mean=args.mean or pixels["mean"], scale=args.scale or pixels["scale"])
     save(args.out, Checkpoint(net.params, config=asdict(config), data=asdict(data), classes=classes))
-    print(found.total if args.quiet else found)
+    if args.quiet:
+        print(f"{args.out}: GoogLeNet, variant {config.variant}, {found.total}")
+        return
+    print(found)
     print(f"variant {config.variant}: the network sees RGB pixels less {data.mean}, divided by {data.scale}")
     if config.variant == "onnx":
         print("the pools in this file round down; those that Caffe trained with round up: --variant caffe")

@@ -136,8 +136,8 @@ def open_trial(args, spec, tries, out):
 
     trial = trial_of(*open_data(spec, frames, check=trial_of))
     if trial.given:
-        which = f"its own {len(trial.given)} folds" if len(trial.given) > 1 else "its own test videos"
-        print(f"{layout_of(args.data).name}: tested on {which}, and not on folds made by group")
+        which = f"the data's own {len(trial.given)} folds" if len(trial.given) > 1 else "the data's own test videos"
+        print(f"{layout_of(args.data).name}: tested on {which}, not on folds made by group")
     return trial
 
 
@@ -184,11 +184,12 @@ def report(args, trial, records):
     how = f"{plan.draws} draw{'s' * (plan.draws > 1)} of {plan.folds} folds by group"
     if trial.given:
         how = f"the data set's own {len(trial.given)} folds" if len(trial.given) > 1 else "the data set's own split"
-    known = r["groups"] < r["videos"] or not (is_features(args.data) or not layout_of(args.data).official)
+    networks = f"the mean of {plan.seeds} networks" if plan.seeds > 1 else "one network"
+    known = r["groups"] < r["videos"] or (not is_features(args.data) and layout_of(args.data).official)
     return (
         f"# Heads on {shown(Path(args.data).name)}\n\n{r['videos']} test videos of {r['groups']} groups, {how}. Each "
-        f"head learns from {plan.seeds} seeds, whose predictions are averaged; its settings{also} were chosen on "
-        f"held-out groups of the training videos. All in %.\n\n{'' if known else UNKNOWN}{table_of(records)}\n"
+        f"head is {networks}; its settings{also} were chosen on held-out groups of the training videos. All in %.\n\n"
+        f"{'' if known else UNKNOWN}{table_of(records)}\n"
     )
 
 

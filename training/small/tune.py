@@ -75,6 +75,7 @@ def tuned(settings, candidates, make, dataset):
     about = (
         f"lr {lr:g}, weight decay {decay:g}, {epochs} epochs: loss {curve.min():.3f} on held-out groups of the "
         f"{len(dataset)} training videos, a guess has {guess:.3f}"
+        + ("; nothing was learned that helps with other groups: more videos are needed" if curve.min() >= guess else "")
     )
     return replace(settings, lr=lr, weight_decay=decay, epochs=epochs), about
 

@@ -128,7 +128,7 @@ class VideoFolder:
             split = only_present(split)
         elif check or self.layout.lists:
             lists = ", ".join(self.layout.lists) + " of " if self.layout.lists else ""
-            check_present(split, f"{lists}{self.path}" + ("" if fold is None else f", fold {fold}"))
+            check_present(split, f"{lists}{self.path}" + ("" if fold in (None, ALL) else f", fold {fold}"))
         check_groups(split)
         return split
 

@@ -85,10 +85,19 @@ def test_a_fold_without_test_videos_is_told(tower, tmp_path, capsys):
     data = make_hmdb(tmp_path / "data")
     for name in ("ride/ride 2.avi", "run/run 2.avi"):
         (data / name).unlink()
+    assert train(data, tower, tmp_path) == 1
+    assert f"test_split[123].txt of {data}, but no file is there (missing: 2 of 6" in capsys.readouterr().err
     assert train(data, tower, tmp_path, "--available") == 1
     said = capsys.readouterr()
     assert "available: 4 of 6 videos" in said.out
     assert "fold 2: 4 training videos of 2 classes and 0 test videos, expected" in said.err
+
+
+def test_classes_that_cannot_be_learned_are_counted(tower, tmp_path, capsys):
+    data = films(make_parts(tmp_path / "data"), "test/c/1.avi", "test/c/2.avi", "test/c/3.avi")
+    assert train(data, tower, tmp_path) == 0
+    assert "note: 3 of the test videos are of classes without a training video" in capsys.readouterr().out
+    assert table(tmp_path)[1]["videos"] == 7
 
 
 def test_a_tower_that_has_seen_the_test_videos_is_refused(tower, tmp_path, capsys):

@@ -9,11 +9,11 @@ from outcomes import Outcome, hold
 
 from snippets.data.features import FeatureSet, StoredFeatures
 from snippets.nets.zoo import NetConfig
-from snippets.training.evaluate import result_of
+from snippets.training.evaluate import hit_at_k, result_of
 from snippets.training.predictions import load_predictions
 from snippets.training.settings import Settings
 from snippets.training.small import tune
-from snippets.training.small.crossval import REGRESSIONS, Plan, Trial, new_net, run_job
+from snippets.training.small.crossval import REGRESSIONS, Plan, Trial, new_net, regression, run_job
 from snippets.training.small.folds import by_group, held_out
 from snippets.training.small.table import hits_by_draw, records_of, table_of
 from snippets.training.small.tune import Candidates, tuned
@@ -196,6 +196,14 @@ def test_a_job_is_done_once_and_is_a_mean_over_seeds(tmp_path):
     both = run_job(t._replace(out=None, candidates=Candidates()), job)[1].probabilities
     np.testing.assert_allclose(both, np.mean(alone, axis=0), rtol=1e-6)
     assert not np.allclose(alone[0], alone[1])
+
+
+def test_a_regression_of_few_videos_of_many_classes_does_not_warn():
+    """scikit-learn asks then whether numbers of classes are meant as amounts; here warnings are errors."""
+    data = videos(12, 2)
+    data.labels, data.classes = np.arange(24) % 12, [str(k) for k in range(12)]
+    p = regression(data, data, np.mean, False)
+    assert p.shape == (24, 12) and hit_at_k(p, data.labels, 1).mean() > 0.9
 
 
 def small_heads(seed):

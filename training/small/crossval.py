@@ -8,6 +8,7 @@ The regression reads the same features, pooled over time by their mean or by the
 chosen like the heads' settings. It needs scikit-learn, is no part of any network, and is left out without it.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,6 +75,11 @@ class Trial(NamedTuple):
         if self.given:
             return tuple(Subset(self.data, rows) for rows in self.given[fold - 1])
         return by_group(self.data, self.plan.folds, draw)[fold - 1]
+
+    def hopeless(self):
+        """How many test videos have a class of which there is no training video, over the folds that are given."""
+        splits = [[single_labels(side) for side in self.split(1, fold + 1)] for fold in range(len(self.given))]
+        return sum(label not in learn for learn, test in splits for label in test)
 
     def check(self):
         """ValueError where a class has too few groups for these splits, or to choose settings on its training side."""
@@ -146,7 +152,9 @@ def regression(learn, test, pool, differences):
         return np.stack([pool(differences_forward(x[None])[0][0] if differences else x, axis=0) for x in clips])
 
     def probabilities(C, x, labels, x_test):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(x, labels)
+        with warnings.catch_warnings():  # of few videos of many classes, which are no reason to doubt the classes
+            warnings.filterwarnings("ignore", "The number of unique classes")
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(x, labels)
         p = np.full((len(x_test), len(test.classes)), 1e-12)
         p[:, model.classes_] = np.maximum(model.predict_proba(x_test), 1e-12)
         return p

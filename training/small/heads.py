@@ -138,6 +138,8 @@ def open_trial(args, spec, tries, out):
     if trial.given:
         which = f"the data's own {len(trial.given)} folds" if len(trial.given) > 1 else "the data's own test videos"
         print(f"{layout_of(args.data).name}: tested on {which}, not on folds made by group")
+        if lost := trial.hopeless():
+            print(f"note: {lost} of the test videos are of classes without a training video: they cannot be right")
     return trial
 
 

@@ -9,7 +9,7 @@ from outcomes import Outcome, hold
 
 from snippets.data.features import FeatureSet, StoredFeatures
 from snippets.nets.zoo import NetConfig
-from snippets.training.evaluate import hit_at_k, result_of
+from snippets.training.evaluate import result_of
 from snippets.training.predictions import load_predictions
 from snippets.training.settings import Settings
 from snippets.training.small import tune
@@ -200,10 +200,10 @@ def test_a_job_is_done_once_and_is_a_mean_over_seeds(tmp_path):
 
 def test_a_regression_of_few_videos_of_many_classes_does_not_warn():
     """scikit-learn asks then whether numbers of classes are meant as amounts; here warnings are errors."""
-    data = videos(12, 2)
-    data.labels, data.classes = np.arange(24) % 12, [str(k) for k in range(12)]
+    data = videos(24, 1)
+    data.labels, data.classes = np.arange(24) % 13, [str(k) for k in range(13)]
     p = regression(data, data, np.mean, False)
-    assert p.shape == (24, 12) and hit_at_k(p, data.labels, 1).mean() > 0.9
+    assert p.shape == (24, 13) and np.isfinite(p).all()
 
 
 def small_heads(seed):

@@ -168,7 +168,7 @@ def test_the_program_alone_prints_its_help_and_with_version_its_version(capsys):
         main(["--help"])
     assert end.value.code == 0 and capsys.readouterr().out == alone
     commands = "train expand evaluate fuse predict features make-data check-data flow import summary doctor demo tables"
-    for name in f"{commands} claims compare bench scaling simulate".split():
+    for name in f"{commands} claims compare bench scaling simulate museum".split():
         assert f"\n    {name}" in alone
     with pytest.raises(SystemExit) as end:
         main(["--version"])

@@ -172,6 +172,7 @@ ELSEWHERE = {
     "tables --dry-run": "test_tables.py::test_dry_run_prints_every_command_and_runs_none",
     "claims --claims --seeds --out": "test_claims.py::test_claims_are_run_judged_and_written",
     "compare --out": "test_claims.py::test_compare_trains_heads_over_seeds",
+    "museum --only": "test_museum.py::test_the_command_shows_some_bugs",
     "bench --rows --against --repeat --json --clips --quick": "test_bench.py::test_every_row_is_measured",
     "demo claims train evaluate predict features flow bench --device": (
         "test_cuda_commands.py::test_experiments_pass_the_device_on"

@@ -14,7 +14,21 @@ from oracle_table import CHECKS
 from snippets.training.assignments.bugs import Bug, Stale, load, read_bugs, source
 
 HERE = Path(__file__).resolve().parent
-__all__ = ["BUGS", "HERE", "MODULES", "Bug", "Stale", "checks_of", "killer", "read_bugs", "source", "unchanged"]
+SEEN = (AssertionError, ValueError, IndexError, Warning, pytest.fail.Exception)  # what a failing check raises
+__all__ = [
+    "BUGS",
+    "HERE",
+    "MODULES",
+    "SEEN",
+    "Bug",
+    "Stale",
+    "checks_of",
+    "killer",
+    "load",
+    "read_bugs",
+    "source",
+    "unchanged",
+]
 
 
 def checks_of(name):
@@ -36,7 +50,7 @@ def killer(bug):
     for what, check in checks_of(bug.module):
         try:
             check(module)
-        except (AssertionError, ValueError, IndexError, Warning, pytest.fail.Exception):
+        except SEEN:
             return what
     return None
 

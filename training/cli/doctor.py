@@ -1,8 +1,10 @@
-"""This machine: `snippets doctor` (is everything there, and does it work?) and `snippets bench` (how fast?)."""
+"""This machine and this checkout: `snippets doctor` (does all work?), `bench` (how fast?), `museum` (how tested?)."""
 
 import importlib.metadata
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -13,6 +15,7 @@ import threadpoolctl
 from snippets.data.video import read_frames, write_video
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.inspect.memory import GIB, available_memory
+from snippets.training.assignments.bugs import ROOT
 from snippets.training.bench.machine import product_rate
 from snippets.training.bench.peers import PEERS
 from snippets.training.bench.run import bench
@@ -41,6 +44,9 @@ def add_parsers(subparsers):
     p.add_argument("--clips", type=Input, metavar="FOLDER", help="real videos for the row decode-real (default: none)")
     p.add_argument("--quick", action="store_true", help="smoke test: all rows small and once, to see whether they run")
     add_device(p)
+
+    p = add_command(subparsers, "museum", run_museum)
+    p.add_argument("--only", metavar="TEXT", nargs="+", default=[], help="bugs with one of these in their file or name")
 
     add_command(subparsers, "doctor", run_doctor)
 
@@ -126,3 +132,16 @@ def run_doctor(args):
 def run_bench(args):
     """Measure speed and memory, row by row, alone or against a peer."""
     bench(args.rows, args.against, args.repeat, args.json, args.clips, args.quick, args.device)
+
+
+def run_museum(args):
+    """Plant bugs into the layers and print which kinds of tests notice them: docs/museum.
+
+    The tests are no part of an installed package. FileNotFoundError where they are not beside it.
+    """
+    if not (ROOT / "tests" / "museum.py").is_file():
+        raise FileNotFoundError(
+            f"{ROOT}: no tests here, which the museum consists of; run it in a checkout (git clone)"
+        )
+    only = ["--only", *args.only] if args.only else []
+    return subprocess.call([sys.executable, "-m", "tests.museum", *only], cwd=ROOT)

@@ -5,6 +5,7 @@ import html.parser
 import re
 import subprocess
 import sys
+from urllib.parse import unquote
 
 import pytest
 from conftest import ROOT
@@ -110,6 +111,20 @@ def test_equations_are_drawn_by_the_browser_alone(book):
     assert page.count("<math xmlns") >= source.count("$$") // 2
     text = re.sub(r"<(pre|code|annotation).*?</\1>|<[^>]*>", "", page, flags=re.S)
     assert not re.search(r"\\[a-zA-Z]{2,}|\$\$", text)
+
+
+@pytest.mark.book
+def test_links_lead_somewhere(book):
+    """Links within the book: the page is there, and in it the place."""
+    text = {page: page.read_text(encoding="utf-8") for page in book.rglob("*.html")}
+    places = {page: set(re.findall(r'id="([^"]+)"', written)) for page, written in text.items()}
+    for page, written in text.items():
+        for url in re.findall(r'<a [^>]*href="([^"]+)"', written):
+            path, _, place = unquote(url).partition("#")
+            if not re.match(r"\w+:", url):
+                target = (page.parent / path).resolve() if path else page
+                assert target.exists(), f"{page.name}: {url}"
+                assert not place or target.suffix != ".html" or place in places[target], f"{page.name}: {url}"
 
 
 @pytest.mark.book

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
-from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +32,7 @@ include_patterns = [
 ]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 4
+myst_url_schemes = ("http", "https", "mailto", "code")
 nb_execution_mode = "off"  # the outputs that are stored in the notebooks, which the tests keep true
 autodoc_mock_imports = [
     "cupy",
@@ -73,9 +73,9 @@ def chapters(text):
         yield f"```{{toctree}}\n:hidden:\n:caption: {heading}\n\n{entries}\n```\n"
 
 
-def add_what_is_generated(app, docname, source):
-    """Tables of contents, and the modules of a page of docs/api."""
-    text = source[0]
+def prepare_page(app, docname, source):
+    """Links to code, tables of contents, and the modules of a page of docs/api."""
+    source[0] = text = links_to_code(docname, source[0])
     if docname == root_doc:
         source[0] += "\n" + "\n".join(chapters(text))
     elif docname == "notebooks/README":
@@ -109,36 +109,44 @@ def docstring_to_rst(app, what, name, obj, options, lines):
     lines[:] = out
 
 
+def links_to_code(docname, text):
+    """A page's links to folders and to files of code, as `code:PLACE#NAME`, which `LinksToCode` understands."""
+
+    def link(found):
+        path = Path(os.path.normpath((ROOT / docname).parent / found[1]))
+        path = path.parent if path.name == "__init__.py" else path
+        place = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+        is_code = place.startswith(PACKAGES) and path.suffix == ".py" and path.is_file()
+        return f"](code:{place}{found[2] or ''})" if is_code or path.is_dir() else found[0]
+
+    return re.sub(r"\]\(([^)\s#:]+)(#\w+)?\)", link, text)
+
+
 class LinksToCode(SphinxTransform):
-    """Links from a page to a file or folder of code lead to its page in the book, and with `#name` to that function."""
+    """Links to code lead to its page in the book, and with `#name` to that function; others become text."""
 
     default_priority = 5
 
     def apply(self):
-        page = (ROOT / self.env.docname).parent
-        for node in list(self.document.findall(addnodes.download_reference)) + list(
-            self.document.findall(addnodes.pending_xref)
-        ):
-            target, _, name = node.get("reftarget", "").partition("#")
-            name = name or node.get("reftargetid") or ""
-            path = Path(os.path.normpath(page / target)) if not target.startswith("/") else ROOT / target[1:]
-            if not target or not path.is_relative_to(ROOT) or not path.exists():
-                continue
-            place = path.relative_to(ROOT).as_posix()
-            if path.is_dir():
-                if (path / "README.md").exists():
-                    url = f"{place}/README.html"
-                elif place.startswith(PACKAGES):
-                    url = f"docs/api/{place.split('/')[0]}.html#{place.replace('/', '-')}"
-                else:  # a folder that is not in the book
+        for node in list(self.document.findall(nodes.reference)):
+            if node.get("refuri", "").startswith("code:"):
+                url = place_of(*node["refuri"].removeprefix("code:").partition("#"))
+                if url:
+                    node["refuri"], node["internal"] = "../" * self.env.docname.count("/") + url, True
+                else:
                     node.replace_self(node.children)
-                    continue
-            elif path.suffix == ".py" and place.startswith(PACKAGES) and path.name != "__init__.py":
-                url = f"_modules/snippets/{place.removesuffix('.py')}.html" + (f"#{name}" if name else "")
-            else:
-                continue
-            up = "../" * self.env.docname.count("/")
-            node.replace_self(nodes.reference("", "", *node.children, internal=True, refuri=up + url))
+
+
+def place_of(path, mark, name):
+    """Where in the book a folder or file of the checkout is shown, or None."""
+    if (ROOT / path / "README.md").is_file():
+        return f"{path}/README.html"
+    if not path.startswith(PACKAGES):
+        return None
+    if (ROOT / path).is_dir():
+        return f"docs/api/{path.split('/')[0]}.html#{path.replace('/', '-')}"
+    functions = re.findall(r"^(?:def|class) (\w+)", (ROOT / path).read_text(encoding="utf-8"), re.M)
+    return f"_modules/snippets/{path.removesuffix('.py')}.html" + (mark + name if name in functions else "")
 
 
 def mathml(latex, display):
@@ -163,5 +171,5 @@ def visit_math_block(self, node):
 def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.add_transform(LinksToCode)
-    app.connect("source-read", add_what_is_generated)
+    app.connect("source-read", prepare_page)
     app.connect("autodoc-process-docstring", docstring_to_rst)

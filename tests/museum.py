@@ -118,7 +118,8 @@ def counts(rows):
         found = [row[kind] for row in rows]
         seen, missed = found.count("seen"), found.count("missed")
         lines.append(f"| {kind} | {seen + missed} | {seen} | {missed} |")
-    return "\n".join(lines) + "\n"
+    alone = [row["gradient check"] for row in rows]
+    return "\n".join([*lines, "", f"A gradient check alone misses {alone.count('missed')} of {len(rows)}.", ""])
 
 
 def paper(rows, page):

@@ -4,9 +4,10 @@
     python -m tests.large_store --videos 100000 --frames 4 --dim 64      many short videos
 
 It makes a folder of that many files in 101 classes, each a few bytes long, and an untrained tower; fills the tower's
-store with random features, of half to all of --frames frames for each video; and runs `snippets features` and
-`snippets train` on them: the seconds until the store is known to be full and until the first step is done, and the
-largest resident memory. What it writes is not forced to disk, and goes with its folder at the end.
+store with random features, of half to all of --frames frames for each video; and runs `snippets features` and `snippets
+train` on them: the seconds until the store is known to be full, until the first step is done, and until a finished run
+that is resumed has found that nothing is left to do; and the largest resident memory. What it writes is not forced to
+disk, and goes with its folder at the end.
 """
 
 import argparse
@@ -105,13 +106,14 @@ def main(argv=None):
         common = ["--cache", cache, "--dtype", "float16"]
         full, _ = run(["features", videos, "--model", tower, *common])
         head = ["--features-of", tower, *f"--head conv --fc 64 --frames 30 --epochs 1 --seed {args.seed}".split()]
-        whole, first = run(["train", videos, *head, *common, "--out", folder / "run"], folder / "run" / "log.jsonl")
+        train = ["train", videos, *head, *common, "--out", folder / "run"]
+        whole, first = run(train, folder / "run" / "log.jsonl")
+        again, _ = run([*train, "--resume"])
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-        print("| videos | GB | full store known after | first step after | epoch and test | largest memory |")
-        print("|---|---|---|---|---|---|")
-        print(
-            f"| {count} | {size / 1e9:.2f} | {full:.1f} s | {first:.1f} s | {whole - first:.0f} s | {memory:.2f} GB |"
-        )
+        print("| videos | GB | full store known after | first step after | epoch and test | resumed after | memory |")
+        print("|---|---|---|---|---|---|---|")
+        row = f"{full:.1f} s", f"{first:.1f} s", f"{whole - first:.0f} s", f"{again:.1f} s", f"{memory:.2f} GB"
+        print(f"| {count} | {size / 1e9:.2f} | {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

@@ -64,6 +64,10 @@ def test_each_layout_has_its_folds_and_its_groups(name, tower, tmp_path, capsys)
     model = load(tmp_path / "run" / "model.npz")
     learned = {"folders of train, val and test": 4, "HMDB51's split files": 4}.get(name, 6)
     assert model.fold == fold and model.videos == learned == len(model.content)
+    seen = how.endswith("by group")  # then the network that is kept has learned from all videos
+    given = [str(tmp_path / "run" / "model.npz"), str(tmp_path / "data"), "--cache", str(tmp_path / "cache")]
+    assert main(["evaluate", *given]) == 0
+    assert ("model.npz was trained on 2 of these 2 videos" in capsys.readouterr().out) == seen
 
 
 def test_a_table_elsewhere_names_any_videos(tower, tmp_path):

@@ -61,8 +61,9 @@ def run_evaluate(args):
     videos = open_data(spec, model.config.frames, check=check)[SIDES.index(args.side)]
     if args.all:
         videos = relabelled(videos, model.classes)
-        if seen := seen_videos(model.checkpoint.content, videos):
-            print(f"note: {args.model} was trained on {len(seen)} of these {len(videos)} videos, {shown(seen[0])} ...")
+    if args.side == "test" and (seen := seen_videos(model.checkpoint.content, videos)):
+        found = f"{args.model} was trained on {len(seen)} of these {len(videos)} videos, {shown(seen[0])} ..."
+        print(f"note: {found}: its accuracy on them says nothing of new ones")
     check_fits(model.checkpoint, args.model, classes=list(videos.classes))
     if args.whole:
         result = evaluate_whole(model.net, videos, mode, model.config.head == "single")

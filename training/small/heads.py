@@ -61,7 +61,7 @@ def train_heads(args, out):
             f"or a file of features instead of {args.data}"
         )
     if (out / "heads.json").exists() and not args.resume:
-        raise FileExistsError(f"{out} holds a run: go on with it by --resume, or choose another folder")
+        raise FileExistsError(f"{out} holds a run: go on with it by --resume, or choose another --out")
     spec = features_spec(args, out)
     trial = open_trial(args, spec, tries, out)
     content = videos_of(trial.data)  # checksums of the files

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from tqdm import tqdm
 
 import snippets.data.decoder
 import snippets.data.store.store
@@ -18,7 +17,6 @@ from snippets.data.files import replacing
 from snippets.data.layouts.splits import Video
 from snippets.data.open import unusable
 from snippets.data.store.array import StoredArray
-from snippets.data.store.processes import in_processes
 from snippets.data.store.store import Store
 from snippets.data.video import VideoError, write_video
 
@@ -292,14 +290,3 @@ def test_two_processes_fill_one_cache(tmp_path, decoded):
     for video in videos:
         np.testing.assert_array_equal(third.frames(video), one.frames(video))
     assert decoded == [] and len(third.manifest.path.read_text().split()) > 4
-
-
-def lock_of_bars(state, item):
-    """The kind of tqdm's lock in this process, once it has shown a bar."""
-    list(tqdm([item], disable=True))
-    return type(tqdm.get_lock()).__name__
-
-
-def test_a_process_that_shows_bars_holds_no_semaphore():
-    """Of one that is ended while it holds some, Python's last words would be a warning about it."""
-    assert list(in_processes(lock_of_bars, None, [0], 1)) == [type(threading.RLock()).__name__]

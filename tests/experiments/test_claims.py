@@ -1,12 +1,13 @@
 """Verdicts come from numbers: intervals, the bootstrap, the rule, and claims and comparisons run at a tiny scale."""
 
-import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 from tiny_tables import SMALL, TINY
 
-from snippets.data.features import save_features
+from snippets.data.features import load_features, save_features
 from snippets.data.files import read_json
 from snippets.data.layouts.splits import group_of
 from snippets.data.layouts.table import VideoFolder
@@ -15,10 +16,12 @@ from snippets.data.mini.make import CLASSES, KIND_NAMES, make_mini
 from snippets.data.video import read_frames
 from snippets.training.cli.main import execute, main
 from snippets.training.evaluate import result_of
-from snippets.training.experiments.claims import CLAIMS, EXTRA, Claim, claims, cluster, judge, verdict
+from snippets.training.experiments import lab as labs
+from snippets.training.experiments.claims import CLAIMS, EQUAL, EXTRA, Claim, claims, judge, seeds_needed, verdict
+from snippets.training.experiments.lab import GROUNDS, QUICK, Ground, Lab
 from snippets.training.experiments.paper import NETS
-from snippets.training.experiments.scales import MINI
-from snippets.training.experiments.statistics import bootstrap, mean_and_std, wilson
+from snippets.training.experiments.scales import LAB, MINI, REAL
+from snippets.training.experiments.statistics import bootstrap, mean_and_std, student, wilson
 from snippets.training.experiments.trial import Trial
 from snippets.training.predictions import Predictions, save_predictions
 
@@ -48,54 +51,187 @@ def test_std_and_groups():
     assert [group_of(name) for name in names] == ["v_Archery_g07", "v_Archery_g07", "v_Archery_g08"]
     assert group_of("holiday_cats") == "holiday_cats"
     assert group_of("7") == "7"  # what a feature file without names calls its eighth video
-    assert cluster("v_BallRising_g01_c02") == cluster("v_BallSinking_g01_c01") != cluster("v_CardSun_g01_c01")
 
 
-def test_the_rule():
-    assert [verdict(*i) for i in ((1, 2), (-2, -1), (-1, 1), (0, 1))] == [
-        "supported", "contradicted", "undecided", "undecided",
-    ]  # fmt: skip
+def test_students_interval_is_scipys_and_holds_the_truth_as_often_as_it_says(rng):
+    mean, low, high = student([1.0, 2.0, 6.0])  # worked by hand: 3 +- 4.3027 * 2.6458 / 1.7321
+    assert (mean, round(low, 3), round(high, 3)) == (3.0, -3.572, 9.572)
+    x = rng.standard_normal(12)
+    assert student(x)[1:] == pytest.approx(stats.ttest_1samp(x, 0).confidence_interval(0.95))
+    assert student([2.0])[0] == 2.0 and np.isnan(student([2.0])[1:]).all()
+    inside = [low <= 0.5 <= high for _, low, high in (student(x) for x in 0.5 + rng.standard_normal((4000, 5)))]
+    assert 0.94 < np.mean(inside) < 0.96
 
 
-@pytest.mark.parametrize("better, expected", [("a", "supported"), ("b", "contradicted"), ("", "undecided")])
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (1, 4, "supported"), (4, 5, "supported"), (0.1, 3, "supported"),
+        (-4, -1, "contradicted"), (-9, -8, "contradicted"), (-3, -0.1, "contradicted"),
+        (-2, 2, EQUAL), (1, 2, EQUAL), (-2.9, -2, EQUAL), (0, 0, EQUAL),
+        (-1, 4, "undecided"), (-4, 1, "undecided"), (-3, 2, "undecided"), (0, 3, "undecided"), (-9, 9, "undecided"),
+        (np.nan, np.nan, "undecided"),
+    ],
+)  # fmt: skip
+def test_the_rule(low, high, expected):
+    assert verdict(low, high) == expected
+
+
+def test_no_difference_is_two_one_sided_tests(rng):
+    """The interval lies within 3 points if both tests, of 3 and of -3, reject at 2.5 %."""
+    seen = set()
+    for x in rng.normal(rng.uniform(-4, 4, (300, 1)), 3, (300, 8)):
+        tests = stats.ttest_1samp(x, -3, alternative="greater"), stats.ttest_1samp(x, 3, alternative="less")
+        equal = all(test.pvalue < 0.025 for test in tests)
+        assert (verdict(*student(x)[1:]) == EQUAL) == equal
+        seen.add(equal)
+    assert seen == {True, False}
+
+
+def test_seeds_that_would_decide():
+    """Half an interval is 4 points from 8 seeds: 1 point from 128; what is nearer decides, zero or three points."""
+    assert seeds_needed((1, -3, 5), 8) == 32  # to lie below three: a half of 2
+    assert seeds_needed((-2, -6, 2), 8) == 32  # to lie below zero: 2, too
+    assert seeds_needed((5, -1, 11), 6) == 9  # 6 -> 5
+
+
+@pytest.mark.parametrize("better, expected", [("a", "supported"), ("b", "contradicted"), ("", EQUAL)])
 def test_a_claim_can_come_out_either_way(tmp_path, better, expected):
-    trials = Trial("data", MINI, 0, tmp_path, "cache").seeds(2)
+    nets = dict.fromkeys("ab", EXTRA["alexnet-average-120"])
+    trials = Trial("data", MINI, 0, tmp_path, "cache", nets).seeds(3)
     names = [f"v_{kind}_g{g:02d}_c01" for kind in CLASSES for g in range(1, 5)]
     labels = np.repeat(np.arange(len(CLASSES)), 4)
     for trial in trials:
         for name in "ab":
-            right = np.ones(len(names), bool) if name == better else np.arange(len(names)) % 3 > 0
+            right = np.ones(len(names), bool) if name == better else (np.arange(len(names)) + trial.seed) % 3 > 0
             p = np.eye(len(CLASSES))[np.where(right, labels, (labels + 1) % len(CLASSES))]
             save_predictions(
                 trial.folder(name) / "predictions.npz", Predictions(result_of(list(CLASSES), names, labels, p), 1)
             )
     found = judge(Claim("", "", "", ("a",), ("b",), ("order",)), trials)
-    assert found["verdict"] == expected and found["videos"] == 16
+    assert found["verdict"] == expected and found["videos"] == 3 * 16 and found["seeds"] == 3
+    alone = judge(Claim("", "", "", ("a",), ("b",), ("order",)), trials[:1])
+    assert alone["verdict"] == "undecided" and alone["needed"] is None
+
+
+def test_claims_about_clips_count_clips(tmp_path):
+    """Clip Hit@1 of 75, 70 and 80 % against 50 %; as videos all are right on both sides."""
+    claim = next(c for c in CLAIMS if c.clips)
+    trials = Trial("data", LAB, 0, tmp_path, "", NETS | EXTRA).seeds(3)
+    for trial, share in zip(trials, (0.75, 0.7, 0.8), strict=True):
+        for name, hit1 in ((claim.a[0], share), (claim.b[0], 0.5)):
+            result = result_of(["a", "b"], ["v"], np.array([0]), np.eye(2)[:1], 8, (hit1, 1.0))
+            save_predictions(trial.folder(name) / "predictions.npz", Predictions(result, 1))
+    record = judge(claim, trials)
+    assert (record["a"], record["b"], record["videos"]) == ([75.0, 70.0, 80.0], [50.0] * 3, 3)
+    half = 4.3027 * 5 / np.sqrt(3)  # t of two degrees of freedom
+    assert record["difference"] == pytest.approx([25, 25 - half, 25 + half], abs=1e-3)
 
 
 def test_claims_name_networks_that_exist(tmp_path):
     assert {net for c in CLAIMS for net in c.a + c.b} <= set(NETS | EXTRA)
+    assert {c.ground for c in CLAIMS} == set(GROUNDS) == set(QUICK) and len({c.name for c in CLAIMS}) == 12
     with pytest.raises(ValueError, match="max over average"):
-        claims(tmp_path / "out", ["no such claim"])
+        claims(Lab(tmp_path), ["no such claim"])
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
 def test_a_claim_is_tested_as_its_experiment_says(claim):
-    """On shaken video or not, on which kinds of class, at which T; one network a side, or two that are fused."""
+    """On shaken video or not, which kinds of class, clips of one length or two, one network a side or two, fused."""
     text, nets = claim.experiment, NETS | EXTRA
-    assert claim.shaky == ("shaken" in text) == claim.name.startswith("noisy")
+    assert (claim.ground == "shaken") == ("shaken" in text) == claim.name.startswith("noisy")
     assert claim.kinds == (("order",) if "classes of order" in text else KIND_NAMES)
-    told = sorted({int(T) for T in re.findall(r"T = (\d+)", text)})
-    used = sorted({MINI.frames[nets[name].frames] for name in claim.a + claim.b})
-    assert told == used
+    assert claim.clips == ("clip Hit@1" in text)
+    (a, b) = ({LAB.frames[nets[name].frames] for name in side} for side in (claim.a, claim.b))
+    assert (a != b) == ("longer clip" in text) and (not claim.real or REAL.frames.keys() >= {nets[claim.a[0]].frames})
     flow = {name for name in claim.a + claim.b if nets[name].stream == "flow"}
     assert bool(flow) == ("flow" in text) and len(set(claim.a) ^ set(claim.b)) == (1 if flow else 2)
 
 
-def test_claims_are_run_judged_and_written(tmp_path):
-    (record,) = claims(tmp_path, ["max over"], seeds=2, scale=TINY, data=SMALL, execute=execute)
-    assert record["verdict"] == verdict(*record["difference"][1:])
-    assert record["verdict"] in (tmp_path / "claims.md").read_text()
+SCALE = replace(TINY, fold="")
+TINY_GROUNDS = {
+    "still": Ground(SCALE, 2, 1, SMALL["frames"], SMALL["side"]),
+    "shaken": Ground(SCALE, 2, 1, SMALL["frames"], SMALL["side"], shake=1),
+}
+
+
+def test_claims_are_run_judged_and_written(tmp_path, monkeypatch):
+    """Two claims, of which one is tried on features of "real" videos, too; a second time from what is there."""
+    monkeypatch.setattr(labs, "REAL", replace(SCALE, frames={30: 2, 120: 3}))
+    monkeypatch.setattr(labs, "FOLDS", 3)
+    label = np.repeat(np.arange(2), 30)
+    names = [f"{'ab'[k]}/v_{'ab'[k]}_g{i % 15:02d}_c{i // 15:02d}.avi" for i, k in enumerate(label)]
+    feat = np.random.default_rng(0).random((60, 3, 16)) + label[:, None, None]
+    save_features(tmp_path / "f.npz", feat, label + 1, label * 0, name=names)
+    lab, ran = Lab(tmp_path / "out", 1, TINY_GROUNDS, str(tmp_path / "f.npz")), []
+
+    def executed(arguments):
+        ran.append(arguments)
+        return execute(arguments)
+
+    for _ in range(2):
+        found = claims(lab, ["max over", "noisy flow hurts"], executed)
+    assert len(ran) == len({*map(tuple, ran)}) == (1 + 1 + 2) + (1 + 1 + 1 + 1 + 1 + 1) + 2 * 3
+    assert [r["claim"] for r in found["rendered"]] == ["max over average", "noisy flow hurts pooling"]
+    (real,) = found["real"]
+    assert (real["seeds"], real["videos"]) == (3, 60)
+    text = (lab.out / "claims.md").read_text(encoding="utf-8")
+    assert read_json(lab.out / "claims.json") == found
+    for record in found["rendered"] + found["real"]:
+        low, high = record["difference"][1:]
+        assert record["verdict"] == ("undecided" if low is None else verdict(low, high))
+        assert f"**{record['verdict']}**" in text
+    assert "; T = 10 |" in text and "; T = 4 |" in text and "; T = 3 |" in text
+    assert '--claims "max over average" "noisy flow hurts pooling" --seeds 1 --features FEATURES`' in text
+
+
+def test_the_quick_lab_of_the_command_line(tmp_path, monkeypatch, capsys):
+    """--quick: two seeds; without real features the page says so. --seeds counts more than --quick."""
+    monkeypatch.setattr("snippets.training.cli.experiments.QUICK", TINY_GROUNDS)
+    options = ["--claims", "conv before", "--quick", "--out", str(tmp_path / "out")]
+    assert main(["claims", *options]) == 0
+    (record,) = read_json(tmp_path / "out" / "claims.json")["rendered"]
+    assert record["seeds"] == 2 and record["verdict"] in capsys.readouterr().out
+    assert "no file of real features" in (tmp_path / "out" / "claims.md").read_text(encoding="utf-8")
+    assert main(["claims", *options, "--seeds", "1"]) == 0
+    assert "one of the seeds says nothing about others" in capsys.readouterr().out
+
+
+def test_seeds_share_no_video_and_most_groups_test(tmp_path):
+    ground = Ground(SCALE, 2, 4, 16, 32)
+    one, two = (ground.trial(tmp_path, seed, NETS) for seed in (0, 1))
+    split = VideoFolder(one.data).load(None)
+    assert (len(split.train), len(split.test)) == (2 * 16, 4 * 16) and split.classes == sorted(CLASSES)
+    assert {v.group for v in split.train}.isdisjoint(v.group for v in split.test)
+    clip = "CardSun/v_CardSun_g01_c01.avi"
+    assert (tmp_path / "seed0" / "data" / clip).read_bytes() != (tmp_path / "seed1" / "data" / clip).read_bytes()
+    assert "--fold" not in " ".join(map(str, one.commands("alexnet-conv-30"))) and one.folder("a") != two.folder("a")
+
+
+def test_folds_of_real_features_hold_every_group_once(tmp_path, rng):
+    label = np.tile([1, 2], 60)
+    names = [f"{'ab'[k - 1]}/v_{'ab'[k - 1]}_g{i // 8:02d}_c{i % 8:02d}.avi" for i, k in enumerate(label)]
+    feat = rng.integers(0, 200, (120, 5, 32), dtype=np.uint8)
+    save_features(tmp_path / "f.npz", feat, label, np.arange(120) % 8 == 0, name=names, scale=np.arange(32) + 1)
+    lab = Lab(tmp_path, features=str(tmp_path / "f.npz"))
+    tested = []
+    for trial in lab.real("classes", NETS | EXTRA):
+        learn, test = load_features(trial.data)
+        assert len(learn) + len(test) == 120 and set(learn.groups).isdisjoint(test.groups) and learn.dim == 4
+        tested += test.names
+        name = test.names[0]
+        row = names.index(name)
+        assert test.labels[0] == label[row] - 1
+        np.testing.assert_array_equal(test.whole_video(0), (feat[row] * (np.arange(32) + 1.0))[:, ::8])
+        (command,) = trial.commands("alexnet-conv-120")
+        assert command.arguments[1] == trial.data and f"--frames {REAL.frames[120]}" in str(command)
+    assert sorted(tested) == sorted(names)
+    for trial in lab.real("direction", NETS | EXTRA):
+        learn, test = load_features(trial.data)
+        assert learn.classes == ["forwards", "backwards"] and set(learn.groups).isdisjoint(test.groups)
+        half = len(test) // 2
+        assert test.labels.tolist() == [0] * half + [1] * half
+        np.testing.assert_array_equal(test.whole_video(0), test.whole_video(half)[::-1])
 
 
 def test_shaky_video_moves_from_frame_to_frame(tmp_path):

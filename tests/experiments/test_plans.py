@@ -11,8 +11,9 @@ from pathlib import Path
 from written import assert_written
 
 from snippets.training.experiments.claims import CLAIMS, EXTRA
+from snippets.training.experiments.lab import GROUNDS, FeatureTrial
 from snippets.training.experiments.paper import NETS, ROWS
-from snippets.training.experiments.scales import MINI, MINI_DATA, PAPER
+from snippets.training.experiments.scales import LAB, MINI, MINI_DATA, PAPER, REAL
 from snippets.training.experiments.tables import differs
 from snippets.training.experiments.trial import Trial
 
@@ -20,13 +21,21 @@ PLANS = Path(__file__).with_name("plans.txt")
 
 
 def plans():
-    """Lines: the mini data set, each network's commands at both scales, the rows of the tables, the claims."""
+    """Lines: the mini data set, each network's commands at both scales, the claims, the rows of the tables."""
     yield f"data {MINI_DATA}"
-    for scale, nets in (MINI, NETS | EXTRA), (PAPER, NETS):
+    for scale, nets in (MINI, NETS), (PAPER, NETS):
         trial = Trial("DATA", scale, 3, Path("OUT"), "CACHE", nets, pretrained=None if scale is MINI else "START")
         yield from dict.fromkeys(str(c).replace("\\", "/") for name in nets for c in trial.commands(name))
         svm = next(row for row in ROWS if row.svm)
         yield from (str(trial.train_side(svm.nets[0], fold)).replace("\\", "/") for fold in trial.folds())
+    trial = Trial("DATA", LAB, 3, Path("OUT"), "CACHE", NETS | EXTRA)
+    real = FeatureTrial("FILE.npz", REAL, 3, Path("OUT"), "", NETS | EXTRA)
+    both = [(trial, c) for c in CLAIMS] + [(real, c) for c in CLAIMS if c.real]
+    commands = (command for some, c in both for name in c.a + c.b for command in some.commands(name))
+    yield from dict.fromkeys(str(c).replace("\\", "/") for c in commands)
+    for name, ground in GROUNDS.items():
+        about = {field.name: getattr(ground, field.name) for field in fields(ground) if field.name != "scale"}
+        yield f"ground {name}: {about}"
     for row in ROWS:
         yield f"table {row.table}: {row.title} {row.nets} {row.paper} {row.svm}: {differs(row, MINI)} | {row.note}"
     for claim in CLAIMS:

@@ -17,8 +17,9 @@ from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, save
 from snippets.training.cli.main import main
 from snippets.training.evaluate import result_of
+from snippets.training.experiments.lab import Ground, Lab
 from snippets.training.experiments.paper import ROWS
-from snippets.training.experiments.scales import MINI, MINI_DATA, PAPER
+from snippets.training.experiments.scales import LAB, MINI, MINI_DATA, PAPER
 from snippets.training.experiments.statistics import wilson
 from snippets.training.experiments.tables import tables
 from snippets.training.experiments.trial import Trial
@@ -159,30 +160,31 @@ def test_fused_rows_of_the_papers_scale(tmp_path):
 
 
 def test_claims_report_each_side_by_seed_and_their_difference(tmp_path, monkeypatch, capsys):
-    """A is right about every video; B about 1 and 2 of 4 groups: 25 and 50 %, 62.5 points less on average."""
-    module = snippets.training.experiments.claims
-    monkeypatch.setattr(module, "run", lambda *_, log: None)  # "trained" already
-    monkeypatch.setattr(module, "make_mini", lambda root, **data: root)
+    """A is right about every video; B about 1, 2 and 2 of 4 groups: 25, 50 and 50 %, 58.3 points less on average."""
+    monkeypatch.setattr(snippets.training.experiments.claims, "run", lambda *_, log: None)  # "trained" already
+    ground = Ground(LAB, 2, 1, 16, 32)
     names = [f"v_{kind}_g{g:02d}_c01" for kind in CLASSES for g in range(1, 5)]
     labels, classes = np.repeat(np.arange(len(CLASSES)), 4), list(CLASSES)
-    some = {0: (1,), 1: (1, 2)}  # which groups B gets right
+    some = {0: (1,), 1: (1, 2), 2: (3, 4)}  # which groups B gets right
     for seed, groups in some.items():
-        trial = Trial("", MINI, seed, tmp_path, "")
+        folder = tmp_path / "still" / f"seed{seed}"
         right = [1 if int(name.split("_g")[1][:2]) in groups else 6 for name in names]
         for name, places in (("alexnet-lstm-120", [1] * len(names)), ("alexnet-conv-120", right)):
-            write(trial.folder(name) / "predictions.npz", places, names, classes=classes, labels=labels)
-    (record,) = module.claims(tmp_path, ["order needs"], seeds=2)
+            write(folder / name / "predictions.npz", places, names, classes=classes, labels=labels)
+    lab = Lab(tmp_path, 3, {"still": ground})
+    found = snippets.training.experiments.claims.claims(lab, ["order needs"])
+    (record,) = found["rendered"]
     order = sum(kind == "order" for kind in KINDS.values())
-    assert record["videos"] == 4 * order and json.loads((tmp_path / "claims.json").read_text()) == [record]
-    assert (record["a"], record["b"]) == ([100.0, 100.0], [25.0, 50.0])
-    assert record["difference"][0] == pytest.approx(62.5) and record["verdict"] == "supported"
-    assert 0 < record["difference"][1] < 62.5 < record["difference"][2]
-    text = (tmp_path / "claims.md").read_text()
-    a, b, difference, videos, verdict = rows_of(text)[record["sentence"]][1:]
-    assert (a, b) == ("100.0 ± 0.0", "37.5 ± 17.7")  # 25 / sqrt 2
-    assert difference == "+62.5 [{:+.1f}, {:+.1f}]".format(*record["difference"][1:])
-    assert (videos, verdict) == (str(4 * order), "**supported**")
-    assert f"| {a} | {b} |" in capsys.readouterr().out and "--seeds 2`; seeds 0 to 1." in text
+    assert record["videos"] == 3 * 4 * order and json.loads((tmp_path / "claims.json").read_text()) == found
+    assert (record["a"], record["b"]) == ([100.0] * 3, [25.0, 50.0, 50.0])
+    half = 4.3027 * 14.4338 / np.sqrt(3)  # t of two degrees of freedom; standard deviation of 75, 50, 50
+    assert record["difference"] == pytest.approx([58.3333, 58.3333 - half, 58.3333 + half], abs=1e-3)
+    assert (record["verdict"], record["needed"]) == ("supported", None)
+    text = (tmp_path / "claims.md").read_text(encoding="utf-8")
+    a, b, difference, seeds, videos, verdict = rows_of(text)[record["sentence"]][1:]
+    assert (a, b) == ("100.0 ± 0.0", "41.7 ± 14.4") and difference == "+58.3 [+22.5, +94.2]"
+    assert (seeds, videos, verdict) == ("3", str(3 * 4 * order), "**supported**")
+    assert f"| {a} | {b} |" in capsys.readouterr().out and "--seeds 3`" in text
 
 
 # snippets compare

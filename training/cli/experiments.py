@@ -17,6 +17,7 @@ from snippets.training.experiments.claims import claims
 from snippets.training.experiments.clips import write_clips
 from snippets.training.experiments.compare import compare
 from snippets.training.experiments.demo import demo
+from snippets.training.experiments.lab import GROUNDS, QUICK, Lab
 from snippets.training.experiments.report import write_report
 from snippets.training.experiments.scales import MINI, MINI_DATA, PAPER
 from snippets.training.experiments.tables import parse_numbers, print_commands, tables
@@ -54,8 +55,10 @@ def add_parsers(subparsers):
 
     p = add_command(subparsers, "claims", run_claims)
     p.add_argument("--claims", nargs="+", default=[], metavar="NAME", help="only those with one of these in their name")
-    p.add_argument("--seeds", **COUNT, default=3, help="networks per side, from seed 0 on")
-    p.add_argument("--out", type=Folder, default="runs/tables", help="folder, of snippets tables or new")
+    p.add_argument("--seeds", **COUNT, help="from 0 on, at most so many (default: as many as each claim takes)")
+    p.add_argument("--features", type=Input, metavar="FILE", help="of real videos: some claims are tried on them, too")
+    p.add_argument("--quick", action="store_true", help="two seeds and small test sets: minutes, few verdicts")
+    p.add_argument("--out", type=Folder, default="runs/claims", help="folder for all that it makes")
     add_device(p)
 
     p = add_command(subparsers, "compare", run_compare)
@@ -105,9 +108,10 @@ def run_tables(args):
 
 
 def run_claims(args):
-    """Test the paper's claims on rendered video, and judge all by one rule."""
+    """Test the paper's claims, and judge all by one rule."""
+    grounds, seeds = (QUICK, args.seeds or 2) if args.quick else (GROUNDS, args.seeds)
     with one_run(args.out):
-        claims(args.out, args.claims, args.seeds, device=args.device, execute=args.execute)
+        claims(Lab(Path(args.out), seeds, grounds, args.features, args.device), args.claims, args.execute)
 
 
 def run_compare(args):

@@ -5,7 +5,7 @@ networks on the rendered mini data set, 36 frames per video. Its towers learn fr
 are: every network that joins frames is trained on their features, all of which fit into one file.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Scale:
     frozen: bool  # heads read features of towers that were trained on single frames
     everywhere: str = ""  # options of all, unless `training` says otherwise
     flow: str = ""  # options of optical flow
-    fold: str = "1"
+    fold: str = "1"  # "all": three; "": the data set has one split
     rates: dict = field(default_factory=dict)  # if frozen: {(stream, fps): frames per video in a feature file}
 
 
@@ -59,3 +59,25 @@ MINI = Scale(
     rates={("rgb", None): 36, ("rgb", 6.0): 12, ("flow", None): 21},
 )
 MINI_DATA = {"seed": 0, "groups": 9, "clips": 2, "frames": 36}
+LAB = replace(  # of `snippets claims`: on videos of 48 x 48 pixels and 24 frames, in one split
+    MINI,
+    tower={"alexnet": "--tower alexnet --size 41 --width 0.25"},
+    frames={1: 1, 30: 8, 120: 16},
+    training={  # towers are not judged: one view
+        "single": "--epochs 30 --batch 16 --lr 0.02 --decay 0.93 --views 1",
+        "flow": "--epochs 30 --batch 16 --lr 0.01 --decay 0.95 --views 1 --dropout 0.1 --clip-norm 1",
+        "pooling": MINI.training["pooling"],
+        "recurrent": MINI.training["recurrent"],
+    },
+    flow="--tvl1 scales=3,step=0.5,warps=2,iterations=20 --bound 8 --scale 25",
+    fold="",
+    rates={("rgb", None): 24, ("rgb", 6.0): 8, ("flow", None): 14},
+)
+REAL = replace(  # and on real features of 25 frames per video
+    LAB,
+    frames={30: 12, 120: 25},
+    training={
+        "pooling": "--epochs 6 --batch 16 --lr 0.02 --decay 0.8 --views 1",
+        "recurrent": "--epochs 6 --batch 16 --lr 0.02 --decay 0.8 --views 1",
+    },
+)

@@ -5,13 +5,19 @@ r"""How sure a measured accuracy is: its standard deviation over seeds, and inte
                  (p + z^2/2n +- z sqrt(p (1-p)/n + z^2/4n^2)) / (1 + z^2/n)
     bootstrap    for the difference of two networks on the same videos: draw as many groups of videos and as many
                  seeds as there are, with replacement, many times; from the 2.5th to the 97.5th percentile
+    Student      of n differences, each from an experiment of its own (other videos, other networks), with mean m and
+                 standard deviation s: m +- t s / sqrt(n), t the 97.5th percentile of Student's distribution with
+                 n - 1 degrees of freedom
 
 Wilson's interval takes videos to be independent. Videos of one group (one actor, one place) are not, and so the
-bootstrap draws whole groups.
+bootstrap draws whole groups. Student's needs no groups: whatever two networks of one experiment share is in their
+difference, once.
 
-SciPy has neither as it is needed here: `binomtest(...).proportion_ci` wants a whole number of right videos, which a
-mean over seeds is not, and `bootstrap` draws along one axis, not seeds and groups together.
+SciPy has neither of the first two as needed here: `binomtest(...).proportion_ci` wants a whole number of right videos,
+which a mean over seeds is not, and `bootstrap` draws along one axis, not seeds and groups together.
 """
+
+from importlib import import_module
 
 import numpy as np
 
@@ -72,6 +78,13 @@ def bootstrap(difference, groups, draws=4000, seed=0):
         means.append(sums[s][:, g].sum() / (S * counts[g].sum()))
     low, high = np.percentile(means, [2.5, 97.5])
     return float(np.mean(difference)), float(low), float(high)
+
+
+def student(differences):
+    """(mean, low, high) of one difference per experiment; of one alone the interval is NaN."""
+    n, (mean, std) = len(differences), mean_and_std(differences)
+    t = float(import_module("scipy.special").stdtrit(n - 1, 0.975)) if n > 1 else float("nan")
+    return mean, mean - t * std / np.sqrt(n), mean + t * std / np.sqrt(n)
 
 
 def difference_text(difference):

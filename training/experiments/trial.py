@@ -70,7 +70,7 @@ class Trial:
             f"--stream flow {scale.flow}" if net.stream == "flow" else None,
             f"--fps {net.fps:g}" if net.fps else None,
             "--freeze tower/" if net.frozen else None,
-            f"--fold {scale.fold}",
+            f"--fold {scale.fold}" if scale.fold else None,
         ]
         read = options_read(net.head, net.tower if features is None else "features")
         unit = net.kind == "recurrent"  # raw, for what starts from a tower's fully connected layers

@@ -66,9 +66,9 @@ def test_students_interval_is_scipys_and_holds_the_truth_as_often_as_it_says(rng
 @pytest.mark.parametrize(
     "low, high, expected",
     [
-        (1, 4, "supported"), (4, 5, "supported"), (0.1, 3, "supported"),
-        (-4, -1, "contradicted"), (-9, -8, "contradicted"), (-3, -0.1, "contradicted"),
-        (-2, 2, EQUAL), (1, 2, EQUAL), (-2.9, -2, EQUAL), (0, 0, EQUAL),
+        (1, 4, "supported"), (4, 5, "supported"), (0.1, 1, "supported"),
+        (-4, -1, "contradicted"), (-9, -8, "contradicted"), (-2, -0.1, "contradicted"),
+        (-2, 2, EQUAL), (0, 2, EQUAL), (-2.9, 0, EQUAL), (0, 0, EQUAL), (-0.1, 2.9, EQUAL),
         (-1, 4, "undecided"), (-4, 1, "undecided"), (-3, 2, "undecided"), (0, 3, "undecided"), (-9, 9, "undecided"),
         (np.nan, np.nan, "undecided"),
     ],
@@ -78,14 +78,15 @@ def test_the_rule(low, high, expected):
 
 
 def test_no_difference_is_two_one_sided_tests(rng):
-    """The interval lies within 3 points if both tests, of 3 and of -3, reject at 2.5 %."""
+    """What holds zero lies within 3 points if both tests, of 3 and of -3, reject at 2.5 %."""
     seen = set()
     for x in rng.normal(rng.uniform(-4, 4, (300, 1)), 3, (300, 8)):
         tests = stats.ttest_1samp(x, -3, alternative="greater"), stats.ttest_1samp(x, 3, alternative="less")
         equal = all(test.pvalue < 0.025 for test in tests)
-        assert (verdict(*student(x)[1:]) == EQUAL) == equal
-        seen.add(equal)
-    assert seen == {True, False}
+        zero = stats.ttest_1samp(x, 0).pvalue > 0.05
+        assert (verdict(*student(x)[1:]) == EQUAL) == (equal and zero)
+        seen.add((equal, zero))
+    assert len(seen) == 4
 
 
 def test_seeds_that_would_decide():

@@ -5,12 +5,12 @@ each time on other rendered videos (`training.experiments.lab`), and the differe
 (`statistics.student`). A difference of MARGIN points would matter; that is said before anything is measured. One rule
 gives every verdict:
 
-    no difference beyond 3 points   the interval of A - B lies between -3 and 3
-    supported                       else, it lies above zero
-    contradicted                    else, it lies below zero
+    supported                       the interval of A - B lies above zero
+    contradicted                    it lies below zero
+    no difference beyond 3 points   it holds zero and lies between -3 and 3
     undecided                       else; or there is one seed only, which says nothing about other seeds
 
-The first line is a test of equivalence: two one-sided tests, at 2.5 % each, of a difference of 3 and of -3. Each claim
+The third line is a test of equivalence: two one-sided tests, at 2.5 % each, of a difference of 3 and of -3. Each claim
 has as many seeds as it takes. Two parts of one sentence ("helps here, hurts there") are two claims, with A and B the
 other way round in the second.
 """
@@ -33,8 +33,8 @@ MARGIN = 3.0  # points
 EQUAL = f"no difference beyond {MARGIN:g} points"
 RULE = (
     f"A difference of {MARGIN:g} points would matter; this was said beforehand. The rule of every verdict, by the 95 % "
-    f"interval of A − B: *{EQUAL}* if it lies between −{MARGIN:g} and {MARGIN:g}; else *supported* if above zero, "
-    "*contradicted* if below, *undecided* if it holds zero."
+    f"interval of A − B: *supported* if it lies above zero, *contradicted* if below; *{EQUAL}* if it holds zero and "
+    f"lies between −{MARGIN:g} and {MARGIN:g}; else *undecided*."
 )
 
 
@@ -118,9 +118,11 @@ CLAIMS = (
 
 def verdict(low, high):
     """The rule; low, high: of the interval in points, NaN if there is none."""
-    if -MARGIN < low and high < MARGIN:
-        return EQUAL
-    return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
+    if low > 0:
+        return "supported"
+    if high < 0:
+        return "contradicted"
+    return EQUAL if -MARGIN < low and high < MARGIN else "undecided"
 
 
 def seeds_needed(difference, seeds):

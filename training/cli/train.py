@@ -218,6 +218,7 @@ def train_fold(args, fold, out, resume, team=ALONE):
     if args.downpour:
         done = downpour(net, train_set, settings, Downpour(**chosen(args, Downpour)), address=args.address, **how)
         print(f"staleness: {', '.join(f'{k}: {n}' for k, n in sorted(done['staleness'].items()))}")
+        print(f"replicas waited for shards for {100 * done['waiting']:.0f} % of their time")
         history = done["history"]
     else:
         how |= dict(test=test_set, evaluate_every=args.evaluate_every, workers=args.workers, ranks=team)

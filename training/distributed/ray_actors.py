@@ -13,6 +13,9 @@ from snippets.training.distributed.ray_session import import_ray
 from snippets.training.distributed.shard import Shard
 from snippets.training.parameters import flatten
 
+INLINE = str(64 << 20)  # bytes; beyond Ray's own 100 KB a message would go by the object store, in six round trips
+ONE_TRIP = {"RAY_max_direct_call_object_size": INLINE, "RAY_task_rpc_inlined_bytes_limit": INLINE}
+ACTOR = dict(num_cpus=0, max_restarts=-1, max_task_retries=0, runtime_env={"env_vars": ONE_TRIP})
 PATIENCE = 180  # seconds that a replica waits for a shard to be started again, on a busy machine too
 
 
@@ -58,17 +61,23 @@ class ReplicaActor(Located):
                 layer.threads = threads
 
     def run(self, stop=None):
-        """Steps up to `stop`, from where the shards say that this replica had got."""
+        """Steps up to `stop`, from where the shards say that this replica had got; {seconds, waiting} of that time.
+
+        waiting: seconds in which it computed nothing, for it sent something to the shards or waited for their answer.
+        """
         ray = import_ray()
         steps = replica(self.job, self.me, self.progress(), stop)
         answer, asked, sent, step = None, [], [], 0
+        computing, start = 0.0, time.perf_counter()
         while True:
-            try:
-                request = steps.send(answer)
-            except StopIteration:
+            began = time.perf_counter()
+            request = next(steps, None) if answer is None else steps.send(answer)
+            computing += time.perf_counter() - began
+            if request is None:
                 if sent:
                     ray.wait(sent, num_returns=len(sent))
-                return
+                took = time.perf_counter() - start
+                return {"seconds": took, "waiting": took - computing}
             answer = None
             if isinstance(request, Ask):
                 step = request.step

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from snippets.data.lock import one_run
 from snippets.training.checkpoint import checkpoint_of, load_into, save, videos_of
 from snippets.training.distributed.downpour import Downpour, History, Job
-from snippets.training.distributed.ray_actors import ReplicaActor, ShardActor, patient
+from snippets.training.distributed.ray_actors import ACTOR, ReplicaActor, ShardActor, patient
 from snippets.training.distributed.ray_session import import_ray, ray_session
 from snippets.training.distributed.shard import Shard
 from snippets.training.log import Log, read_log
@@ -34,12 +34,19 @@ class Driver:
 
     def __init__(self, job, paths, log, bar, stopped):
         self.ray, self.job, self.log, self.bar, self.stopped = import_ray(), job, log, bar, stopped
-        d, self.sent = job.downpour, [self.ray.put(job)]  # kept: an actor that is started again reads it again
+        d, self.took = job.downpour, []  # took: what `run` of each replica returned
+        self.sent = [self.ray.put(job)]  # kept: an actor that is started again reads it again
         self.shards = [self.actor(ShardActor, i).remote(self.sent, i, path) for i, path in enumerate(paths)]
         self.replicas = [self.actor(ReplicaActor, i).remote(self.sent, i, self.shards) for i in range(d.replicas)]
         for kind in ("shard", "replica"):
             for i, actor in enumerate(getattr(self, f"{kind}s")):
                 log.write({"event": "started", kind: i, **self.located(actor)})
+
+    @property
+    def waiting(self):
+        """The part of their time in which replicas computed nothing, 0 to 1; of those that came to their end."""
+        whole, waiting = (sum(took[key] for took in self.took) for key in ("seconds", "waiting"))
+        return waiting / whole if whole else 0.0
 
     def located(self, actor):
         """Address of the host and process id of an actor."""
@@ -52,8 +59,7 @@ class Driver:
 
         hosts = sorted(node["NodeID"] for node in self.ray.nodes() if node["Alive"])
         where = NodeAffinitySchedulingStrategy(hosts[i % len(hosts)], soft=True)  # another one if that host is lost
-        how = dict(num_cpus=0, max_restarts=-1, max_task_retries=0, scheduling_strategy=where)
-        return self.ray.remote(**how)(kind)
+        return self.ray.remote(**ACTOR, scheduling_strategy=where)(kind)
 
     def go(self, who, stop=None):
         """Let these replicas work until each has done `stop` of its steps, or all of them."""
@@ -66,13 +72,15 @@ class Driver:
             for ref in ready:
                 me = running.pop(ref)
                 try:
-                    self.ray.get(ref)
+                    took = self.ray.get(ref)
                 except self.ray.exceptions.RayActorError:
                     self.log.write({"event": "died", "replica": me})
                     running[self.again(me, stop)] = me
                 except self.ray.exceptions.RayTaskError as error:
                     raise error.cause from None
                 else:
+                    self.took.append(took)
+                    self.log.write({"event": "done", "replica": me, "waiting": round(took["waiting"], 3)})
                     for shard in self.shards:
                         patient(shard.leave, me)
             self.report()
@@ -118,7 +126,7 @@ class Driver:
 
 
 def downpour(net, dataset, settings=None, downpour=None, address=None, **conduct):
-    """Trains `net` in place; returns a dict: history, staleness, samples, seconds; all since its first start.
+    """Trains `net` in place; returns a dict: history, staleness, samples, seconds, waiting; since its first start.
 
     settings, downpour    `training.settings.Settings` and `training.distributed.downpour.Downpour`
     address               of a Ray cluster, HEAD:6379; None: Ray on this machine, or the one already connected to
@@ -157,7 +165,7 @@ def downpour(net, dataset, settings=None, downpour=None, address=None, **conduct
         finally:
             driver.stop(driver.replicas + driver.shards)
         stale = sum(map(Counter, staleness), Counter())
-        totals = {"staleness": dict(sorted(stale.items())), "samples": log.samples}
+        totals = {"staleness": dict(sorted(stale.items())), "samples": log.samples, "waiting": driver.waiting}
         log.write({"event": "finished", "versions": list(versions), **totals})
         load_into(job.trained(), views(np.concatenate(vectors), job.trained()))
         velocity = views(np.concatenate(velocities), job.trained())

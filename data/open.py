@@ -243,18 +243,23 @@ def price_cache(videos, source):
 
     Raises OSError if there is no room for it.
     """
+    frames = frames_per_video(videos, source)
+    what = f"{'the frame cache' if len(source.shape) > 1 else 'the features'} of {len(videos)} videos"
+    size = frames * len(videos) * math.prod(source.shape) * source.dtype.itemsize
+    check_room(source.folder, size, what, "choose another --cache, or a smaller --size or --fps, or --cache none")
+    if size > 1e9:
+        print(f"{what} will take about {size / 1e9:.0f} GB in {source.folder}")
+
+
+def frames_per_video(videos, source):
+    """How many arrays a source gives of a video, on average, by some twenty headers; 0: none of them is readable."""
     counts = []
     for video in videos[:: max(1, len(videos) // 20)]:
         with contextlib.suppress(VideoError, OSError):  # reported when it is decoded
             h = read_header(video.path, source.picture_fps)
             count = h.frames * (source.rate / h.fps if source.rate and h.fps else 1)
             counts.append(source.spread or min(count, source.limit or count))
-    frames = sum(counts) / max(1, len(counts))
-    what = f"{'the frame cache' if len(source.shape) > 1 else 'the features'} of {len(videos)} videos"
-    size = frames * len(videos) * math.prod(source.shape) * source.dtype.itemsize
-    check_room(source.folder, size, what, "choose another --cache, or a smaller --size or --fps, or --cache none")
-    if size > 1e9:
-        print(f"{what} will take about {size / 1e9:.0f} GB in {source.folder}")
+    return sum(counts) / max(1, len(counts))
 
 
 def check_room(path, size, what, advice):

@@ -14,7 +14,7 @@ from snippets.data.options import Options, Range, check, option, plain
 from snippets.nets.zoo import NetConfig
 from snippets.training.cli.main import main, parser
 from snippets.training.distributed.downpour import Downpour
-from snippets.training.distributed.simulate import Cluster
+from snippets.training.distributed.machines import Cluster
 from snippets.training.settings import Settings
 
 DATACLASSES = (Settings, NetConfig, DataSettings, TVL1, Downpour, Cluster)

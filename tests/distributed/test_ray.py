@@ -21,6 +21,7 @@ from snippets.training.checkpoint import CheckpointError, load
 from snippets.training.cli.main import main
 from snippets.training.distributed.costs import measured
 from snippets.training.distributed.downpour import Downpour, Job
+from snippets.training.distributed.ray_actors import ACTOR
 from snippets.training.distributed.ray_engine import downpour
 from snippets.training.distributed.ray_session import check_address, connect, import_ray, on_this_machine, sweep
 from snippets.training.distributed.simulation_report import compare
@@ -111,9 +112,26 @@ def test_downpour_with_one_replica_is_sgd_bit_for_bit(tmp_path):
     assert flatten(net.params).tobytes() == flatten(plain.params).tobytes()
     assert result["staleness"] == {0: 3 * 18}
     assert [r["loss"] for r in result["history"]] == [r["loss"] for r in history]
+    assert 0 < result["waiting"] < 1
     ours, theirs = (load(tmp_path / name / "checkpoint.npz") for name in ("run", "plain"))
     assert flatten(ours.velocity).tobytes() == flatten(theirs.velocity).tobytes()
     assert (ours.steps, ours.epoch) == (theirs.steps, theirs.epoch) == (18, 3)
+
+
+def test_parameters_come_with_the_answer_itself(one_ray):
+    """One round trip: what an actor of Downpour answers lies in no object store, where the caller would have to ask."""
+
+    class Shelf:
+        def take(self):
+            return np.zeros(1 << 20, np.uint8)
+
+    _, ray = one_ray
+    places = []
+    for how in (ACTOR, dict(num_cpus=0)):  # and as Ray does it otherwise
+        answer = ray.remote(**how)(Shelf).remote().take.remote()
+        assert ray.get(answer).size == 1 << 20
+        places.append(ray.experimental.get_object_locations([answer])[answer]["node_ids"])
+    assert places[0] == [] != places[1]
 
 
 def steps_in(log):
@@ -212,13 +230,13 @@ def test_the_command_line_trains_with_replicas(tmp_path, capsys):
 def test_measured_costs_predict_a_real_run():
     """Costs measured here, a simulated and a real run beside each other: the same staleness, times that are times."""
     job = Job(build(CONFIG, 1), clips(), SETTINGS, Downpour(2, 2, fetch=1, push=1))
-    cluster = measured(job)
-    assert 0 < cluster.compute < 1 and 0 < cluster.latency < 0.1 and cluster.bandwidth > 1e6
-    assert 0 < cluster.apply < 1e-6 and cluster.restart > 0
-    rows = compare(job, cluster, [1, 2]).splitlines()[2:]
+    cluster = measured(job, limit=1, mtbf=1e9)
+    assert 0 < cluster.compute < 1 and 0 < cluster.message < 0.1 and 0 <= cluster.wake < 0.1
+    assert 0 < cluster.apply < 1e-6 and 0 < cluster.touch < 1e-6 and cluster.restart > 0
+    rows = compare(job, [1, 2], {"hosts": 1}).splitlines()[2:]
     cells = [row.strip("| ").split(" | ") for row in rows]
     assert [row[:2] for row in cells] == [["simulated", "1"], ["real", "1"], ["simulated", "2"], ["real", "2"]]
-    assert all(float(row[2]) > 0 for row in cells) and cells[0][4] == cells[1][4] == "0"
+    assert all(float(row[2]) > 0 and 0 <= float(row[4]) < 100 for row in cells) and cells[0][5] == cells[1][5] == "0"
 
 
 @pytest.mark.slow
@@ -259,6 +277,7 @@ sys.path.insert(0, {str(ROOT / "tests" / "kit")!r})
 from downpour_runs import CONFIG, SETTINGS, clips
 from snippets.nets.zoo import build
 from snippets.training.distributed.downpour import Downpour
+from snippets.training.distributed.ray_actors import ACTOR
 from snippets.training.distributed.ray_engine import downpour
 downpour(build(CONFIG), clips(), SETTINGS, Downpour(2, 2, fetch=1, push=1), folder={str(tmp_path / "run")!r})"""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])

@@ -20,7 +20,8 @@ from snippets.layers.temporal import TemporalAvgPool
 from snippets.nets.zoo import build
 from snippets.training.cli.main import main
 from snippets.training.distributed.downpour import Downpour, Job
-from snippets.training.distributed.simulate import Cluster, Simulation, Trace
+from snippets.training.distributed.machines import Cluster
+from snippets.training.distributed.simulate import Simulation, Trace
 from snippets.training.distributed.simulate_synchronous import synchronous
 from snippets.training.objective import loss_and_gradient
 from snippets.training.parameters import flatten, slices
@@ -188,11 +189,14 @@ def test_rows_of_a_comparison_with_real_runs(monkeypatch):
         snippets.training.distributed.simulation_report, "Simulation",
         lambda job, cluster: type("S", (), {"run": lambda self: simulated})(),
     )  # fmt: skip
-    real = {"staleness": Counter({0: 1, 2: 1}), "seconds": 8.0}
-    monkeypatch.setattr(snippets.training.distributed.simulation_report, "run_on_ray", lambda *args, **options: real)
-    text = snippets.training.distributed.simulation_report.compare(
-        Job(linear(False), clips(), SETTINGS, Downpour()), Cluster(), [3]
-    )
+    simulated.waiting = 0.25
+    real = {"staleness": Counter({0: 1, 2: 1}), "seconds": 8.0, "waiting": 0.5}
+    report = snippets.training.distributed.simulation_report
+    monkeypatch.setattr(report, "run_on_ray", lambda *args, **options: real)
+    shares = []  # replicas that share a host
+    monkeypatch.setattr(report, "measured", lambda job, **given: shares.append(job.downpour.replicas) or given)
+    text = report.compare(Job(linear(False), clips(), SETTINGS, Downpour()), [3], {"hosts": 2})
     found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
-    assert found[0] == ["run", "replicas", "seconds", "clips/s", "staleness", "largest"]
-    assert found[2:] == [["simulated", "3", "4", "4", "3", "4"], ["real", "3", "8", "2", "1", "2"]]
+    assert found[0] == ["run", "replicas", "seconds", "clips/s", "waiting, %", "staleness", "largest"]
+    assert found[2:] == [["simulated", "3", "4", "4", "25", "3", "4"], ["real", "3", "8", "2", "50", "1", "2"]]
+    assert shares == [2]

@@ -1,5 +1,6 @@
 """The simulated clock: the same training as everywhere else, and times that can be worked out by hand."""
 
+import heapq
 import json
 
 import numpy as np
@@ -11,7 +12,8 @@ from snippets.data.features import save_features
 from snippets.nets.zoo import build
 from snippets.training.cli.main import main
 from snippets.training.distributed.downpour import Downpour, Job
-from snippets.training.distributed.simulate import Cluster, Simulation
+from snippets.training.distributed.machines import Cluster, Cores
+from snippets.training.distributed.simulate import Simulation
 from snippets.training.distributed.simulate_synchronous import synchronous
 from snippets.training.loop import train
 from snippets.training.parameters import flatten
@@ -22,7 +24,7 @@ def job(d, **settings):
     return Job(build(CONFIG, 1), clips(), Settings(**{**vars(SETTINGS), **settings}), d)
 
 
-STEADY = Cluster(compute=0.1, std=0.0, latency=0.001, bandwidth=1e5, apply=1e-6)
+STEADY = Cluster(compute=0.1, std=0.0, latency=0.001, bandwidth=1e5, apply=1e-6, message=0.002, touch=1e-7, wake=0.0005)
 
 
 def trained(job):
@@ -37,9 +39,11 @@ def test_one_simulated_replica_is_sgd_bit_for_bit():
     trace = Simulation(one, STEADY).run()
     assert trained(one).tobytes() == flatten(plain.params).tobytes()
     n = trained(one).size
-    fetch, push = 2 * 0.001 + 4 * n / 1e5, 0.001 + 4 * n / 1e5 + 1e-6 * n
-    # the next fetch reaches the shard before the push has been served and waits behind it
-    step = 0.1 + push + 4 * n / 1e5 + 0.001
+    touch, way, call = 4e-7 * n, 4 * n / 1e5 + 0.001 + 0.0005, 0.002
+    fetch = call + 0.001 + 0.0005 + call + touch + way + touch  # one round trip
+    push = call + touch + way + call + touch + 1e-6 * n
+    # the next fetch reaches the shard behind the push, on the same link, and is served after it
+    step = call + touch + way + touch + 0.1 + push
     assert trace.time[0] == pytest.approx(fetch + 0.1 + push)
     assert trace.time[-1] == pytest.approx(trace.time[0] + 17 * step)
     assert trace.staleness == {0: 18} and trace.samples[-1] == 3 * 44
@@ -79,19 +83,53 @@ def test_a_run_that_dies_faster_than_it_works_is_ended(mtbf, keep):
         Simulation(job(Downpour(2, 2, checkpoint_every=keep), epochs=1), slow).run()
 
 
-def test_cores_and_slow_shards_limit_the_throughput():
-    base = Cluster(compute=0.1, std=0.0, latency=0.0, bandwidth=1e12, apply=0.0)
+def test_cores_and_links_limit_the_throughput():
+    free = dict(compute=0.1, std=0.0, latency=0.0, bandwidth=1e12, apply=0.0, message=0.0, touch=0.0, wake=0.0)
     rate = {}
-    for name, cluster in {
-        "free": base,
-        "cores": Cluster(**{**vars(base), "cores": 2}),
-        "shards": Cluster(**{**vars(base), "bandwidth": 1e5}),
+    for name, changes in {
+        "free": {},
+        "cores": dict(hosts=1, cores=2),
+        "three hosts": dict(hosts=3, cores=1),
+        "messages": dict(hosts=1, cores=9, message=0.05),  # two calls per step, which one shard serves
+        "links": dict(bandwidth=1e4),
     }.items():
+        cluster = Cluster(**(free | changes))
         rate[name] = Simulation(job(Downpour(6, 1, 1, 1), epochs=6, batch=4), cluster).run().throughput
     assert rate["free"] == pytest.approx(6 * 4 / 0.1, rel=0.03)
     assert rate["cores"] == pytest.approx(2 * 4 / 0.1, rel=0.03)
+    assert rate["three hosts"] == pytest.approx(3 * 4 / 0.1, rel=0.1)
+    assert rate["messages"] == pytest.approx(4 / (2 * 0.05), rel=0.05)
     n = trained(job(Downpour())).size
-    assert rate["shards"] == pytest.approx(4 / (2 * 4 * n / 1e5), rel=0.1)  # a fetch and a push a step, one link
+    assert rate["links"] == pytest.approx(4 / (4 * n / 1e4), rel=0.1)  # a push comes in while a fetch goes out
+
+
+def test_a_link_is_one_hosts_and_no_shards():
+    """Two hosts, two shards on each of them or one: the same bytes take the same time."""
+    slow = Cluster(
+        hosts=2, cores=9, compute=1e-3, std=0.0, latency=0, bandwidth=1e4, apply=0, message=0, touch=0, wake=0
+    )
+    expected = 18 * 2 * 4 * trained(job(Downpour())).size / 2 / 1e4  # half of the bytes leave the host, twice a step
+    for S in (2, 4):
+        assert Simulation(job(Downpour(1, S, 1, 1)), slow).run().seconds == pytest.approx(expected, rel=0.05)
+
+
+def test_jobs_share_cores_in_equal_parts():
+    """Two cores: two jobs of 2 s and one of 1 s end at 1.5 s, when each has got 1 s, and then at 2.5 s."""
+
+    class World:
+        now, events = 0.0, []
+
+        def at(self, when, what, *args):
+            heapq.heappush(self.events, (when, len(self.events) + when, what, args))
+
+    world, ends = World(), []
+    cores = Cores(world, 2)
+    for seconds in (2.0, 1.0, 2.0):
+        cores.add(seconds, lambda: ends.append(world.now))
+    while world.events:
+        world.now, _, what, args = heapq.heappop(world.events)
+        what(*args)
+    assert ends == pytest.approx([1.5, 2.5, 2.5]) and cores.busy == 5
 
 
 def deaths(seed):

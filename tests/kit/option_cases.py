@@ -117,7 +117,8 @@ CASES = {
     "scaling lstm": "--units 5|--depth 1",
     "scaling rnn": "--activation tanh",
     "simulate": f"{TRAINING}|--counts 3|--momenta 0.1|--head late|--frames 3|--fc 5|--dropout 0.1|--features raw"
-    "|--compute 0.2|--std 0.5|--cores 1|--latency 0.05|--bandwidth 1e4|--apply 1e-4|--grow 1000|--cluster-seed 1"
+    "|--compute 0.2|--std 0.5|--hosts 1|--hosts 1 --cores 1|--latency 0.05|--bandwidth 1e4|--message 0.05|--touch 1e-3"
+    "|--wake 0.05|--apply 1e-4|--grow 1000|--cluster-seed 1"
     "|--shards 2|--fetch 3|--push 2|--rule adagrad|--warm-start-steps 3"
     "|--staleness 0|--ahead 1|--init POOLED|--differences|--standardise",
     "simulate late": "--dropout-mask frame",
@@ -161,7 +162,8 @@ ELSEWHERE = {
     "predict --save": "test_predictions.py::test_predictions_for_other_programs",
     "evaluate --fold": "test_cli.py::test_evaluate_refuses_another_fold",
     "simulate --cache --out": "test_simulate.py::test_the_command_line_simulates_and_draws",
-    "simulate --measure --real": "test_reported_training.py::test_times_measured_for_the_simulator",
+    "simulate --measure --real --address": "test_reported_training.py::test_times_measured_for_the_simulator",
+    "simulate --price": "test_price.py::test_the_command_line_prices_every_job",
     "expand --out": "test_cli_heads.py::test_a_single_frame_network_is_expanded_step_by_step",
     "fuse --svm": "test_fusion.py::test_the_command",
     "features --cache": "test_cli.py::test_features_of_a_data_folder_train_a_head",

@@ -19,8 +19,8 @@ from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, CheckpointError, load, save
 from snippets.training.distributed.downpour import Downpour, Job
+from snippets.training.distributed.machines import Cluster
 from snippets.training.distributed.shard import Shard
-from snippets.training.distributed.simulate import Cluster
 from snippets.training.evaluate import evaluate
 from snippets.training.loop import train
 from snippets.training.model import load_model

@@ -17,6 +17,7 @@ from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.alone import ALONE
 from snippets.training.cli.main import main
 from snippets.training.distributed.downpour import Downpour, Job
+from snippets.training.distributed.machines import Cluster
 from snippets.training.log import read_log
 from snippets.training.loop import train
 from snippets.training.settings import Settings
@@ -114,21 +115,18 @@ def test_times_measured_for_the_simulator(monkeypatch):
     """Each call's time, after one that is not counted."""
     clock(monkeypatch, snippets.training.distributed.costs, [0, 9, 10, 11, 20, 22, 30, 34])
     assert snippets.training.distributed.costs.seconds(lambda: None, repeat=3) == [1, 2, 4]
-    job = Job(build(CONFIG, 1), clips(), SETTINGS, Downpour(1, 1))
-    monkeypatch.setattr(
-        snippets.training.distributed.costs, "gradient_times", lambda job: [1.0, 1.0, math.e, math.e**3, math.e**2]
-    )
-    monkeypatch.setattr(snippets.training.distributed.costs, "seconds", lambda work: [3.0, 5.0, 4.0])
-    monkeypatch.setattr(
-        snippets.training.distributed.costs, "ray_session", lambda *args: contextlib.nullcontext((None, None))
-    )
-    monkeypatch.setattr(snippets.training.distributed.costs, "ray_costs", lambda *args: (0.5, 7.0, 9.0))
-    cluster = snippets.training.distributed.costs.measured(job, mtbf=3.0)
-    n = sum(a.size for a in job.trained().values())
+    job, costs = Job(build(CONFIG, 1), clips(), SETTINGS, Downpour(1, 1)), snippets.training.distributed.costs
+    steps = [1.0, 1.0, math.e, math.e**3, math.e**2], [3.0, 5.0, 4.0]  # each, and each update per element
+    monkeypatch.setattr(costs, "trial", lambda *args: steps)
+    monkeypatch.setattr(costs, "ray_session", lambda *args: contextlib.nullcontext((None, None)))
+    monkeypatch.setattr(costs, "ray_costs", lambda *args: dict(message=0.5, touch=0.25, wake=7.0))
+    monkeypatch.setattr(costs, "restart_seconds", lambda *args: 9.0)
+    cluster = costs.measured(job, mtbf=3.0, bandwidth=5.0)
     # logarithms 0, 0, 1, 2, 3: median 1, absolute deviations 1, 1, 0, 1, 2, whose median is 1
     assert cluster.compute == pytest.approx(math.e) and cluster.std == pytest.approx(1.4826)
-    assert (cluster.apply, cluster.latency, cluster.bandwidth) == (pytest.approx(4.0 / n), 0.5, 7.0)
-    assert (cluster.restart, cluster.mtbf) == (9.0, 3.0)
+    assert (cluster.apply, cluster.message, cluster.touch, cluster.wake) == (4.0, 0.5, 0.25, 7.0)
+    assert (cluster.restart, cluster.mtbf, cluster.bandwidth, cluster.hosts) == (9.0, 3.0, 5.0, 1)
+    assert costs.measured(job).restart == Cluster().restart  # nothing dies
 
 
 def test_the_rate_of_products_is_the_best_of_seven_rounds_of_either_kind(monkeypatch):

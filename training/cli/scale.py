@@ -1,13 +1,17 @@
 """The commands about many replicas: `snippets scaling` and `snippets simulate`."""
 
+import tempfile
+from copy import deepcopy
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from snippets.data.layouts.splits import Split
 from snippets.data.markdown import markdown_table
-from snippets.data.open import DataSettings, open_data
+from snippets.data.open import DataSettings, is_features, open_data, sets_of
 from snippets.data.options import add_options, chosen
+from snippets.layers.device.xp import usable_cores
 from snippets.nets.zoo import NetConfig, build, input_shape, network_config
 from snippets.training.alone import ALONE
 from snippets.training.cli.errors import report
@@ -16,11 +20,14 @@ from snippets.training.cli.options import BATCH, COUNT, SEED, add_command, add_d
 from snippets.training.cli.train import clip_frames, config_for, fit_memory, new_net, spec_for
 from snippets.training.distributed.costs import measured, scaling
 from snippets.training.distributed.downpour import Downpour, Job
+from snippets.training.distributed.machines import Cluster
+from snippets.training.distributed.price import measure_videos, price_table, some_videos, training_prices
 from snippets.training.distributed.ranks import ranks
-from snippets.training.distributed.simulate import Cluster
 from snippets.training.distributed.simulation_report import compare, simulate_all
-from snippets.training.model import inherit
+from snippets.training.model import Model, inherit, with_features
 from snippets.training.settings import Settings
+
+LIMIT = 5  # seconds for each measurement of a price
 
 
 def add_parsers(subparsers):
@@ -40,6 +47,10 @@ def add_parsers(subparsers):
     p.add_argument("--init", type=Input, metavar="CHECKPOINT", help="start from the parameters that fit")
     p.add_argument("--measure", action="store_true", help="measure the costs here, with Ray, instead of those below")
     p.add_argument("--real", action="store_true", help="also run it on Ray and compare; implies --measure")
+    p.add_argument("--address", metavar="HEAD:PORT", help="--real: of a Ray cluster (default: this machine alone)")
+    p.add_argument(
+        "--price", action="store_true", help="how long decoding, features, flow and training take on --hosts"
+    )
     p.set_defaults(device="cpu")
     add_features_of(p)
     add_data(p)
@@ -78,15 +89,41 @@ def run_simulate(args):
         fit_memory(config, shape, settings, more=4 * max(args.counts))  # replicas: net, vector, gradients, pushes
 
     spec = spec_for(args, args.fold)
-    train_set, test_set = open_data(spec, clip_frames(args), check=check)
-    net, _ = new_net(args, spec, train_set, test_set)
+    if args.price and args.features_of:
+        raise ValueError("--price prices features, too: leave out --features-of, or price a file of features")
+    train_set, test_set = open_data(spec, clip_frames(args), build=not args.price, check=check)
+    net, config = new_net(args, spec, train_set, test_set)
     job = Job(net, train_set, settings, d)
-    if args.measure or args.real:
-        cluster = measured(job, mtbf=args.mtbf, grow=args.grow, cluster_seed=args.cluster_seed)
-        cluster = cluster if args.real else replace(cluster, cores=args.cores)  # there each replica has its own machine
-        print(", ".join(f"{key} {value:.3g}" for key, value in asdict(cluster).items()))
+    given = {name: getattr(args, name) for name in ("latency", "bandwidth", "grow", "mtbf", "cluster_seed")}
+    if args.price:
+        print(prices(args, spec, Model(net, config, spec.settings, None), job, test_set))
+        return
     if args.real:
-        print(compare(job, cluster, args.counts))
-    else:
-        print(simulate_all(job, test_set, cluster, args.counts, args.out, args.momenta))
-        print(f"{Path(args.out) / 'simulate.png'}")
+        print(compare(job, args.counts, dict(given, hosts=args.hosts or 1), args.address))
+        return
+    if args.measure:
+        cluster = measured(job, **given, hosts=args.hosts, cores=args.cores)
+        print(", ".join(f"{key} {value:.3g}" for key, value in asdict(cluster).items()))
+    print(simulate_all(job, test_set, cluster, args.counts, args.out, args.momenta))
+    print(f"{Path(args.out) / 'simulate.png'}")
+
+
+def prices(args, spec, model, job, test_set):
+    """How long decoding, features, flow and the training of `job` take on --hosts machines like this one: a table."""
+    hosts, train_set, found = args.hosts or 1, job.dataset, {}
+    cluster = Cluster(hosts=hosts, **{name: getattr(args, name) for name in ("latency", "bandwidth", "grow")})
+    with tempfile.TemporaryDirectory() as folder:
+        if not is_features(args.data):
+            videos, uncached = train_set.videos + test_set.videos, replace(spec, cache=None)
+            flow = replace(uncached, settings=replace(spec.settings, stream="flow"))
+            sources = {"decoding": uncached, "features": with_features(uncached, deepcopy(model)), "flow": flow}
+            for name, of in sources.items():
+                work = measure_videos(of.source(), videos, LIMIT)
+                found[name] = [work.on(n, usable_cores(), args.bandwidth) for n in (1, hosts)]
+            source = replace(spec, cache=folder).source()
+            few = some_videos(source, train_set.videos, job.settings.batch, LIMIT)
+            split = Split(train_set.classes, few, few)
+            job = Job(job.net, sets_of(spec, split, source, clip_frames(args))[0], job.settings, job.downpour)
+        total = job.settings.epochs * job.settings.steps_per_epoch(len(train_set))
+        found |= training_prices(job, total, args.counts, cluster, LIMIT)
+    return price_table(found, hosts)

@@ -1,20 +1,18 @@
 """What a replica's work costs on this machine: for the simulated clock (simulate.py), and for tables of scaling."""
 
-import itertools
 import os
 import statistics
 import time
-from copy import deepcopy
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from snippets.layers.device.xp import usable_cores
+from snippets.training.distributed.downpour import Compute, Push, Take, replica
+from snippets.training.distributed.machines import Cluster
 from snippets.training.distributed.ranks import Reducer
-from snippets.training.distributed.ray_actors import PATIENCE
-from snippets.training.distributed.ray_session import ray_session
+from snippets.training.distributed.ray_actors import ACTOR, PATIENCE, ReplicaActor
+from snippets.training.distributed.ray_session import import_ray, ray_session
 from snippets.training.distributed.shard import Shard
-from snippets.training.distributed.simulate import Cluster
 from snippets.training.settings import Settings
 from snippets.training.sgd import SGD
 from snippets.training.step import Run, step
@@ -30,39 +28,73 @@ def seconds(work, repeat=15):
     return times[1:]
 
 
-def gradient_times(job, repeat=15):
-    """Seconds that gradients take on one core, their data included."""
-    net, cores, counter = deepcopy(job.net), None, itertools.count()
-    run = Run(net, job.settings, job.optimiser(net.params), len(job.dataset.classes))
+class Trial(ReplicaActor):
+    """A replica in a process of its own as always, but with its shards beside it: nothing travels."""
 
-    def work():
-        job.gradient(run, next(counter) % job.total)
+    def steps(self, limit):
+        """For so many seconds: (seconds of each whole step of the replica, seconds of each update per element)."""
+        job, times, updates, took, answer = self.job, [], [], 0.0, None
+        shards = [Shard(job, i) for i in range(job.downpour.shards)]
+        for shard in shards:
+            shard.join(self.me, 0)
+        work, until = replica(job, self.me), time.perf_counter() + limit
+        while len(times) < 3 or time.perf_counter() < until:
+            start = time.perf_counter()
+            request = next(work, None) if answer is None else work.send(answer)
+            took += time.perf_counter() - start
+            answer = None
+            if request is None:
+                break
+            if isinstance(request, Take):
+                answer = [shard.fetch(self.me, 0) for shard in shards]
+            elif isinstance(request, Compute):
+                times.append(took)
+                took = 0.0
+            elif isinstance(request, Push):
+                for i, shard in enumerate(shards):
+                    start = time.perf_counter()
+                    shard.push(self.me, request.part(i, job.range(i)))
+                    updates.append((time.perf_counter() - start) / shard.vector.size)
+        return times[1:] or times, updates
 
-    if hasattr(os, "sched_setaffinity"):
-        cores = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(cores)})
-    try:
-        with threadpool_limits(1, "blas"):
-            return seconds(work, repeat)
-    finally:
-        if cores:
-            os.sched_setaffinity(0, cores)
+
+class Probe:
+    """An actor that answers, and one that measures what that costs."""
+
+    def pid(self):
+        return os.getpid()
+
+    def used(self):
+        return time.process_time()
+
+    def echo(self, a=None):
+        return a
+
+    def calls(self, other, size, repeat=40, at_once=8):
+        """(seconds of a call, core seconds of a call at both ends, of one with `size` bytes there and back)."""
+        ray, found = import_ray(), []
+        alone = statistics.median(seconds(lambda: ray.get(other.echo.remote()), repeat))
+        for args in ((), (np.zeros(size, np.uint8),)):
+            before = time.process_time() + ray.get(other.used.remote())
+            for _ in range(repeat):
+                ray.get([other.echo.remote(*args) for _ in range(at_once)])
+            found.append((time.process_time() + ray.get(other.used.remote()) - before) / repeat / at_once)
+        return alone, *found
 
 
 def ray_costs(ray, size):
-    """Through Ray here: (latency of a message, bytes per second, seconds until a killed actor answers again)."""
+    """Through Ray here, fields of a `Cluster`: message, touch, wake; size: bytes of a shard's parameters."""
+    one, other = (ray.remote(**ACTOR)(Probe).remote() for _ in range(2))
+    alone, small, large = ray.get(one.calls.remote(other, size))
+    for actor in (one, other):
+        ray.kill(actor)
+    message = small / 2
+    return dict(message=message, touch=max(0.0, large - small) / (4 * size), wake=max(0.0, alone / 2 - message))
 
-    class Echo:
-        def pid(self):
-            return os.getpid()
 
-        def take(self, a):
-            return a  # there and back: as much as a push and a fetch
-
-    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0)(Echo).remote()
-    large = np.zeros(size, np.float32)
-    small = statistics.median(seconds(lambda: ray.get(actor.pid.remote()), 50))
-    both = statistics.median(seconds(lambda: ray.get(actor.take.remote(large)).sum(), 15))
+def restart_seconds(ray):
+    """Until an actor whose process was killed answers again."""
+    actor = ray.remote(**ACTOR)(Probe).remote()
     os.kill(ray.get(actor.pid.remote()), 9)
     start = time.perf_counter()
     while time.perf_counter() - start < PATIENCE:
@@ -71,24 +103,34 @@ def ray_costs(ray, size):
             break
         except ray.exceptions.RayActorError:
             time.sleep(0.05)
-    restart = time.perf_counter() - start
+    took = time.perf_counter() - start
     ray.kill(actor)
-    return small / 2, 2 * large.nbytes / max(both - small, 1e-9), restart
+    return took
 
 
-def measured(job, **changes):
-    """A `Cluster` that takes as long as this machine, with Ray between its processes; `changes` replace fields."""
-    times = gradient_times(job)
-    shard = Shard(job, 0)
-    gradient_of = {key: a.copy() for key, a in shard.params.items()}
-    update = statistics.median(seconds(lambda: shard.opt.step(gradient_of, 1.0)))
+def trial(ray, job, limit):
+    """What `Trial.steps` finds in an actor."""
+    sent = [ray.put(job)]
+    actor = ray.remote(**ACTOR | dict(max_restarts=0))(Trial).remote(sent, 0, ())
+    found = ray.get(actor.steps.remote(limit))
+    ray.kill(actor)
+    return found
+
+
+def measured(job, limit=10, **given):
+    """A `Cluster` that takes as long as this machine, with Ray between its processes; `given`: fields not measured.
+
+    limit: seconds for the steps of a replica. How long a restart takes is measured where there are deaths (mtbf).
+    """
     with ray_session() as (ray, _):
-        latency, bandwidth, restart = ray_costs(ray, max(shard.vector.size, 1 << 18))
+        times, updates = trial(ray, job, limit)
+        found = ray_costs(ray, min(Shard(job, 0).vector.nbytes, 1 << 24))
+        if given.get("mtbf"):
+            found["restart"] = restart_seconds(ray)
     logs = np.log(times)
     std = float(1.4826 * np.median(np.abs(logs - np.median(logs))))  # unmoved by a few outliers
-    found = dict(compute=statistics.median(times), std=std, cores=usable_cores(), latency=latency)
-    found |= dict(bandwidth=bandwidth, apply=update / shard.vector.size, restart=restart)
-    return Cluster(**(found | changes))
+    found |= dict(compute=statistics.median(times), std=std, apply=statistics.median(updates))
+    return Cluster(**(dict(hosts=1, cores=usable_cores()) | found | given))
 
 
 def scaling(net, x, labels, ranks, repeat=9):

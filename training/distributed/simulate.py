@@ -2,51 +2,34 @@ r"""Downpour SGD on simulated time: the same replicas and shards, a clock that o
 
 Every gradient is really computed, by the code of training/distributed/downpour.py; how long it would have taken, and
 how long what it sent was under way, is drawn from a `Cluster`. Events lie in a queue by their time. A shard serves one
-request after the other; a replica goes on when its answer is there; a process may die and come back. From one seed, one
-run.
+request after the other; a replica goes on when its answer is there; a process may die and come back. What shares the
+cores or the link of a host is in machines.py. From one seed, one run.
 
-    fetch    latency, wait for the shard, bytes / bandwidth, latency
-    push     latency, wait for the shard, bytes / bandwidth + apply * elements; the replica does not wait
-    compute  lognormal around `compute`, after a free core where replicas outnumber the cores
+    call     message + touch * bytes on the replica's core; wake, and between hosts latency + bytes / bandwidth; then
+             message + touch * bytes on the shard's core
+    fetch    a call without bytes, and bytes back: touch at both ends and the way; one round trip
+    push     a call with its part of the gradient, then apply * elements; the replica waits until it is sent
+    compute  lognormal around `compute`, on the replica's core
+
 """
 
 import heapq
 import math
 import tempfile
 from collections import Counter
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from snippets.data.options import Options, option
-from snippets.training.distributed.downpour import IN_FLIGHT, Ask, Compute, Job, Push, Take, Wait, replica
+from snippets.training.distributed.downpour import IN_FLIGHT, Ask, Compute, Push, Take, Wait, replica
+from snippets.training.distributed.machines import Cores, Links, Thread
 from snippets.training.distributed.shard import Shard
 from snippets.training.parameters import views
 
 DEADLY = 50  # deaths for each step of a run that gets nowhere
-
-
-@dataclass(frozen=True)
-class Cluster(Options):
-    """What a simulated machine takes how long for; the defaults are made up, costs.py measures real ones."""
-
-    compute: float = option(0.1, "seconds per gradient, the median", above=0, most=1e9)
-    std: float = option(0.1, "standard deviation of its logarithm", old="spread", least=0, most=10)
-    cores: int = option(
-        0, "gradients that can be computed at once; 0: each replica has a machine of its own", least=0, most=1e9
-    )
-    latency: float = option(0.0005, "seconds that a message takes besides its bytes", least=0, most=1e9)
-    bandwidth: float = option(1e9, "bytes per second of a shard's link", above=0, most=1e18)
-    apply: float = option(2e-9, "seconds that an update takes per parameter", least=0, most=1e9)
-    grow: float = option(
-        1.0, "factor on the bytes: as if the model had this many times the parameters", above=0, most=1e9
-    )
-    mtbf: float = option(0.0, "seconds between two deaths of one process, on average; 0: none dies", least=0, most=1e12)
-    restart: float = option(2.0, "seconds until a dead process is back", least=0, most=1e9)
-    cluster_seed: int = option(0, "seed of all that is drawn", old="chance", least=0, most=2**63)
 
 
 @dataclass
@@ -59,6 +42,7 @@ class Trace:
     loss: list = field(default_factory=list)  # of that step's batch
     staleness: Counter = field(default_factory=Counter)
     events: list = field(default_factory=list)
+    waiting: float = 0.0  # the part of their time in which replicas computed nothing, 0 to 1
 
     def add(self, now, record):
         self.time.append(now)
@@ -89,10 +73,15 @@ class Simulation:
         self.rng, self.now, self.events, self.order = np.random.default_rng(cluster.cluster_seed), 0.0, [], count()
         self.shards = [Shard(job, i) for i in range(d.shards)]
         self.ranges = [job.range(i) for i in range(d.shards)]
-        self.free = [0.0] * d.shards  # when each shard has served what has reached it
         self.back = [0.0] * d.shards  # when a dead shard is back
-        self.cores = [0.0] * min(cluster.cores or d.replicas, d.replicas)  # when each has done its work
-        self.deaths = 0
+        processes = d.replicas + d.shards
+        hosts = cluster.hosts or processes
+        self.cores = [Cores(self, cluster.cores or processes) for _ in range(hosts)]
+        self.links = Links(self, hosts, cluster.latency, cluster.bandwidth, cluster.wake)
+        turn = 0 if cluster.hosts else d.replicas  # of the first shard
+        self.places = [(turn + i) % hosts for i in range(d.shards)]
+        self.threads = [Thread(self.cores[place]) for place in self.places]
+        self.deaths, self.computing = 0, 0.0  # computing: seconds of all replicas together
         self.workers = [Worker(self, me) for me in range(d.replicas)]
         self.trace = Trace(f"{d.replicas} replicas")
 
@@ -113,9 +102,10 @@ class Simulation:
             while self.events and not all(worker.finished for worker in self.workers):
                 self.now, _, what, args = heapq.heappop(self.events)
                 what(*args)
+            self.trace.waiting = 1 - self.computing / (self.now * len(self.workers))
             while self.events:  # pushes on their way
                 self.now, _, what, args = heapq.heappop(self.events)
-                if what == self.serve:
+                if what != self.die:
                     what(*args)
         for shard in self.shards:
             shard.finish()
@@ -131,22 +121,33 @@ class Simulation:
             if not worker.started:
                 worker.start()
 
-    def send(self, i, bytes, elements, what, *args):
-        """A message to shard i, which does what(i, *args) when it has served all that came before."""
-        c = self.cluster
-        work = c.grow * (bytes / c.bandwidth + c.apply * elements)
-        self.free[i] = max(self.free[i], self.now + c.latency) + work
-        self.at(self.free[i], self.serve, what, i, *args)
+    def bytes(self, i):
+        """Bytes of a shard's part of the parameters, or of a gradient."""
+        return self.cluster.grow * self.shards[i].vector.nbytes
 
-    def serve(self, what, i, *args):
-        what(i, *args)
+    def fetch(self, worker, step):
+        """The worker's calls of all shards for their parts of the parameters."""
+        for i, thread in enumerate(self.threads):
+            work = self.cluster.message + self.cluster.touch * self.bytes(i)
+            served = thread.add, work, self.fetched, i, worker, worker.life, step
+            self.links.send(worker.place, self.places[i], 0, *served)
+
+    def push(self, worker, request):
+        """The worker's calls of all shards with their parts of a gradient."""
+        c = self.cluster
+        for i, thread in enumerate(self.threads):
+            work = c.message + c.touch * self.bytes(i) + c.apply * c.grow * self.shards[i].vector.size
+            served = thread.add, work, self.pushed, i, worker, worker.life, request
+            self.links.send(worker.place, self.places[i], self.bytes(i), *served)
 
     def compute(self, worker):
-        """When a gradient that the worker begins now is done."""
-        core = min(range(len(self.cores)), key=self.cores.__getitem__)
+        """The worker computes a gradient, then goes on."""
         took = self.cluster.compute * math.exp(self.cluster.std * self.rng.standard_normal())
-        self.cores[core] = max(self.now, self.cores[core]) + took
-        return self.cores[core]
+        self.cores[worker.place].add(took, self.computed, worker, worker.life, self.now)
+
+    def computed(self, worker, life, since):
+        self.computing += self.now - since
+        worker.go(life)
 
     def die(self, process):
         """A worker loses what it has not pushed, a shard goes back to its checkpoint. ValueError if that never ends."""
@@ -171,7 +172,7 @@ class Simulation:
 
     def pushed(self, i, worker, life, request):
         """A push has been served by shard i, or was lost because the shard is dead."""
-        self.at(self.now + self.cluster.latency, worker.confirmed, life)
+        self.links.send(self.places[i], worker.place, 0, worker.confirmed, life)
         if self.now < self.back[i]:
             return
         shard = self.shards[i]
@@ -185,10 +186,11 @@ class Simulation:
 
     def fetched(self, i, worker, life, step):
         if self.now < self.back[i]:  # asked again until the shard is back
-            self.at(self.back[i], self.serve, self.fetched, i, worker, life, step)
+            self.at(self.back[i], self.fetched, i, worker, life, step)
             return
-        answer = self.shards[i].fetch(worker.me, step)
-        self.at(self.now + self.cluster.latency, worker.answered, life, i, answer)
+        answer, bytes = self.shards[i].fetch(worker.me, step), self.bytes(i)
+        read = self.cores[worker.place].add, self.cluster.touch * bytes, worker.answered, life, i, answer
+        self.links.send(self.places[i], worker.place, bytes, *read)
 
 
 class Worker:
@@ -196,6 +198,7 @@ class Worker:
 
     def __init__(self, world, me):
         self.world, self.me, self.life, self.started, self.finished = world, me, 0, False, False
+        self.place = me % len(world.cores)  # its host
         self.at_work = False
         self.stop = None
 
@@ -204,7 +207,8 @@ class Worker:
         start = max(shard.progress(self.me) for shard in world.shards)
         for shard in world.shards:
             shard.join(self.me, start)
-        job = Job(deepcopy(world.job.net), world.job.dataset, world.job.settings, world.job.downpour)
+        job = copy(world.job)
+        job.net = deepcopy(job.net)
         self.steps, self.stop = replica(job, self.me, start, stop), stop
         self.asked, self.answers, self.taking, self.in_flight, self.held = 0, [], False, 0, False
         self.go(self.life)
@@ -229,28 +233,37 @@ class Worker:
             answer = None
             if isinstance(request, Ask):
                 self.answers = [None] * len(world.shards)
-                for i, (a, b) in enumerate(world.ranges):
-                    size = (b - a) * world.shards[i].vector.itemsize
-                    world.send(i, size, 0, world.fetched, self, life, request.step)
+                world.cores[self.place].add(len(self.answers) * c.message, self.ask, life, request.step)
+                return
             elif isinstance(request, Take):
                 self.taking = True
                 if None in self.answers:
                     return
                 answer, self.taking = self.answers, False
             elif isinstance(request, Compute):
-                world.at(world.compute(self), self.go, life)
+                world.compute(self)
                 return
             elif isinstance(request, Push):
-                for i, (a, b) in enumerate(world.ranges):
-                    size = (b - a) * world.shards[i].vector.itemsize
-                    world.send(i, size, b - a, world.pushed, self, life, request)
-                self.in_flight += len(world.ranges)
-                if self.in_flight > IN_FLIGHT * len(world.ranges):
-                    self.held = True
-                    return
+                work = sum(c.message + c.touch * world.bytes(i) for i in range(len(world.shards)))
+                world.cores[self.place].add(work, self.push, life, request)
+                return
             elif isinstance(request, Wait):
                 world.at(world.now + max(0.01, c.latency), self.go, life)
                 return
+
+    def ask(self, life, step):
+        if life == self.life:
+            self.world.fetch(self, step)
+            self.go(life)
+
+    def push(self, life, request):
+        """With too many pushes under way the replica waits."""
+        if life == self.life:
+            self.world.push(self, request)
+            self.in_flight += len(self.world.shards)
+            self.held = self.in_flight > IN_FLIGHT * len(self.world.shards)
+            if not self.held:
+                self.go(life)
 
     def answered(self, life, i, answer):
         if life == self.life:

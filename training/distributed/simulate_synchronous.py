@@ -25,7 +25,7 @@ def synchronous(job, cluster, boost=1.0):
     rng, trace = np.random.default_rng(c.cluster_seed), Trace(f"{R} synchronous, lr x {boost:g}")
     bytes = c.grow * sum(a.nbytes for a in params)
     talk = 2 * (R - 1) / R * bytes / c.bandwidth + 2 * (R - 1) * c.latency
-    turns = math.ceil(R / (c.cores or R))  # R gradients on so many cores
+    turns = math.ceil(R / ((c.hosts or R) * c.cores or R))  # R gradients on so many cores
     now = work = 0.0  # work: seconds since the last checkpoint, which a death throws away
     for step, first in enumerate(range(0, job.total, R)):
         numbers, total, records = range(first, min(first + R, job.total)), None, []

@@ -10,6 +10,7 @@ import numpy as np
 from snippets.data.files import write_figure, write_json
 from snippets.data.markdown import markdown_table
 from snippets.nets.inspect.figure import new_figure
+from snippets.training.distributed.costs import measured
 from snippets.training.distributed.downpour import Job
 from snippets.training.distributed.ray_engine import downpour as run_on_ray
 from snippets.training.distributed.simulate import Simulation
@@ -59,21 +60,27 @@ def simulate_all(job, test_set, cluster, counts, out, momenta=()):
     return table(rows)
 
 
-def compare(job, cluster, counts):
-    """The training of `job`, simulated and really on Ray, for each number of replicas: the table as text."""
+def compare(job, counts, given, address=None):
+    """The training of `job`, simulated and really on Ray, for each number of replicas: the table as text.
+
+    given: fields of a `Cluster` that are not measured: hosts, latency, bandwidth and the like. address: of a Ray
+    cluster of so many hosts as this one; None: this machine alone.
+    """
     rows = []
     for R in counts:
         d = replace(job.downpour, replicas=R)
+        one = Job(deepcopy(job.net), job.dataset, job.settings, replace(d, replicas=-(-R // given["hosts"])))
+        cluster = measured(one, **given)
         trace = Simulation(Job(deepcopy(job.net), job.dataset, job.settings, d), cluster).run()
         with tempfile.TemporaryDirectory() as folder:
-            real = run_on_ray(deepcopy(job.net), job.dataset, job.settings, d, folder=folder, progress=False)
-        for name, stale, seconds in (
-            ("simulated", trace.staleness, trace.seconds),
-            ("real", real["staleness"], real["seconds"]),
+            real = run_on_ray(deepcopy(job.net), job.dataset, job.settings, d, address, folder=folder, progress=False)
+        for name, stale, seconds, waiting in (
+            ("simulated", trace.staleness, trace.seconds, trace.waiting),
+            ("real", real["staleness"], real["seconds"], real["waiting"]),
         ):
             mean = sum(k * n for k, n in stale.items()) / sum(stale.values())
-            about = {"seconds": seconds, "clips/s": trace.samples[-1] / seconds, "staleness": mean}
-            rows.append({"run": name, "replicas": R, **about, "largest": max(stale)})
+            about = {"seconds": seconds, "clips/s": trace.samples[-1] / seconds, "waiting, %": 100 * waiting}
+            rows.append({"run": name, "replicas": R, **about, "staleness": mean, "largest": max(stale)})
     return table(rows)
 
 

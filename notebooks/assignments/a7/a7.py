@@ -116,7 +116,8 @@ check("hunt")
 from snippets.data.features import FeatureSet, StoredFeatures  # noqa: E402
 from snippets.nets.zoo import NetConfig, build  # noqa: E402
 from snippets.training.distributed.downpour import Downpour, Job  # noqa: E402
-from snippets.training.distributed.simulate import Cluster, Simulation  # noqa: E402
+from snippets.training.distributed.machines import Cluster  # noqa: E402
+from snippets.training.distributed.simulate import Simulation  # noqa: E402
 from snippets.training.loop import train  # noqa: E402
 from snippets.training.parameters import flatten  # noqa: E402
 from snippets.training.settings import Settings  # noqa: E402

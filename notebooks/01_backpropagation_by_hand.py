@@ -31,7 +31,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import convolve2d, correlate2d
-from threadpoolctl import threadpool_limits
+from walk import mark, prepare
 
 import snippets.layers.linear
 import snippets.layers.loss
@@ -42,8 +42,8 @@ from snippets.layers.core.check import GradientError, check_gradient, check_laye
 from snippets.layers.linear import Linear
 from snippets.layers.pool import GlobalAvgPool, MaxPool2D
 
-threadpool_limits(1)  # matrices this small are done before a second thread has woken up
-plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.right": False, "image.cmap": "gray"})
+prepare()  # figures; one thread for matrices this small
+plt.rcParams["image.cmap"] = "gray"
 
 # %% [markdown]
 # ## 1.1 One number
@@ -128,8 +128,8 @@ def relative_error(numerical):
 single = np.float32(x0), np.float32(steps)
 errors = {
     "forward difference": relative_error((f(x0 + steps) - f(x0)) / steps),
-    "central, $D(h)$": relative_error(central(f, x0, steps)),
-    "extrapolated, $(4D(h) - D(2h))/3$": relative_error((4 * central(f, x0, steps) - central(f, x0, 2 * steps)) / 3),
+    "central, D(h)": relative_error(central(f, x0, steps)),
+    "extrapolated, (4 D(h) - D(2h))/3": relative_error((4 * central(f, x0, steps) - central(f, x0, 2 * steps)) / 3),
     "central, in float32": relative_error(central(f, *single).astype(float)),
 }
 
@@ -141,7 +141,7 @@ plt.text(1.3e-4, 3e-17, "$h$ of layers.core.check", fontsize=9)
 plt.ylim(1e-17, 1e2)
 plt.xlabel("step size $h$")
 plt.ylabel("relative error of $f'(x)$")
-plt.legend(loc="lower left", fontsize=8)
+plt.legend(loc="lower left", fontsize=9)
 plt.show()
 
 mild = (steps > 3e-3) & (steps < 3e-2)  # here Taylor's error dominates: its power is the slope of the curve
@@ -400,11 +400,11 @@ left.plot(x, x > 0, "k", lw=1, label="what backward returns")
 left.plot(x, near, "C0", label="$D(h)$")
 left.plot(x, far, "C1", label="$D(2h)$")
 left.set(xlabel="$x$", ylabel="derivative of ReLU")
-left.legend(fontsize=8, loc="lower right")
+left.legend(fontsize=9, loc="lower right")
 right.plot(x, abs(near - far), "C3", label="$|D(h) - D(2h)|$")
 right.plot(x, bend, "C4--", label="right slope minus left slope")
 right.set(xlabel="$x$", ylabel="disagreement", ylim=(-0.05, 1.4))
-right.legend(fontsize=8, loc="upper left")
+right.legend(fontsize=9, loc="upper left")
 plt.show()
 
 assert abs(near - far)[abs(x) > 2 * h + 1e-9].max() < 1e-12  # silent on smooth ground
@@ -487,7 +487,6 @@ show_numbers(axes[0, 2], y, "output $y$", (0, 1), 1)
 show_numbers(axes[1, 0], padded, "upstream gradient $dy$, with a border of zeros", (1, 2))
 show_numbers(axes[1, 1], turned, "$W$ turned by 180°")
 show_numbers(axes[1, 2], dx, "input gradient $dx$", (1, 2), 1)
-plt.tight_layout()
 plt.show()
 
 
@@ -623,7 +622,6 @@ for n, f in enumerate(order):
     axes[2, n].set(ylim=(0, 1.05), yticks=[0, 1] if n == 0 else [])
 for ax, label in zip(axes[:, 0], ["before", "after", "answer"], strict=True):
     ax.set_ylabel(label)
-plt.tight_layout()
 plt.show()
 preferred = set(tuning.argmax(axis=0).tolist())
 print("directions that some filter answers most:", " ".join(CLASSES[k] for k in sorted(preferred)))
@@ -641,21 +639,7 @@ assert len(preferred) >= 3
 #
 # Replace each `...`. The collapsed cell below each exercise checks your backward pass against numerical derivatives,
 # under a random upstream gradient.
-
-
-# %% jupyter={"source_hidden": true}
-def mark(exercise, forward, backward, x, seed=0):
-    """Checks backward(dy, x) against forward(x); says so if there is nothing to check yet."""
-    dy = np.random.default_rng(seed).standard_normal(forward(x).shape)
-    dx = backward(dy, x)
-    if dx is None:
-        print(f"Exercise {exercise}: not written yet")
-        return
-    error = check_gradient(lambda x: float((forward(x) * dy).sum()), x, np.asarray(dx, float))
-    print(f"Exercise {exercise}: right, worst relative error {error:.1e}")
-
-
-# %% [markdown]
+#
 # **1.** *Leaky ReLU* lets a tenth through where $x < 0$: $y = \max(x, 0) + 0.1 \min(x, 0)$. What is its backward pass?
 
 

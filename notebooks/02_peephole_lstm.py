@@ -31,7 +31,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from threadpoolctl import threadpool_limits
+from walk import SHARED, mark, prepare
 
 from snippets.data.mini.make import make_mini
 from snippets.data.video import read_frames
@@ -46,8 +46,7 @@ from snippets.layers.temporal import TemporalMaxPool
 from snippets.training.objective import gain
 from snippets.training.sgd import SGD, exponential
 
-threadpool_limits(1)  # matrices this small are done before a second thread has woken up
-plt.rcParams.update({"figure.dpi": 80, "axes.spines.top": False, "axes.spines.right": False})
+prepare()  # figures; one thread for matrices this small
 
 
 def float64(a):
@@ -114,9 +113,9 @@ large.params["W_h"] *= 3
 nets = {
     "RNN, logistic": RNN(D, M, np.random.default_rng(1)),
     "RNN, tanh": RNN(D, M, np.random.default_rng(1), "tanh"),
-    "RNN, tanh, 3 $W_{hh}$": large,
-    "LSTM, $b_f = 1$": PeepholeLSTM(D, M, np.random.default_rng(1), forget_bias=1.0),
-    "LSTM, $b_f = 3$": PeepholeLSTM(D, M, np.random.default_rng(1), forget_bias=3.0),
+    "RNN, tanh, 3 W_hh": large,
+    "LSTM, b_f = 1": PeepholeLSTM(D, M, np.random.default_rng(1), forget_bias=1.0),
+    "LSTM, b_f = 3": PeepholeLSTM(D, M, np.random.default_rng(1), forget_bias=3.0),
 }
 last = rng.standard_normal((8, M))
 factor = {}
@@ -129,12 +128,12 @@ for (name, net), style in zip(nets.items(), ["C3", "C1", "C1--", "C0", "C0-."], 
 plt.ylim(1e-20, 1e10)
 plt.xlabel("frame $t$")
 plt.ylabel("gradient arriving at $x_t$ (norm)")
-plt.legend(fontsize=8, loc="lower left")
+plt.legend(fontsize=9, loc="lower left")
 plt.show()
 
 assert factor["RNN, logistic"] < 0.3 < factor["RNN, tanh"] < 0.8
-assert factor["RNN, tanh, 3 $W_{hh}$"] > 1.1
-assert 0.95 < factor["LSTM, $b_f = 3$"] < 1.05
+assert factor["RNN, tanh, 3 W_hh"] > 1.1
+assert 0.95 < factor["LSTM, b_f = 3"] < 1.05
 
 # %% [markdown]
 # **What to see:** read from right to left; the logistic RNN's gradient is below float32's resolution after a dozen
@@ -237,9 +236,8 @@ for ax, (peephole, weight, gate, settings) in zip(axes, cases, strict=True):
         ax.plot(run["c"], "C2" + style, lw=1.5, label=f"cell $c$, $W_{{{peephole[2:]}}} = {value:.0f}$")
         ax.plot(run[gate], "C0" + style, lw=1.5, label=f"gate ${gate}$")
     ax.set(xlabel="frame $t$", title=f"peephole of the {title[gate]}", ylim=(0, 3.2))
-    ax.legend(fontsize=7, loc="upper left" if gate == "o" else "upper right")
+    ax.legend(fontsize=9, loc="upper left" if gate == "o" else "upper right")
 axes[0].set_ylabel("value")
-plt.tight_layout()
 plt.show()
 
 assert traces["W_ci", 0.0]["c"][-1] > 5 * traces["W_ci", -3.0]["c"][-1]  # fills without end; stops by itself
@@ -567,7 +565,7 @@ def lstm_net():
 rng = np.random.default_rng(SEED)
 pooling = Sequential(fc=Linear(3, 32, rng, relu=True), relu=ReLU(), pool=TemporalMaxPool(), scores=Linear(32, 2, rng))
 pooled_accuracy = train(pooling)
-gains = {"$g_t = t/T$": gain(T, "linear"), "$g_t = 1$": gain(T, "ones"), "last frame only": gain(T, "last")}
+gains = {"g = t/T": gain(T, "linear"), "g = 1": gain(T, "ones"), "last frame only": gain(T, "last")}
 accuracy = {name: train(lstm_net(), g / g.sum()) for name, g in gains.items()}
 
 first_seen, second_seen = (when[:, n : n + 1] <= np.arange(T) for n in (0, 1))  # (clips, T): has it been shown by t?
@@ -584,7 +582,7 @@ plt.xlabel("frame $t$")
 plt.ylabel("accuracy of the prediction at $t$")
 plt.ylim(0, 1.05)
 plt.xticks([1, 5, 10, 15, 20])
-plt.legend(fontsize=8, loc="lower right", ncols=2)
+plt.legend(fontsize=9, loc="lower right", ncols=2)
 plt.show()
 
 print(f"max-pooling over the whole clip: {pooled_accuracy:.1%}")
@@ -593,7 +591,7 @@ for name, values in accuracy.items():
 assert pooled_accuracy == 0.5
 # the worst of five seeds on four kinds of processor: 98.9 %; then 70 % twice, and 35 %
 assert min(values[-1] for values in accuracy.values()) > 0.97
-assert accuracy["$g_t = t/T$"][4] > 0.65 and accuracy["$g_t = 1$"][4] > 0.65 and accuracy["last frame only"][4] < 0.45
+assert accuracy["g = t/T"][4] > 0.65 and accuracy["g = 1"][4] > 0.65 and accuracy["last frame only"][4] < 0.45
 
 # %% [markdown]
 # **What to see:** at the last frame each LSTM is nearly perfect and max-pooling is at exactly one half; on the way
@@ -624,8 +622,7 @@ rendered = tempfile.TemporaryDirectory()
 
 
 def find_clip():
-    shared = os.environ.get("SNIPPETS_SHARED", "../../shared/data")
-    given = Path(os.environ.get("SNIPPETS_CLIP") or f"{shared}/clips/v_BaseballPitch_g01_c01.avi")
+    given = Path(os.environ.get("SNIPPETS_CLIP") or SHARED / "clips" / "v_BaseballPitch_g01_c01.avi")
     if given.exists() or os.environ.get("SNIPPETS_CLIP"):
         return given
     return make_mini(rendered.name, groups=3, clips=1, frames=100) / "BallRising/v_BallRising_g01_c01.avi"
@@ -730,7 +727,7 @@ for ax, label in zip(panels, ["answer", "gate", "cell"], strict=True):
     for t in np.flatnonzero(lately[square]):
         ax.axvspan(seconds[t] - 0.5 / FPS, seconds[t] + 0.5 / FPS, color="C3", alpha=0.12, lw=0)
     ax.set(xlim=(0, (T + 1) / FPS), ylabel=label)
-    ax.legend(fontsize=8, loc="upper left", ncols=3)
+    ax.legend(fontsize=9, loc="upper left", ncols=3)
 panels[0].set(ylim=(-0.25, 1.6))
 panels[1].set(ylim=(-0.03, 1.5))
 low, high = c[:, unit].min(), c[:, unit].max()
@@ -754,21 +751,7 @@ plt.show()
 #
 # Replace each `...`. The collapsed cell below each exercise checks your backward pass against numerical derivatives,
 # under a random upstream gradient.
-
-
-# %% jupyter={"source_hidden": true}
-def mark(exercise, forward, backward, x, seed=0):
-    """Checks backward(dy, x) against forward(x); says so if there is nothing to check yet."""
-    dy = np.random.default_rng(seed).standard_normal(forward(x).shape)
-    dx = backward(dy, x)
-    if dx is None:
-        print(f"Exercise {exercise}: not written yet")
-        return
-    error = check_gradient(lambda x: float((forward(x) * dy).sum()), x, np.asarray(dx, float))
-    print(f"Exercise {exercise}: right, worst relative error {error:.1e}")
-
-
-# %% [markdown]
+#
 # **1.** *A leaky sum* is an LSTM cell with its gates fixed: $c_t = 0.9\, c_{t-1} + x_t$, $c_0 = 0$. Its backward pass
 # is a recursion as well. Which way does it run?
 

@@ -4,9 +4,11 @@
     python notebooks/execute.py 01 02        those whose name begins so
 
 The .py file (jupytext's percent format) is the source: edit it, run this, commit both. Run times and folder names are
-not kept, so that a notebook changes only where its content does.
+not kept, so that a notebook changes only where its content does. Figures have print quality, and are shown at a little
+more than half of their pixels.
 """
 
+import base64
 import sys
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from nbclient import NotebookClient
 
 HERE = Path(__file__).resolve().parent
 SOURCES = sorted(HERE.glob("[0-9]*.py"))
+SHOWN = 80 / 150  # pixels on a page for one of a figure
 SETTINGS = {
     "record_timing": False,
     "coalesce_streams": True,  # one output a cell, however the prints arrive
@@ -43,6 +46,10 @@ def tidy(notebook):
     for n, cell in enumerate(notebook.cells):
         cell.id = f"cell-{n}"
         cell.metadata.pop("lines_to_next_cell", None)  # layout of the .py, kept there
+        for output in cell.get("outputs", []):
+            if png := output.get("data", {}).get("image/png"):
+                width = int.from_bytes(base64.b64decode(png)[16:20], "big")  # where a PNG file has it
+                output.metadata["image/png"] = {"width": round(SHOWN * width)}
     notebook.metadata.pop("language_info", None)
     notebook.metadata.jupytext.pop("jupytext_version", None)
     return notebook

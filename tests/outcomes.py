@@ -10,6 +10,7 @@ SEEDS of them under each kernel of KERNELS that this processor has, every kernel
 
 import argparse
 import ast
+import contextlib
 import functools
 import json
 import operator
@@ -35,11 +36,16 @@ EXPERIMENTS = {  # name: where the function is, as `pkgutil.resolve_name` finds 
     "Adagrad": "test_downpour:adagrad",
     "notebook 1": "outcomes:strokes",
     "notebook 2": "outcomes:symbols",
+    "notebook 3": "outcomes:wrong_gradients",
+    "notebook 8": "outcomes:leak",
+    "notebook 9": "outcomes:ranking",
+    "notebook 10": "outcomes:expansion",
+    "notebook 12": "outcomes:asynchrony",
     "small sets": "test_small_sets:small_heads",
     "quick demo": "test_demo:quick_demo",
     "demo": "test_demo:full_demo",
 }
-LONG = ("demo",)  # not in `pytest -m outcomes`
+LONG = ("demo", *(f"notebook {n}" for n in (3, 8, 9, 10, 12)))  # not in `pytest -m outcomes`
 HOLDS = {"<": operator.lt, "<=": operator.le, "==": operator.eq, ">=": operator.ge, ">": operator.gt}
 
 
@@ -74,6 +80,16 @@ def hold(outcomes):
 
 def asserted(notebook, sections, seed):
     """Runs cells of a notebook with SEED set to `seed`; the comparisons that they assert are its outcomes."""
+    sys.path.insert(0, str(ROOT / "notebooks"))  # where a notebook finds walk.py
+    try:
+        with contextlib.chdir(ROOT / "notebooks"):
+            return compared_in(notebook, sections, seed)
+    finally:
+        sys.path.remove(str(ROOT / "notebooks"))
+
+
+def compared_in(notebook, sections, seed):
+    """`asserted`, in the folder of the notebook."""
     import jupytext
     import matplotlib.pyplot as plt
 
@@ -112,8 +128,32 @@ def strokes(seed):
 
 def symbols(seed):
     """Notebook 2: three LSTMs and max-pooling on the order of two symbols, and an LSTM that remembers motion."""
-    os.chdir(ROOT / "notebooks")
     return asserted("02_peephole_lstm.py", ("2.10", "2.11"), seed)
+
+
+def wrong_gradients(seed):
+    """Notebook 3: an LSTM under each of the planted bugs."""
+    return asserted("03_wrong_gradients_learn_too.py", ("3.1", "3.2", "3.3", "3.4"), seed)
+
+
+def leak(seed):
+    """Notebook 8: a linear classifier on splits at random and by film, with true labels and with a coin per film."""
+    return asserted("08_how_much_is_a_leak_worth.py", ("8.1", "8.2", "8.3", "8.4"), seed)
+
+
+def ranking(seed):
+    """Notebook 9: five heads on real features, sixteen seeds each."""
+    return asserted("09_can_one_seed_tell_the_truth.py", ("9.1", "9.2", "9.3", "9.4"), seed)
+
+
+def expansion(seed):
+    """Notebook 10: a single-frame network expanded to 24 frames."""
+    return asserted("10_can_one_frame_become_120.py", ("10.1", "10.2", "10.3", "10.4", "10.5"), seed)
+
+
+def asynchrony(seed):
+    """Notebook 12: Downpour SGD with 1 to 50 replicas and four values of momentum."""
+    return asserted("12_do_fifty_machines_agree.py", ("12.1", "12.2", "12.3", "12.4"), seed)
 
 
 # Kernels, each in a process of its own

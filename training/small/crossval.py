@@ -70,21 +70,26 @@ class Trial(NamedTuple):
         draws, folds = (1, len(self.given)) if self.given else (self.plan.draws, self.plan.folds)
         return [(name, draw + 1, fold + 1) for draw in range(draws) for fold in range(folds) for name in names]
 
+    def splits(self, draw):
+        """What trains and what tests in each fold of a draw."""
+        if self.given:
+            return [tuple(Subset(self.data, rows) for rows in sides) for sides in self.given]
+        return by_group(self.data, self.plan.folds, draw)
+
     def split(self, draw, fold):
         """What trains and what tests in a job."""
-        if self.given:
-            return tuple(Subset(self.data, rows) for rows in self.given[fold - 1])
-        return by_group(self.data, self.plan.folds, draw)[fold - 1]
+        return self.splits(draw)[fold - 1]
 
     def hopeless(self):
-        """How many test videos have a class of which there is no training video, over the folds that are given."""
-        splits = [[single_labels(side) for side in self.split(1, fold + 1)] for fold in range(len(self.given))]
-        return sum(label not in learn for learn, test in splits for label in test)
+        """How many test videos of the first draw have a class of which there is no training video."""
+        sides = [(set(single_labels(learn)), single_labels(test)) for learn, test in self.splits(1)]
+        return sum(label not in known for known, labels in sides for label in labels)
 
     def check(self):
         """ValueError where a class has too few groups for these splits, or to choose settings on its training side."""
-        for draw, fold in {job[1:] for job in self.jobs()}:
-            held_out(self.split(draw, fold)[0], FOLDS)
+        for draw in {job[1] for job in self.jobs()}:
+            for learn, _ in self.splits(draw):
+                held_out(learn, FOLDS)
 
     def file(self, name, draw, fold):
         """Where the predictions of a job are kept."""

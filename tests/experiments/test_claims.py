@@ -18,7 +18,7 @@ from snippets.training.cli.main import execute, main
 from snippets.training.evaluate import result_of
 from snippets.training.experiments import lab as labs
 from snippets.training.experiments.claims import CLAIMS, EQUAL, EXTRA, Claim, claims, judge, seeds_needed, verdict
-from snippets.training.experiments.lab import GROUNDS, QUICK, Ground, Lab
+from snippets.training.experiments.lab import EVERY, GROUNDS, QUICK, Ground, Lab
 from snippets.training.experiments.paper import NETS
 from snippets.training.experiments.scales import LAB, MINI, REAL
 from snippets.training.experiments.statistics import bootstrap, mean_and_std, student, wilson
@@ -218,12 +218,12 @@ def test_folds_of_real_features_hold_every_group_once(tmp_path, rng):
     tested = []
     for trial in lab.real("classes", NETS | EXTRA):
         learn, test = load_features(trial.data)
-        assert len(learn) + len(test) == 120 and set(learn.groups).isdisjoint(test.groups) and learn.dim == 4
+        assert len(learn) + len(test) == 120 and set(learn.groups).isdisjoint(test.groups) and learn.dim == 32 // EVERY
         tested += test.names
         name = test.names[0]
         row = names.index(name)
         assert test.labels[0] == label[row] - 1
-        np.testing.assert_array_equal(test.whole_video(0), (feat[row] * (np.arange(32) + 1.0))[:, ::8])
+        np.testing.assert_array_equal(test.whole_video(0), (feat[row] * (np.arange(32) + 1.0))[:, ::EVERY])
         (command,) = trial.commands("alexnet-conv-120")
         assert command.arguments[1] == trial.data and f"--frames {REAL.frames[120]}" in str(command)
     assert sorted(tested) == sorted(names)

@@ -24,7 +24,7 @@ from snippets.training.experiments.trial import Trial
 from snippets.training.small.folds import by_group
 
 FOLDS = 10  # of real features
-EVERY = 8  # one of so many numbers of each frame is kept: quicker, and not as easy
+EVERY = 16  # one of so many numbers of each frame is kept: quicker, and not as easy
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Ground:
             yield f"{clip_path(name, group, clip)},{name},{CLASSES[name][3]}-{group},{side}"
 
 
-GROUNDS = {"still": Ground(), "shaken": Ground(shake=1)}
+GROUNDS = {"still": Ground(), "shaken": Ground(test=12, shake=1)}
 QUICK = {name: replace(ground, test=6) for name, ground in GROUNDS.items()}  # and few seeds, for a first look
 
 

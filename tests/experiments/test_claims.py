@@ -149,7 +149,7 @@ def test_a_claim_is_tested_as_its_experiment_says(claim):
     assert bool(flow) == ("flow" in text) and len(set(claim.a) ^ set(claim.b)) == (1 if flow else 2)
 
 
-SCALE = replace(TINY, fold="")
+SCALE = replace(TINY, fold="", flow=LAB.flow)
 TINY_GROUNDS = {
     "still": Ground(SCALE, 2, 1, SMALL["frames"], SMALL["side"]),
     "shaken": Ground(SCALE, 2, 1, SMALL["frames"], SMALL["side"], shake=1),

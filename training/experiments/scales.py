@@ -69,7 +69,7 @@ LAB = replace(  # of `snippets claims`: on videos of 48 x 48 pixels and 24 frame
         "pooling": MINI.training["pooling"],
         "recurrent": MINI.training["recurrent"],
     },
-    flow="--tvl1 scales=3,step=0.5,warps=2,iterations=20 --bound 8 --scale 25",
+    flow="--tvl1 scales=3,step=0.5,warps=2,iterations=20 --bound 4",
     fold="",
     rates={("rgb", None): 24, ("rgb", 6.0): 8, ("flow", None): 14},
 )

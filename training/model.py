@@ -82,7 +82,7 @@ def check_start(source, path, config, data, fold):
     ours, theirs = asdict(config) | asdict(data), asdict(NetConfig(1)) | source.config | source.data
     names = [n for n in ("variant", "norm", "mean", "scale") if theirs.get(n, ours[n]) != ours[n]]
     if ours["stream"] != theirs.get("stream", "rgb"):  # a flow network from a raw-frame one: its pixels are not colours
-        names = [n for n in names if n != "mean"]
+        names = [n for n in names if n not in ("mean", "scale")]  # `of_start` takes over the scale that nobody types
     if names:
         flags = " ".join(f"--{n} {' '.join(map(str, np.ravel(theirs[n])))}" for n in names)
         raise ValueError(f"{path}: its weights were trained for a network with {flags}; add that to the command")

@@ -82,8 +82,7 @@ class Source:
         """
         windows = list(windows)
         last = {n: w for w, window in enumerate(windows) for n in window}  # window that is the last to want frame n
-        frames = enumerate(frame for _ in itertools.count() for frame in self.stream(video))
-        kept = {}
+        frames, kept = self.numbered(video, last), {}
         for w, window in enumerate(windows):
             while not kept.keys() >= set(window):
                 n, frame = next(frames)
@@ -95,6 +94,10 @@ class Source:
     def take_evenly(self, video: Video, number: int) -> np.ndarray:
         """`number` arrays spread evenly over a video: (number, *shape)."""
         return next(self.take(video, [evenly(self.limit or self.count(video), number)]))
+
+    def numbered(self, video: Video, wanted) -> Iterator[tuple[int, np.ndarray]]:
+        """(n, array n) in order, of the numbers `wanted` at least; after its last frame a video starts again."""
+        return enumerate(frame for _ in itertools.count() for frame in self.stream(video))
 
 
 class Decoder(Source):

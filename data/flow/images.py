@@ -101,6 +101,14 @@ class FlowDecoder(Decoder):
         for _, u in self.flows(path):
             yield quantise(u, self.bound)
 
+    def numbered(self, video, wanted):
+        """As every source's, but only what is wanted is computed: a pair takes longer than the frames around it."""
+        count, wanted = self.count(video), sorted(wanted)
+        for first in range(0, wanted[-1] + 1, count):
+            part = [n for n in wanted if first <= n < first + count]
+            flows = self.flows(video.path, {n - first for n in part}) if part else ()
+            yield from ((n, quantise(u, self.bound)) for n, (_, u) in zip(part, flows, strict=True))
+
     def _pairs(self, path, side=None):
         """Pairs of neighbours at flow_fps, fps of them per second, side x side pixels."""
         images = 0

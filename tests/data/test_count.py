@@ -11,6 +11,9 @@ from layout_folders import pictures
 
 from snippets.data import decoder
 from snippets.data.decoder import Decoder, Spread
+from snippets.data.flow import images
+from snippets.data.flow.images import FlowDecoder
+from snippets.data.flow.tvl1 import TVL1, tvl1
 from snippets.data.layouts.splits import Video
 from snippets.data.open import DataSettings
 from snippets.data.store.store import Store
@@ -60,3 +63,19 @@ def test_a_network_for_such_frames_reads_them_of_any_video(tmp_path):
     whole = video_set([folder], 11, 24, DataSettings(mean=0.0, scale=1.0)).whole_video(0)
     for clip in (next(videos.test_clips(0)), videos.whole_video(0), np.concatenate(list(videos.blocks(0)))):
         np.testing.assert_array_equal(clip, whole[[0, 5, 10]])
+
+
+def test_of_spread_images_only_those_are_computed(tmp_path, monkeypatch):
+    still = np.kron(np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    source = FlowDecoder(32, None, None, 25.0, 40.0, TVL1(scales=2, warps=2, iterations=20))
+    write_video(tmp_path / "a.avi", [np.roll(still, 2 * t, axis=1) for t in range(9)], 25)
+    video = Video(tmp_path / "a.avi", 0, "A/a.avi", "a")
+    every, pairs = source.frames(video), []
+    monkeypatch.setattr(images, "tvl1", lambda a, b, *more: pairs.append(len(a)) or tvl1(a, b, *more))
+    n = len(every)
+    numbers = np.linspace(0, n - 1, 3).round().astype(int)
+    np.testing.assert_array_equal(Spread(source, 3).frames(video), every[numbers])
+    assert sum(pairs) == 3 < n
+    taken = list(source.take(video, [[1, n + 1], [n - 1, 2 * n + 2]]))  # after its last image a video starts again
+    np.testing.assert_array_equal(taken, every[[[1, 1], [n - 1, 2]]])
+    assert sum(pairs) == 3 + 4

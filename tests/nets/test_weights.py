@@ -289,3 +289,12 @@ def test_pixels_may_have_a_mean_for_each_channel(checkpoint, tmp_path, capsys):
     for wrong in (["--mean", "1", "2"], ["--scale", "0"], ["--scale", "1", "nan", "1"], ["--variant", "paper"]):
         assert main([*args, *wrong]) == 1
         assert wrong[0][2:] in capsys.readouterr().err
+
+
+def test_a_tower_for_flow(checkpoint, tmp_path):
+    """Its pixels are motion: the mean is that of no motion, the scale the one that the weights know."""
+    given = "--stream flow --bound 20 --flow-fps 12 --tvl1 warps=2".split()
+    assert main(["import", str(checkpoint[0]), "--out", str(tmp_path / "g.npz"), *given]) == 0
+    flow, frames = load(tmp_path / "g.npz").data, load(checkpoint[1]).data
+    assert (flow["stream"], flow["bound"], flow["flow_fps"], flow["mean"]) == ("flow", 20.0, 12.0, 127.5)
+    assert "warps=2" in flow["tvl1"] and flow["scale"] == frames["scale"] and frames["stream"] == "rgb"

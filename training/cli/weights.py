@@ -7,6 +7,7 @@ import numpy as np
 
 from snippets.data.layouts.splits import distinct, lines_of
 from snippets.data.open import DataSettings
+from snippets.data.options import add_options, chosen
 from snippets.nets.googlenet import VARIANTS
 from snippets.nets.pretrained.names import PIXELS, map_tensors, read_weights, vector_length
 from snippets.nets.zoo import NetConfig, build
@@ -31,6 +32,7 @@ def add_parsers(subparsers):
     p.add_argument("--scale", type=float, nargs="+", help="see train --scale (default: as it was trained)")
     p.add_argument("--size", **COUNT, default=224, help="input side in pixels")
     p.add_argument("--quiet", action="store_true", help="one line, without what became of each tensor")
+    add_options(p, DataSettings, "pixels", only=("stream", "flow_fps", "bound", "tvl1"))
 
 
 def run_import(args):
@@ -45,13 +47,17 @@ def run_import(args):
         net.params["scores/W"][...] = np.eye(config.classes)
         classes = read_labels(args.labels, config.classes) if args.labels else classes
     pixels = PIXELS[source.program]
-    data = DataSettings(mean=args.mean or pixels["mean"], scale=args.scale or pixels["scale"])
+    if args.stream == "flow":
+        pixels = pixels | {"mean": DataSettings.mean}  # of no motion, for its channels are no colours
+    given = {name: getattr(args, name) or value for name, value in pixels.items()}
+    data = DataSettings(**chosen(args, DataSettings) | given)
     save(args.out, Checkpoint(net.params, config=asdict(config), data=asdict(data), classes=classes))
     if args.quiet:
         print(f"{args.out}: GoogLeNet, variant {config.variant}, {found.total}")
         return
     print(found)
-    print(f"variant {config.variant}: the network sees RGB pixels less {data.mean}, divided by {data.scale}")
+    seen = "RGB pixels" if args.stream == "rgb" else "flow images"
+    print(f"variant {config.variant}: the network sees {seen} less {data.mean}, divided by {data.scale}")
     if config.variant == "onnx":
         print("the pools in this file round down; those that Caffe trained with round up: --variant caffe")
     print(f"{args.out}" + ("" if args.keep_classifier else f": the last layer, {config.classes} classes, is untrained"))

@@ -128,6 +128,12 @@ class FeatureSet:
     def __len__(self):
         return len(self.rows)
 
+    def in_clips(self, frames: int | None) -> "FeatureSet":
+        """The same videos in clips of other lengths; None: this set."""
+        if frames in (None, self.frames):
+            return self
+        return FeatureSet(self.stored, self.rows, self.labels, self.classes, self.names, frames, self.groups)
+
     def checksum(self, i: int) -> int:
         """Of what video i is known by: see `stored`."""
         return self.stored.checksum(self.rows[i])

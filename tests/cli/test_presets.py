@@ -160,6 +160,23 @@ def test_heads_are_compared_and_the_best_becomes_a_network_for_videos(tmp_path, 
     assert "holds a run of other settings" in capsys.readouterr().err
 
 
+def test_videos_may_be_dealt_as_if_there_were_no_films(tmp_path, capsys):
+    feat = np.random.default_rng(0).standard_normal((16, 4, 3)).astype(np.float32)
+    label, group = np.arange(16) % 2 + 1, [f"film{i // 4}" for i in range(16)]
+    save_features(tmp_path / "f.npz", feat, label, np.arange(16) >= 8, group=group)
+    given = ["train", str(tmp_path / "f.npz"), *HEADS.replace("--count 4 ", "").split(), "--no-regressions"]
+    found = {}
+    for kind, groups in (("group", 4), ("video", 16)):
+        out = tmp_path / kind
+        assert main([*given, "--heads", "single", "average", "--split-by", kind, "--out", str(out)]) == 0
+        rows = json.loads((out / "heads.json").read_text())["rows"]
+        assert [(r["head"], r["groups"], r["videos"]) for r in rows] == [(h, groups, 16) for h in ("single", "average")]
+        assert f"1 draw of 2 folds by {kind}" in (out / "heads.md").read_text()
+        tests = load_predictions(out / "single" / "draw1" / "fold1.npz").result.names
+        found[kind] = {group[int(name)] for name in tests}
+    assert len(found["group"]) == 2 and len(found["video"]) > 2
+
+
 @pytest.mark.parametrize(
     "words, error",
     [

@@ -8,8 +8,10 @@ import pytest
 from outcomes import Outcome, hold
 
 from snippets.data.features import FeatureSet, StoredFeatures
+from snippets.layers.loss import softmax
 from snippets.nets.zoo import NetConfig
 from snippets.training.evaluate import result_of
+from snippets.training.loop import train
 from snippets.training.predictions import load_predictions
 from snippets.training.settings import Settings
 from snippets.training.small import tune
@@ -39,7 +41,8 @@ def videos(groups=6, clips=4, size=1.0, seed=0):
 
 
 def config(head, **other):
-    return NetConfig(K, "features", head, T, features=D, fc=0, dropout=0.0, units=4, depth=1, standardise=True, **other)
+    given = {"features": D, "fc": 0, "dropout": 0.0, "units": 4, "depth": 1, "standardise": True, "frames": T}
+    return NetConfig(K, "features", head, **given | other)
 
 
 def test_films_stay_on_one_side_and_every_video_tests_once():
@@ -183,7 +186,7 @@ def test_a_job_is_done_once_and_is_a_mean_over_seeds(tmp_path):
     t, job = trial(tmp_path), ("average", 1, 2)
     assert len(t.jobs()) == 2 * 3 * (2 + len(REGRESSIONS)) and job in t.jobs()
     _, first = run_job(t, job)
-    learn, test = t.split(1, 2)
+    learn, test = t.split("average", 1, 2)
     assert first.names == test.names and first.groups == test.groups and not set(first.groups) & set(learn.groups)
     file = t.file(*job)
     np.testing.assert_array_equal(load_predictions(file).result.probabilities, first.probabilities)
@@ -204,6 +207,19 @@ def test_a_regression_of_few_videos_of_many_classes_does_not_warn():
     data.labels, data.classes = np.arange(24) % 13, [str(k) for k in range(13)]
     p = regression(data, data, np.mean, False)
     assert p.shape == (24, 13) and np.isfinite(p).all()
+
+
+def test_a_single_frame_learns_from_frames_and_answers_with_the_mean_over_all():
+    one = config("single", frames=1)
+    t = trial()._replace(plan=Plan(("single",), 3, 1, 1), configs={"single": one}, candidates=Candidates())
+    _, found = run_job(t, ("single", 1, 1))
+    learn, test = t.split("single", 1, 1)
+    assert learn.frames == test.frames == 1 and t.split(next(iter(REGRESSIONS)), 1, 1)[0].frames == T
+    net = new_net(one, 0, learn)
+    train(net, learn, t.settings, progress=False)
+    for i in (0, 3):
+        frames = test.whole_video(i)[:, None]  # T clips of one frame
+        np.testing.assert_allclose(found.probabilities[i], softmax(net.predict(frames)).mean(axis=0), rtol=1e-5)
 
 
 def small_heads(seed):

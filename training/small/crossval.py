@@ -44,6 +44,11 @@ class Plan(Options):
     folds: int = option(5, "with --heads: folds, each of which tests once", least=2, most=100)
     draws: int = option(3, "with --heads: ways to deal groups into folds", least=1, most=1000)
     seeds: int = option(3, "with --heads: networks, whose predictions are averaged", least=1, most=1000)
+    regressions: bool = option(True, "with --heads: logistic regressions beside them, which need scikit-learn")
+    split_by: str = option(
+        "group", "with --heads: folds keep groups on one side; or deal videos as if there were none, to see what that "
+        "is worth", ("group", "video"),
+    )  # fmt: skip
 
 
 class Trial(NamedTuple):
@@ -66,19 +71,26 @@ class Trial(NamedTuple):
 
     def jobs(self):
         """(name, draw, fold), each of which is a part of the table."""
-        names = (*self.configs, *baselines())
+        names = (*self.configs, *self.baselines)
         draws, folds = (1, len(self.given)) if self.given else (self.plan.draws, self.plan.folds)
         return [(name, draw + 1, fold + 1) for draw in range(draws) for fold in range(folds) for name in names]
 
-    def splits(self, draw):
-        """What trains and what tests in each fold of a draw."""
-        if self.given:
-            return [tuple(Subset(self.data, rows) for rows in sides) for sides in self.given]
-        return by_group(self.data, self.plan.folds, draw)
+    @property
+    def baselines(self):
+        """Names of the regressions: none where they are not asked for, or without scikit-learn."""
+        return tuple(REGRESSIONS) if self.plan.regressions and find_spec("sklearn") else ()
 
-    def split(self, draw, fold):
-        """What trains and what tests in a job."""
-        return self.splits(draw)[fold - 1]
+    def splits(self, draw, frames=None):
+        """What trains and what tests in each fold of a draw; frames: of a clip, None: all that the data set has."""
+        data = self.data.in_clips(frames)
+        if self.given:
+            return [tuple(Subset(data, rows) for rows in sides) for sides in self.given]
+        return by_group(data, self.plan.folds, draw)
+
+    def split(self, name, draw, fold):
+        """What trains and what tests in a job, in clips of as many frames as its head reads."""
+        frames = self.configs[name].frames if name in self.configs else None
+        return self.splits(draw, frames)[fold - 1]
 
     def hopeless(self):
         """How many test videos of the first draw have a class of which there is no training video."""
@@ -96,20 +108,15 @@ class Trial(NamedTuple):
         return self.out and self.out / name.replace(" ", "-") / f"draw{draw}" / f"fold{fold}.npz"
 
 
-def baselines():
-    """Names of the regressions: none without scikit-learn."""
-    return tuple(REGRESSIONS) if find_spec("sklearn") else ()
-
-
 @one_blas_thread
 def run_job(trial, job):
     """Does a job that is not done yet, and returns (job, its `Result` on the fold)."""
     name, file = job[0], trial.file(*job)
     if file and file.exists():
         return job, load_predictions(file).result
-    learn, test = trial.split(*job[1:])
+    learn, test = trial.split(*job)
     if name in REGRESSIONS:
-        differences = next(iter(trial.configs.values())).differences
+        differences = any(config.differences for config in trial.configs.values())
         p = regression(learn, test, REGRESSIONS[name], differences)
         result = result_of(test.classes, test.names, test.labels, p)
     else:
@@ -127,7 +134,9 @@ def head_on_fold(trial, config, learn, test):
     for seed in range(settings.seed, settings.seed + trial.plan.seeds):
         net = new_net(config, seed, learn)
         train(net, learn, replace(settings, seed=seed), progress=False)
-        results.append(evaluate(net, test, trial.views, settings.batch, settings.inference))
+        every = config.head == "single" and test.stored.spread  # all frames, each alone
+        views = every or trial.views
+        results.append(evaluate(net, test, views, settings.batch, settings.inference))
     p = fuse_mean([r.probabilities for r in results])
     return result_of(test.classes, test.names, test.labels, p)
 

@@ -32,7 +32,7 @@ from snippets.training.checkpoint import Checkpoint, check_unseen_videos, checkp
 from snippets.training.loop import train
 from snippets.training.model import features_of
 from snippets.training.settings import Conduct, Settings
-from snippets.training.small.crossval import Plan, Trial, baselines, chosen_settings, new_net, run_job
+from snippets.training.small.crossval import Plan, Trial, chosen_settings, new_net, run_job
 from snippets.training.small.folds import folds_in
 from snippets.training.small.table import records_of, table_of
 from snippets.training.small.tune import Candidates
@@ -68,14 +68,15 @@ def train_heads(args, out):
     trial = trial._replace(data=in_memory(trial.data))
     plan = plan_of(trial, spec, content)
     keep_plan(plan, out)
-    if not baselines():
+    if tries.regressions and not trial.baselines:
         print('no regression beside the heads: it needs scikit-learn (pip install -e ".[svm]", then --resume adds it)')
     found = {}
     jobs = in_processes(run_job, trial, trial.jobs(), usable_cores())
     for (name, draw, _), result in tqdm(jobs, desc="heads", unit="fold", total=len(trial.jobs()), disable=None):
         found.setdefault(name, {}).setdefault(draw, []).append(result)
-    by_name = {name: [found[name][d] for d in sorted(found[name])] for name in (*trial.configs, *baselines())}
-    records = records_of(by_name, baselines(), bool(trial.given))
+    names = (*trial.configs, *trial.baselines)
+    by_name = {name: [found[name][d] for d in sorted(found[name])] for name in names}
+    records = records_of(by_name, trial.baselines, bool(trial.given))
     page = report(args, trial, records)
     print(page)
     write(out / "heads.md", page)
@@ -113,7 +114,9 @@ def features_spec(args, out):
     if args.weights:
         tower = str(out / "tower.npz")
         if not Path(tower).exists():
-            args.execute(["import", args.weights, "--keep-classifier", "--quiet", "--out", tower])
+            flow = ("stream", "flow_fps", "bound", "tvl1") if settings.stream == "flow" else ()
+            pixels = [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in flow]
+            args.execute(["import", args.weights, "--keep-classifier", "--quiet", "--out", tower, *pixels])
     return features_of(replace(spec, settings=replace(settings, stored_tap=args.tap), fold=ALL), tower)
 
 
@@ -125,6 +128,8 @@ def open_trial(args, spec, tries, out):
 
     def trial_of(learn, test):
         data, given, fold = joined(learn, test), (), None
+        if tries.split_by == "video":
+            data.groups = list(data.names)
         if tower:
             fold, given = folds_in(args.data, data, tower.fold)
             for _, rows in given or [((), range(len(data)))]:
@@ -177,27 +182,32 @@ UNKNOWN = (
 def config_of(args, head, data):
     """The NetConfig of a head on these features."""
     own = {"head": head, "tower": "features", "tap": "auto", "variant": "paper", "features": data.dim}
-    return NetConfig(**chosen(args, NetConfig) | own | {"frames": data.frames, "classes": len(data.classes)})
+    own |= {"frames": data.frames, "classes": len(data.classes)}
+    if head == "single":
+        own |= {"frames": 1, "differences": False}
+    return NetConfig(**chosen(args, NetConfig) | own)
 
 
 def report(args, trial, records):
     """The page: the table, and what it is of."""
-    plan, r, also = trial.plan, records[0], ", and the regressions' C," if baselines() else ""
-    how = f"{plan.draws} draw{'s' * (plan.draws > 1)} of {plan.folds} folds by group"
+    plan, r, also = trial.plan, records[0], ", and the regressions' C," if trial.baselines else ""
+    how = f"{plan.draws} draw{'s' * (plan.draws > 1)} of {plan.folds} folds by {plan.split_by}"
     if trial.given:
         how = f"the data set's own {len(trial.given)} folds" if len(trial.given) > 1 else "the data set's own split"
     networks = f"the mean of {plan.seeds} networks" if plan.seeds > 1 else "one network"
     known = r["groups"] < r["videos"] or (not is_features(args.data) and layout_of(args.data).official)
     return (
         f"# Heads on {shown(Path(args.data).name)}\n\n{r['videos']} test videos of {r['groups']} groups, {how}. Each "
-        f"head is {networks}; its settings{also} were chosen on held-out groups of the training videos. All in %.\n\n"
-        f"{'' if known else UNKNOWN}{table_of(records)}\n"
+        f"head is {networks}; its settings{also} were chosen on held-out {plan.split_by}s of the training videos. All "
+        f"in %.\n\n{'' if known else UNKNOWN}{table_of(records)}\n"
     )
 
 
 def finish(trial, head, spec, content, out):
     """Train a head on all videos and keep it, behind its tower where it has one; prints what can be done with it."""
-    data, rows = (trial.split(1, 1)[0], trial.given[0][0]) if trial.given else (trial.data, range(len(content)))
+    data, rows = trial.data.in_clips(trial.configs[head].frames), range(len(content))
+    if trial.given:
+        data, rows = trial.split(head, 1, 1)[0], trial.given[0][0]
     settings, about = chosen_settings(trial, trial.configs[head], data)
     net, config = new_net(trial.configs[head], settings.seed, data), trial.configs[head]
     train(net, data, settings, progress=False)

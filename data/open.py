@@ -251,10 +251,10 @@ def price_cache(videos, source):
         print(f"{what} will take about {size / 1e9:.0f} GB in {source.folder}")
 
 
-def frames_per_video(videos, source):
-    """How many arrays a source gives of a video, on average, by some twenty headers; 0: none of them is readable."""
+def frames_per_video(videos, source, sample=20):
+    """How many arrays a source gives of a video, on average, by a sample of headers; 0: none of them is readable."""
     counts = []
-    for video in videos[:: max(1, len(videos) // 20)]:
+    for video in videos[:: max(1, len(videos) // sample)]:
         with contextlib.suppress(VideoError, OSError):  # reported when it is decoded
             h = read_header(video.path, source.picture_fps)
             count = h.frames * (source.rate / h.fps if source.rate and h.fps else 1)

@@ -43,3 +43,22 @@ def test_a_training_goes_on_from_its_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"train f.npz --fold all --out .*run ended without .*p.npz"):
         run([one], lambda arguments: told.append(arguments))
     assert told == [["train", "f.npz", "--fold", "all", "--out", str(tmp_path / "run"), "--resume"]]
+    heads = training_command("f.npz", "--heads lstm", out=tmp_path / "heads", product="model.npz")
+    (tmp_path / "heads").mkdir()
+    assert not heads.begun
+    (tmp_path / "heads" / "heads.json").touch()
+    assert heads.begun
+
+
+def touch(arguments):
+    """An `execute` for another process."""
+    open(arguments[-1], "w").close()
+
+
+def test_commands_in_processes(tmp_path, capsys):
+    some = [command("make", "--out", tmp_path / name, product=tmp_path / name) for name in "abc"]
+    some[0].product.touch()
+    run(some, touch, tmp_path / "log.txt", workers=2)
+    assert all(c.product.exists() for c in some)
+    assert capsys.readouterr().out.count("\n") == 2
+    assert sorted((tmp_path / "log.txt").read_text().splitlines()) == [str(c) for c in some[1:]]

@@ -33,6 +33,7 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
     ),
     "features missing": "features MISSING --size 36 --width 0.04 --tower alexnet --count 2 --out OUT/f.npz",
     "tables": "tables --dry-run --seeds 1",
+    "tables laptop": "tables --dry-run --seeds 1 --data elsewhere --scale laptop --weights some",
     "compare": "compare FEATURES --heads conv rnn --seeds 1",
     "compare late": "compare FEATURES --heads late conv --seeds 1",
     "flow picture": "flow CLIP --size 36 --tvl1 iterations=3,warps=1 --render OUT/flow.avi",
@@ -101,6 +102,7 @@ CASES = {
     "features flow": FLOW,
     "features timed": "--seconds 0.16",
     "features missing": "--available",
+    "tables laptop": "--native-rate|--weights other|--available",
     "tables": "--data elsewhere|--table 3|--seeds 2|--first-seed 4|--out else|--cache else|--pretrained else"
     "|--device cuda",
     "compare": f"{TRAINING.removesuffix('|--seed 1')}|--heads late|--seeds 2|--width 0.5|--fc 7|--dropout 0.1|--units 9"
@@ -151,6 +153,10 @@ ELSEWHERE = {
     "train --preset": "test_presets.py::test_typed_options_count_more_than_the_preset",
     "train --weights": "test_presets.py::test_weights_from_elsewhere_become_the_tower",
     "train --heads --folds --draws --seeds": "test_presets.py::test_heads_are_compared",
+    "train --split-by --regressions": "test_presets.py::test_videos_may_be_dealt_as_if_there_were_no_films",
+    "real --weights --features --draws --folds --seeds --published --out --cache": "test_real.py::test_the_page",
+    "import --stream --flow-fps --bound --tvl1": "test_weights.py::test_a_tower_for_flow",
+    "compare --workers": "test_runner.py::test_commands_in_processes",
     "train --tune-lr --tune-weight-decay": "test_presets.py::test_one_network_is_tuned",
     "train --out --cache": "test_cli.py::test_train_writes_a_checkpoint_and_a_log",
     "train --resume": "test_loop.py::test_resumed_is_uninterrupted_bit_for_bit",
@@ -171,6 +177,8 @@ ELSEWHERE = {
         "test_weights.py::test_the_command_says_where_each_tensor_went"
     ),
     "tables --measured": "test_reported_numbers.py::test_tables_of_the_small_scale",
+    "tables --scale": "test_laptop.py::test_options_of_the_scales",
+    "tables --price --hosts --bandwidth": "test_laptop.py::test_prices_add_up_what_was_measured",
     "tables --dry-run": "test_tables.py::test_dry_run_prints_every_command_and_runs_none",
     "claims --claims --seeds --out --quick": "test_claims.py::test_the_quick_lab_of_the_command_line",
     "claims --features": "test_claims.py::test_claims_are_run_judged_and_written",

@@ -5,6 +5,7 @@
     peers       the libraries to compare with; `torch_jobs` has PyTorch's counterpart of each job, `torch_twins` its
                 modules with our weights
     run         takes the times of both sides in turn, and prints and writes the rows
+    seconds     what a frame, a step, a test cost of any network, for prices (`training.experiments.price`)
     machine     what a CPU is and can do; `gpu` the same of a GPU, and its clock and memory
 
 Costs of distributed training are measured in `training.distributed.costs`, and what a network needs is counted, without

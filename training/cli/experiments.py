@@ -3,26 +3,29 @@
 `tables`, `claims` and `compare` consist of other commands; they are handed `args.execute`, which runs one.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
+from snippets.data.mini.make import make_mini
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, check_read
 from snippets.training.assignments.manifest import files_of_student
 from snippets.training.cli.files import Folder, Html, Input, writable
-from snippets.training.cli.options import COUNT, SEED, add_command, add_device
+from snippets.training.cli.options import COUNT, SEED, add_command, add_device, number
 from snippets.training.experiments.claims import claims
 from snippets.training.experiments.clips import write_clips
 from snippets.training.experiments.compare import compare
 from snippets.training.experiments.demo import demo
 from snippets.training.experiments.lab import GROUNDS, QUICK, Lab
+from snippets.training.experiments.price import Hosts, price_rows
 from snippets.training.experiments.report import write_report
-from snippets.training.experiments.scales import MINI, MINI_DATA, PAPER
-from snippets.training.experiments.tables import parse_numbers, print_commands, tables
+from snippets.training.experiments.scales import MINI_DATA, SCALES
+from snippets.training.experiments.tables import parse_numbers, print_commands, rows_of, tables
 from snippets.training.experiments.trial import Trial
 from snippets.training.settings import Settings
+from snippets.training.small.real import Plan, real
 
 
 def add_parsers(subparsers):
@@ -43,12 +46,21 @@ def add_parsers(subparsers):
 
     p = add_command(subparsers, "tables", run_tables)
     p.add_argument("--data", type=Input, default="mini", help="'mini': rendered; or a folder: UCF-101 or Sports-1M")
+    p.add_argument("--scale", choices=SCALES, help="how large networks are (default: mini for mini, else paper)")
+    p.add_argument("--weights", type=Input, metavar="FILE", help="laptop: GoogLeNet's weights, as import takes them")
+    p.add_argument("--native-rate", action="store_true", help="laptop: every frame, where the paper has 30 per second")
+    p.add_argument("--available", action="store_true", help="skip listed videos that are missing")
     p.add_argument("--table", nargs="+", default=["all"], metavar="N", help="1 to 7, or all")
     p.add_argument("--seeds", **COUNT, default=3, help="networks per row, of consecutive seeds")
     p.add_argument("--first-seed", **SEED, help="the first of these seeds")
     p.add_argument("--out", type=Folder, help="folder for the tables (default: runs/tables or runs/tables-DATA)")
     p.add_argument("--cache", help="folder for decoded frames (default: in --out)")
     p.add_argument("--pretrained", type=Input, metavar="FOLDER", help="start from its networks of the same names")
+    p.add_argument("--price", action="store_true", help="measure for a minute, print hours, memory, disk; run nothing")
+    p.add_argument("--hosts", **COUNT, default=1, help="with --price: hosts that share the work, each like this one")
+    p.add_argument(
+        "--bandwidth", **number(float, above=0, most=1e15), default=1.25e8, help="and bytes per second between them"
+    )
     p.add_argument("--dry-run", action="store_true", help="print the commands of every row and run none")
     p.add_argument("--measured", action="store_true", help="run nothing, write the results that exist so far")
     add_device(p)
@@ -61,6 +73,17 @@ def add_parsers(subparsers):
     p.add_argument("--out", type=Folder, default="runs/claims", help="folder for all that it makes")
     add_device(p)
 
+    p = add_command(subparsers, "real", run_real)
+    p.add_argument("videos", type=Input, help="folder of clips whose films are known, see docs/data.md")
+    p.add_argument("--weights", type=Input, metavar="FILE", required=True, help="of GoogLeNet, as import takes it")
+    p.add_argument("--features", type=Input, metavar="FILE.npz", help="and heads on this file of features")
+    p.add_argument("--draws", **COUNT, default=3, help="ways to deal films into folds")
+    p.add_argument("--folds", **COUNT, default=5, help="folds, each of which tests once")
+    p.add_argument("--seeds", **COUNT, default=10, help="networks per head on --features")
+    p.add_argument("--out", type=Folder, default="runs/real", help="folder for all that it makes")
+    p.add_argument("--published", default="", metavar="TEXT", help="a published result on these clips, for the page")
+    p.add_argument("--cache", help="folder for features (default: in --out)")
+
     p = add_command(subparsers, "compare", run_compare)
     p.add_argument("features", type=Input, metavar="FEATURES.npz", help="see docs/data.md")
     p.add_argument(
@@ -68,6 +91,7 @@ def add_parsers(subparsers):
     )
     p.add_argument("--seeds", **COUNT, default=5, help="runs per head, from seed 0 on")
     p.add_argument("--out", type=Folder, default="runs/compare", help="folder for the runs and the table")
+    p.add_argument("--workers", **COUNT, default=1, help="processes, each of which has the features in memory")
     add_options(p, NetConfig, "network", only=(*HEAD_OPTIONS, "width", "differences", "standardise"))
     add_options(p, Settings, "training", only=[f.name for f in fields(Settings) if f.name != "seed"])
     add_device(p)
@@ -94,16 +118,33 @@ def run_report(args):
 
 def run_tables(args):
     """Run the rows of the paper's Tables 1 to 7, at reduced scale or on real data."""
-    mini, numbers = args.data == "mini", parse_numbers(args.table)
+    mini = args.data == "mini"
+    name = args.scale or ("mini" if mini else "paper")
+    scale = SCALES[name]
+    if mini != (name == "mini"):
+        raise ValueError(f"--scale {name} with --data {args.data}: scale mini is for the rendered data, the others not")
+    if scale.weights != bool(args.weights) or (args.native_rate and not scale.weights):
+        raise ValueError("--scale laptop needs --weights FILE, and it alone takes --weights and --native-rate")
+    scale = replace(scale, fps=None) if args.native_rate else scale
+    numbers = parse_numbers(args.table, (2, 6, 7) if scale.weights else (1, 2, 3, 4, 5, 6, 7))
     out = Path(args.out or ("runs/tables" if mini else f"runs/tables-{Path(args.data).name}"))
-    data, scale = (str(out / "data"), MINI) if mini else (args.data, PAPER)
+    data = str(out / "data") if mini else args.data
     cache = args.cache or str(out / "cache")
-    trial = Trial(data, scale, args.first_seed, out, cache, pretrained=args.pretrained, device=args.device)
+    trial = Trial(
+        data, scale, args.first_seed, out, cache, pretrained=args.pretrained, device=args.device,
+        weights=args.weights, available=args.available,
+    )  # fmt: skip
     trials = trial.seeds(args.seeds)
     if args.dry_run:
         print_commands(numbers, trials)
         return
     with one_run(writable(out)):
+        if args.price:
+            if mini:
+                make_mini(data, **MINI_DATA)
+            hosts = Hosts(args.hosts, args.bandwidth)
+            print(price_rows(rows_of(numbers), trials, args.parse, hosts, args.execute))
+            return
         tables(numbers, trials, MINI_DATA if mini else None, None if args.measured else args.execute)
 
 
@@ -119,4 +160,14 @@ def run_compare(args):
     check_read(args, args.heads, "features")
     options = chosen(args, NetConfig) | chosen(args, Settings) | {"device": args.device}
     with one_run(args.out):
-        compare(args.features, args.heads, args.seeds, args.out, options, args.execute)
+        compare(args.features, args.heads, args.seeds, args.out, options, args.execute, args.workers)
+
+
+def run_real(args):
+    """Try the paper's networks on clips of films, tested on other films, and once more with clips dealt at random."""
+    plan = Plan(
+        args.videos, args.weights, args.features, Path(args.out), args.cache or str(Path(args.out) / "cache"),
+        args.draws, args.folds, args.seeds, args.published,
+    )  # fmt: skip
+    with one_run(args.out):
+        real(plan, args.execute)

@@ -49,16 +49,15 @@ def parser(command=None):
         "snippets", description="Video classification from scratch: Beyond Short Snippets (2015)."
     )
     top.add_argument("--version", action=ShowVersion, nargs=0, help="show the installed version and exit")
-    top.set_defaults(run=lambda args: top.print_help(), execute=execute)
+    top.set_defaults(run=lambda args: top.print_help(), execute=execute, parse=parsed)
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for family in families(command):
         family.add_parsers(subparsers)
     return top
 
 
-def execute(arguments):
-    """Run one command and return its exit status; its errors are raised. ValueError, OSError: see `check_outputs`."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+def parsed(arguments):
+    """The parsed arguments of one command, those of its preset among them."""
     top = parser(*arguments[:1])
     args = top.parse_args(arguments)
     if getattr(args, "preset", None):
@@ -66,6 +65,12 @@ def execute(arguments):
         given = getattr(args, "given", ())
         args = top.parse_args([command, *preset_words(args.preset, top, command), *typed])
         args.typed = given
+    return args
+
+
+def execute(arguments):
+    """Run one command and return its exit status; its errors are raised. ValueError, OSError: see `check_outputs`."""
+    args = parsed(sys.argv[1:] if arguments is None else arguments)
     check_outputs(args)
     return args.run(args) or 0
 

@@ -3,8 +3,9 @@
     demo            `snippets demo`: three networks on rendered video; `demo_page` is its page. Start here.
     clips           `snippets demo --weights`: a page on real clips, seen by GoogLeNet
     report          `snippets report`: a page about a run, or several
-    tables          `snippets tables`: the paper's tables; `paper` has their rows, `scales` the options at the paper's
-                    and at reduced scale, `trial` the commands of one seed, `tables_report` the page
+    tables          `snippets tables`: the paper's tables; `paper` has their rows, `scales` the options at the
+                    paper's scale, for a laptop and reduced, `trial` the commands of one seed, `tables_report` the page,
+                    `price` what they will take
     claims          `snippets claims`: sentences of the paper, tested
     compare         `snippets compare`: heads on one file of features
     runner          runs lists of commands, each once

@@ -31,11 +31,11 @@ def flags(options, head):
     ]
 
 
-def compare(features, heads, seeds, out, options, execute):
+def compare(features, heads, seeds, out, options, execute, workers=1):
     """Train every head from every seed, print and write the table (compare.json, compare.md); returns the records.
 
     options: {name: value} of options of `snippets train`; each head gets those that it reads.
-    execute: see `runner.run`.
+    execute, workers: see `runner.run`; each process has the features in memory.
     """
     out = Path(out)
     commands = {}
@@ -44,7 +44,7 @@ def compare(features, heads, seeds, out, options, execute):
         commands[head] = [
             training_command(features, *given, "--seed", seed, out=out / head / f"seed{seed}") for seed in range(seeds)
         ]
-    run([c for some in commands.values() for c in some], execute, log=out / "output.txt")
+    run([c for some in commands.values() for c in some], execute, out / "output.txt", workers)
     right, records = {}, []
     for head, some in commands.items():
         right[head], result = statistics.hits([[c.product] for c in some])

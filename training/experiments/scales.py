@@ -1,8 +1,13 @@
-"""The two scales at which the paper's networks are run: options of `snippets train` for each kind of network.
+"""The scales at which the paper's networks are run: options of `snippets train` for each kind of network.
 
-PAPER is the paper's setting as far as it is known. MINI, the reduced scale, is for two cores and minutes: thin
-networks on the rendered mini data set, 36 frames per video. Its towers learn from single frames, once, and stay as they
-are: every network that joins frames is trained on their features, all of which fit into one file.
+PAPER is the paper's setting as far as it is known. LAPTOP is for UCF-101 overnight on two cores: GoogLeNet as ImageNet
+made it turns every frame into features, once, and all networks are heads on these, as in the paper's "(fc)" rows. Flow
+is the dear part, so there is little of it: 15 images per video, spread evenly, of 112 pixels, cut off at 20 pixels of
+130, the same part of a picture as the paper's 40 of 256.
+
+MINI, the reduced scale, is for two cores and minutes: thin networks on the rendered mini data set, 36 frames per video.
+Its towers learn from single frames, once, and stay as they are: every network that joins frames is trained on their
+features, all of which fit into one file.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,7 +25,9 @@ class Scale:
     everywhere: str = ""  # options of all, unless `training` says otherwise
     flow: str = ""  # options of optical flow
     fold: str = "1"  # "all": three; "": the data set has one split
-    rates: dict = field(default_factory=dict)  # if frozen: {(stream, fps): frames per video in a feature file}
+    rates: dict = field(default_factory=dict)  # {(stream, fps): frames per video}, spread evenly, of which heads read
+    weights: bool = False  # frozen, and towers are imported; then `flow` is said to the one that sees flow
+    fps: float | None = None  # if weights: in place of every frame
 
 
 PAPER = Scale(
@@ -58,6 +65,24 @@ MINI = Scale(
     flow="--tvl1 scales=3,step=0.5,warps=2,iterations=40 --bound 10 --scale 25",  # or flow is grey to the network
     rates={("rgb", None): 36, ("rgb", 6.0): 12, ("flow", None): 21},
 )
+LAPTOP = Scale(
+    frames={1: 1, 15: 15, 30: 30, 120: 120},
+    tower={"googlenet": ""},
+    head={"fc": 1024, "dropout": 0.5, "units": 512, "depth": 1},
+    training={
+        "single": "--epochs 10 --batch 32 --lr 0.02 --decay 0.75 --views 25",
+        "pooling": "--epochs 10 --batch 32 --lr 0.02 --decay 0.75 --views 4",
+        "recurrent": "--epochs 10 --batch 32 --lr 0.02 --decay 0.75 --views 4",
+    },
+    frozen=True,
+    everywhere="--standardise --evaluate-every 1000 --dtype float16",
+    flow="--stream flow --size 112 --bound 20",
+    fold="all",
+    rates={("flow", None): 15},
+    weights=True,
+    fps=6.0,
+)
+SCALES = {"mini": MINI, "laptop": LAPTOP, "paper": PAPER}
 MINI_DATA = {"seed": 0, "groups": 9, "clips": 2, "frames": 36}
 LAB = replace(  # of `snippets claims`: on videos of 48 x 48 pixels and 24 frames, in one split
     MINI,

@@ -4,7 +4,10 @@ A row is a list of commands (`training.experiments.trial`). What a row at the re
 paper is said beside its numbers.
 """
 
+from pathlib import Path
+
 from snippets.data.mini.make import make_mini
+from snippets.layers.device.xp import usable_cores
 from snippets.training.experiments.paper import MEASURES, NETS, ROWS
 from snippets.training.experiments.runner import run
 from snippets.training.experiments.tables_report import write_tables
@@ -14,14 +17,23 @@ def differs(row, scale):
     """What a row does otherwise than the paper, in words."""
     if not row.nets:
         return row.note
-    notes = [row.note] if row.note else []
+    notes, nets = [row.note] if row.note else [], [NETS[name] for name in row.nets]
+    T, recurrent = max(scale.frames[net.frames] for net in nets), any(net.kind == "recurrent" for net in nets)
+    if scale.weights:
+        notes += ["UCF-101"] if row.table < 6 else []
+        notes += ["tower as trained on ImageNet"]
+        native = any(net.stream == "rgb" and net.fps is None for net in nets)
+        notes += [f"{scale.fps:g} frames per second"] if scale.fps and native and T > 1 else []
+        flow = [scale.rates[net.stream, net.fps] for net in nets if net.stream == "flow"]
+        notes += [f"{flow[0]} flow images per video"] if flow else []
+    elif scale.frozen:
+        notes.append(f"mini data set; thin {nets[0].tower}" + (f", T = {T}" if T > 1 else ""))
+        notes += (
+            ["tower as trained on single frames"] if recurrent or any(net.kind == "pooling" for net in nets) else []
+        )
     if scale.frozen:
-        T = [scale.frames[NETS[name].frames] for name in row.nets]
-        joins = any(NETS[name].kind in ("pooling", "recurrent") for name in row.nets)
-        notes.append(f"mini data set; thin {NETS[row.nets[0]].tower}" + (f", T = {max(T)}" if max(T) > 1 else ""))
-        notes += ["tower as trained on single frames"] if joins else []
-        notes += ["one layer of 128 cells"] if any(NETS[name].kind == "recurrent" for name in row.nets) else []
-        notes += ["one fold"] if row.table > 5 else []
+        notes += [f"one layer of {scale.head['units']} cells"] if recurrent else []
+        notes += ["one fold"] if row.table > 5 and scale.fold != "all" else []
     return "; ".join(notes)
 
 
@@ -33,11 +45,26 @@ def rows_of(numbers):
 def print_commands(numbers, trials):
     """Print the commands of every row of the tables `numbers`; nothing is run."""
     for row in rows_of(numbers):
-        print(f"\n# Table {row.table}: {row.title}" + ("" if row.nets else f" ({row.note})"))
+        why = trials[0].missing(row)
+        print(f"\n# Table {row.table}: {row.title}" + (f" ({why})" if why else ""))
         print(*(c for trial in trials for c in dict.fromkeys(trial.row_commands(row))), sep="\n")
-        for trial in trials if len(row.nets) > 1 else []:
+        for trial in trials if len(row.nets) > 1 and not why else []:
             for fold in trial.folds():
                 print("snippets fuse", *(trial.folder(name) / fold / "predictions.npz" for name in row.nets))
+
+
+def run_all(commands, trial, execute, log):
+    """Run the commands of one or several rows.
+
+    Where towers are imported, networks know nothing of each other: they are trained in processes, one per core, after
+    the features of all videos, whose progress is on the screen.
+    """
+    if not trial.scale.weights:
+        run(commands, execute, log)
+        return
+    for kind, workers in (("import", 1), ("features", 1), ("train", usable_cores()), ("evaluate", usable_cores())):
+        some = [c for c in commands if c.arguments[0] == kind]
+        run(some, execute, None if kind == "features" else trial.out / "output.txt", workers)
 
 
 def tables(numbers, trials, mini_data=None, execute=None):
@@ -52,7 +79,7 @@ def tables(numbers, trials, mini_data=None, execute=None):
             make_mini(first.data, **mini_data)
         for trial in trials:
             commands = [c for row in rows for c in trial.row_commands(row)]
-            run(commands, execute, log=None if mini_data is None else first.out / "output.txt")
+            run_all(commands, trial, execute, None if mini_data is None else first.out / "output.txt")
     records = [record(row, trials) for row in rows]
     data, about_data = first.data, first.data
     if mini_data is not None:
@@ -61,26 +88,28 @@ def tables(numbers, trials, mini_data=None, execute=None):
         about_data = (
             f"the rendered mini data set ({given}), fold 1: trained on two thirds of the groups, tested on the others"
         )
-    command = f"snippets tables --data {data} --table {' '.join(map(str, numbers))} --seeds {len(trials)}"
+    how = f" --scale laptop --weights {Path(first.weights).name}" if first.scale.weights else ""
+    command = f"snippets tables --data {data}{how} --table {' '.join(map(str, numbers))} --seeds {len(trials)}"
     write_tables(first.out, records, {"command": command, "data": about_data, "seeds": [t.seed for t in trials]})
     return records
 
 
 def record(row, trials):
     """A row of the result: the paper's numbers, ours for each seed, and what differs; all in per cent."""
-    found = [trial.accuracies(row) for trial in trials if trial.done(row)]
-    missing = f"{len(found)} of {len(trials)} seeds measured; " if row.nets and len(found) < len(trials) else ""
+    why = trials[0].missing(row)
+    found = [] if why else [trial.accuracies(row) for trial in trials if trial.done(row)]
+    missing = f"{len(found)} of {len(trials)} seeds measured; " if not why and len(found) < len(trials) else ""
     ours = {m: [round(100 * f[m], 3) for f in found] for m in MEASURES if found and m in found[0]}
     return {
         "table": row.table, "row": row.title, "nets": list(row.nets), "paper": row.paper, "ours": ours,
-        "differs": missing + differs(row, trials[0].scale),
+        "differs": why or missing + differs(row, trials[0].scale),
     }  # fmt: skip
 
 
-def parse_numbers(words):
-    """Numbers of tables from the command line: "all", or some of 1 to 7."""
+def parse_numbers(words, every=(1, 2, 3, 4, 5, 6, 7)):
+    """Numbers of tables from the command line: "all", which are `every`, or some of 1 to 7."""
     if "all" in words:
-        return tuple(range(1, 8))
+        return every
     wrong = [w for w in words if w not in "1234567" or len(w) != 1]
     if wrong:
         raise ValueError(f"--table {wrong[0]}: expected numbers from 1 to 7, or all")

@@ -1,0 +1,105 @@
+"""`snippets real`: what it runs, late fusion by draws and folds, and its page, on predictions that are known."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snippets.data.video import write_video
+from snippets.training.cli.main import main, parser
+from snippets.training.evaluate import result_of
+from snippets.training.experiments import statistics
+from snippets.training.predictions import Predictions, save_predictions
+from snippets.training.small.crossval import REGRESSIONS
+from snippets.training.small.real import SPLITS, Plan, fused, parts, prediction_files
+
+NAMES = [f"{'ab'[i % 2]}/{i}.avi" for i in range(8)]  # two classes, clips 0 to 3 of film0, the others of film1
+FOLDS = {"film": [range(4), range(4, 8)], "random": [(0, 1, 4, 5), (2, 3, 6, 7)]}
+
+
+def predictions(rows, right, sure=0.8):
+    """Of some videos; right: whether each of NAMES is."""
+    labels = np.array([i % 2 for i in rows])
+    p = np.full((len(labels), 2), 1 - sure)
+    p[np.arange(len(labels)), np.where([right[i] for i in rows], labels, 1 - labels)] = sure
+    result = result_of(["a", "b"], [NAMES[i] for i in rows], labels, p)
+    return Predictions(replace(result, groups=[f"film{i // 4}" for i in rows]), None)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """All runs of a plan, done: by film every second clip is right, at random all are; the first ones are surest."""
+    for i, name in enumerate(NAMES):
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_video(tmp_path / "videos" / name, [np.full((24, 32, 3), 20 * i, np.uint8)] * 4, 25)
+    (tmp_path / "weights.npz").touch()
+    plan = Plan(str(tmp_path / "videos"), str(tmp_path / "weights.npz"), None, tmp_path / "out", "cache", 1, 2)
+    for c in plan.commands():
+        c.product.parent.mkdir(parents=True, exist_ok=True)
+        c.product.touch()
+    for split in SPLITS:
+        for name, part in parts(split).items():
+            for head in (*part.heads, *(REGRESSIONS if part.plain else ())):
+                right = np.ones(8) if split == "random" or head == "conv" else np.arange(8) < 4
+                for (file,), rows in zip(zip(*prediction_files(plan, split, name, head), strict=True), FOLDS[split],
+                                         strict=True):  # fmt: skip
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    save_predictions(file, predictions(rows, right))
+    return plan
+
+
+def test_its_commands_are_ones_that_can_be_typed(tmp_path):
+    plan = Plan("VIDEOS", "w.npz", None, Path("out"), "cache", 2, 4)
+    commands = plan.commands()
+    assert len(commands) == 2 + sum(len(parts(split)) for split in SPLITS) and len(
+        {c.product for c in commands}
+    ) == len(commands)
+    for c in commands:
+        args, flags = parser().parse_args(c.arguments), [w for w in c.arguments if w.startswith("--")]
+        assert len(flags) == len({flag.partition("=")[0] for flag in flags})
+        if args.command == "train":
+            assert (args.draws, args.folds) == (2, 4) and args.split_by == ("group" if "film" in str(c) else "video")
+            assert ("tower-flow" in args.features_of) == (Path(args.out).name == "flow")
+
+
+def test_the_page(plan, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(statistics, "bootstrap", partial(statistics.bootstrap, draws=50))
+    given = ["real", plan.videos, "--weights", plan.weights, "--draws", "1", "--folds", "2", "--out", str(plan.out)]
+    assert main([*given, "--published", "about 72 % (somebody)", "--cache", "cache"]) == 0
+    assert capsys.readouterr().err == "" and (plan.out / "real-video.jpg").stat().st_size > 1000
+    text, found = (plan.out / "real-video.md").read_text(), json.loads((plan.out / "real-video.json").read_text())
+    assert "## 8 clips of 2 films" in text and "Published for these clips: about 72 % (somebody)." in text
+    rows = {r["head"]: r for r in found["film"]}
+    assert rows["single frame"]["mean"] == 50 and rows["single frame"]["leak"][0] == 50
+    assert rows["Conv Pooling"]["mean"] == 100 and rows["Conv Pooling"]["leak"] == [0, 0, 0]
+    assert "| single frame | 50.0 | 0.0 to 100.0 | 50.0 | 100.0 | +50.0 [+0.0, +100.0] |" in text
+    assert (
+        rows["LSTM, both by SVM"]["mean"] == 0
+    )  # each fold's SVM has learned of a film where both streams err, or not
+    assert f"in the mean of {5 + len(REGRESSIONS)} rows" in text and "lies above zero in 0 rows" in text
+    assert "| LSTM on flow | 50.0 | 0.0 to 100.0 | 50.0 | – | – |" in text
+    assert "| Conv Pooling over single frame | +50.0 [+0.0, +100.0] | not told apart |" in text
+    assert len(found["random"]) == 5 + len(REGRESSIONS) and len(rows) == 11 + 4 + len(REGRESSIONS)
+
+
+def test_fusion_by_fold(tmp_path):
+    """One stream is right and hardly sure, the other wrong and sure: the mean follows the second, the SVM learns."""
+    files = []
+    for stream, right, sure in (("x", np.ones(8), 0.6), ("y", np.zeros(8), 0.9)):
+        files.append([[tmp_path / f"{stream}{k}.npz" for k in (0, 1)]])
+        for file, rows in zip(files[-1][0], FOLDS["film"], strict=True):
+            save_predictions(file, predictions(rows, right, sure))
+    (mean,), (svm,) = fused(*files)
+    assert [r.hit1 for r in mean] == [0, 0] and [r.hit1 for r in svm] == [1, 1]
+    np.testing.assert_allclose(mean[0].probabilities[0], [0.35, 0.65])
+    assert mean[1].names == svm[1].names == NAMES[4:] and svm[1].groups == ["film1"] * 4
+    odd = predictions(range(4, 8), np.zeros(8), 0.9)  # the SVM of fold 1 has learned of these alone
+    labels = 1 - odd.result.labels
+    save_predictions(files[1][0][1], replace(odd, result=replace(odd.result, labels=labels)))
+    other = predictions(range(4, 8), np.zeros(8), 0.6)
+    save_predictions(files[0][0][1], replace(other, result=replace(other.result, labels=labels)))
+    _, (svm,) = fused(*files)
+    assert svm[0].hit1 == 0

@@ -59,14 +59,12 @@ SEED, SEEDS, HEADS = 0, 16, ("average", "conv", "slow", "rnn", "lstm")
 
 
 def drawn():
-    """A training and a test set of the same sizes: a class's own vector, shown in some frames, in noise."""
+    """A training and a test set of the same sizes: frames that differ little, of videos that differ much."""
     rng = np.random.default_rng(0)
     centres, labels = rng.standard_normal((5, 128)), np.arange(105) % 5
-    shown = rng.random((105, 25, 1)) < 0.3
-    group = rng.standard_normal((21, 1, 128))[np.arange(105) // 5]  # what videos of one group share
-    feat = (0.9 * shown * centres[labels][:, None] + 0.6 * group + 1.5 * rng.standard_normal((105, 25, 128))).astype(
-        "f"
-    )
+    group, video = rng.standard_normal((21, 128))[np.arange(105) // 5], rng.standard_normal((105, 128))
+    own = 0.55 * centres[labels] + 0.5 * group + video  # what videos of a class, of a group share, and what they do not
+    feat = (own[:, None] + 0.4 * rng.standard_normal((105, 25, 128))).astype("f")
     names = [f"{'abcde'[k]}/v_{'abcde'[k]}_g{i // 5:02d}_c01.avi" for i, k in enumerate(labels)]
     stored = StoredFeatures(feat, np.ones(1), unit=True)
     return [

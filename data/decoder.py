@@ -49,6 +49,9 @@ class Source:
     def one_thread(self):
         """From now on compute in the calling thread alone: other processes have the other cores."""
 
+    def compute_on(self, xp):
+        """From now on compute on arrays of the library `xp`, if there is anything to compute."""
+
     def frames(self, video: Video) -> np.ndarray:
         """All arrays of a video: (frames, *shape)."""
         return np.stack(list(self.stream(video)))

@@ -30,6 +30,7 @@ from snippets.data.listing import shown, tally
 from snippets.data.loader import ClipSet, Preprocessing, label_array
 from snippets.data.options import Options, option
 from snippets.data.pictures import PICTURE_FPS
+from snippets.data.store.processes import THIS_PROCESS
 from snippets.data.store.store import Store
 from snippets.data.video import VideoError, read_header
 
@@ -125,7 +126,8 @@ class DataSpec:
     path: a folder of videos, a manifest, or a feature file. size: side of the crops in pixels. cache: folder for
     decoded frames, None: decode every time. skip: file that lists videos to leave out. available: skip missing videos,
     and report how many there are. xp: library of the arrays on which flow is computed. features: makes a source of
-    features of a source of frames, see `training.model`, in `workers` processes; None: the network reads pixels.
+    features of a source of frames, see `training.model`; None: the network reads pixels. executor: where they are
+    computed, see data/store/processes.py.
     """
 
     path: str | Path
@@ -138,7 +140,7 @@ class DataSpec:
     progress: bool = True
     xp: object = np
     features: Callable | None = None
-    workers: int = 1
+    executor: object = THIS_PROCESS
 
     def source(self):
         """Frames or flow images at the side that crops of `size` want, or features of them.
@@ -150,7 +152,7 @@ class DataSpec:
         if settings.stream == "flow":
             given += [settings.flow_fps, settings.bound, TVL1.parse(settings.tvl1)]
             source = FlowDecoder(*given, picture_fps=settings.picture_fps)
-            source.xp = self.xp
+            source.compute_on(self.xp)
         else:
             source = Decoder(*given, picture_fps=settings.picture_fps)
         source = self._kept(source)
@@ -201,7 +203,7 @@ def open_data(spec, frames, build=True, check=lambda *sets: None):
     if spec.cache is None or not build:
         return sets
     bad = source.fill(
-        split.train + split.test, spec.workers, spec.progress, lambda missing: price_cache(missing, source)
+        split.train + split.test, spec.executor, spec.progress, lambda missing: price_cache(missing, source)
     )
     if bad and spec.features is None:
         raise unusable(bad, len(split.train + split.test))

@@ -77,6 +77,11 @@ class FrameFeatures(Source):
         self.tower.threads = 1
         self.source.one_thread()
 
+    def compute_on(self, xp):
+        self.tower.convert(xp.asarray)
+        self.tower.chunk = BLOCK
+        self.source.compute_on(xp)
+
     def count(self, video):
         return self.spread or self.source.at_hand(video).count(video)
 

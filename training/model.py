@@ -9,6 +9,7 @@ from snippets.data.layouts.splits import ALL, Video
 from snippets.data.listing import shown
 from snippets.data.loader import ClipSet, Preprocessing
 from snippets.data.open import DataSettings, DataSpec, is_features, settings_for
+from snippets.data.store.processes import Processes
 from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import usable_cores
 from snippets.nets.auxiliary import PLACES
@@ -251,7 +252,7 @@ def features_of(spec, path, device="cpu"):
     model = load_model(path, device=device)
     if model.checkpoint.fold is not None and spec.fold != ALL:
         check_fits(model.checkpoint, path, fold=spec.fold)  # its training videos must not be this run's test videos
-    return replace(with_features(spec, model), workers=usable_cores() if device == "cpu" else 1)
+    return replace(with_features(spec, model), executor=Processes(usable_cores() if device == "cpu" else 1))
 
 
 def tapped_tower(tower, config, tap):

@@ -14,6 +14,7 @@ parameters, and a store of other ones is refused.
 """
 
 import dataclasses
+import importlib
 import itertools
 from collections.abc import Iterator
 
@@ -60,11 +61,17 @@ class FlowDecoder(Decoder):
             )
         self.flow_fps, self.bound, self.settings = flow_fps, bound, settings or TVL1()
 
-    def __getstate__(self):  # another process has array libraries of its own
-        return {name: value for name, value in self.__dict__.items() if name != "xp"}
+    def __getstate__(self):  # a module travels by its name
+        return self.__dict__ | {"xp": self.xp.__name__}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, xp=importlib.import_module(state["xp"]))
 
     def one_thread(self):
         self.threads = 1
+
+    def compute_on(self, xp):
+        self.xp = xp
 
     @property
     def parameters(self):

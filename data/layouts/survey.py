@@ -5,6 +5,7 @@ one), which is reported but is not a fault; see `data.video` for what counts as 
 """
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from snippets.data.files import write
 from snippets.data.layouts.splits import Split, Video, check_groups
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.listing import is_video, shown, tally
-from snippets.data.loader import prepare
+from snippets.data.store.processes import THIS_PROCESS
 from snippets.data.video import VideoError, open_film
 
 SHOWN = 10  # names of each kind
@@ -32,14 +33,19 @@ class Decoded(NamedTuple):
     clock: str | None = None
 
 
-def decode(video: Video, source: Decoder) -> Decoded:
-    """Decode a video as a `Decoder` does, but small."""
+def decode(source: Decoder, video: Video) -> Iterator[Decoded]:
+    """Decode a video as a `Decoder` does, but small; yields what was found."""
+    with open_film(video.path, source.picture_fps) as film:
+        decoded = sum(1 for _ in itertools.islice(film.pictures(source.fps, 16), source.limit))
+        yield Decoded(film.declared, decoded, clock=film.clock_fault())
+
+
+def named(video: Video, found: Iterator[Decoded]) -> tuple[str, Decoded]:
+    """A video's name and what `decode` found."""
     try:
-        with open_film(video.path, source.picture_fps) as film:
-            decoded = sum(1 for _ in itertools.islice(film.pictures(source.fps, 16), source.limit))
-            return Decoded(film.declared, decoded, clock=film.clock_fault())
+        return video.name, next(found)
     except (VideoError, OSError) as error:
-        return Decoded(0, 0, str(error))
+        return video.name, Decoded(0, 0, str(error))
 
 
 @dataclass
@@ -120,12 +126,12 @@ class Survey:
         return "\n".join(map(shown, [*lines, "something is wrong, see above" if self.wrong else "nothing is wrong"]))
 
 
-def check_dataset(path, source=None, frames=30, skip=(), workers=2, progress=True) -> Survey:
+def check_dataset(path, source=None, frames=30, skip=(), executor=THIS_PROCESS, progress=True) -> Survey:
     """Read the lists of all folds, decode every video that they name, and find what is wrong.
 
     source: a `Decoder` that says at which rate, and where to stop; None: every frame. frames: shorter videos are short.
-    skip: names that are known to be bad. workers: threads. Raises what `VideoFolder.listed` raises if no fold can be
-    read.
+    skip: names that are known to be bad. executor: where they are decoded, see data/store/processes.py. Raises what
+    `VideoFolder.listed` raises if no fold can be read.
     """
     folder, errors, source = VideoFolder(path), [], source or Decoder()
     survey = Survey(folder.path, folder.layout.name, {}, frames, exact=source.fps is None and source.limit is None)
@@ -154,9 +160,9 @@ def check_dataset(path, source=None, frames=30, skip=(), workers=2, progress=Tru
             survey.ignored[name] = why
         elif not {name, file.stem} & set(skip):
             survey.unlisted.append(name)
-    decoded = prepare(lambda v: decode(v, source), there.values(), workers, ahead=2 * workers)
-    bar = tqdm(decoded, total=len(there), desc="decode", unit="video", disable=not progress)
-    survey.decoded = dict(zip(there, bar, strict=True))
+    decoded = executor.map(decode, source, list(there.values()), named)
+    found = dict(tqdm(decoded, total=len(there), desc="decode", unit="video", disable=not progress))
+    survey.decoded = {name: found[name] for name in there}
     return survey
 
 

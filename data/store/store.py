@@ -32,10 +32,14 @@ from snippets.data.layouts.splits import Video
 from snippets.data.listing import shown
 from snippets.data.store.array import StoredArray
 from snippets.data.store.manifest import Entry, Manifest, stamp
-from snippets.data.store.processes import in_processes
+from snippets.data.store.processes import THIS_PROCESS
 from snippets.data.video import VideoError
 
-WORTH = 8  # videos for which another process is worth the seconds that it takes to start
+
+def contents(source: Source, video: Video) -> Iterator:
+    """What a store keeps of a video: the checksum of its file, then its arrays. Errors: those of `Source.stream`."""
+    yield source.checksum(video)
+    yield from source.stream(video)
 
 
 class Store(Source):
@@ -58,15 +62,18 @@ class Store(Source):
         self._intact = {}  # name -> stamp of the file that has been compared with its checksum
 
     def __reduce__(self):
-        return Store, (self.root, self.source)  # another process opens the same folder
+        return Store, (self.root.absolute(), self.source)  # another process opens the same folder
 
     def one_thread(self):
         self.source.one_thread()
 
+    def compute_on(self, xp):
+        self.source.compute_on(xp)
+
     def frames(self, video: Video) -> StoredArray:
         """The arrays of a video (frames, *shape); computed first if they are not there yet."""
         stored = self._stored(video)
-        return self._add(video) if stored is None else stored
+        return self._add(video, contents(self.source, video)) if stored is None else stored
 
     def stream(self, video: Video) -> Iterator[np.ndarray]:
         """The arrays of a video, one by one."""
@@ -96,21 +103,22 @@ class Store(Source):
         """The videos that are not in the store, or not as they are now. No array is read."""
         return [video for video in videos if not self._is_there(video)]
 
-    def fill(self, videos: list[Video], workers=1, progress=True, check=lambda missing: None) -> dict[str, str]:
+    def fill(
+        self, videos: list[Video], executor=THIS_PROCESS, progress=True, check=lambda missing: None
+    ) -> dict[str, str]:
         """Compute what is missing of some videos; returns {name: what is wrong} of those that cannot be used.
 
         check(missing videos) is called before anything is computed, and may raise.
-        workers: processes, each with one thread, if there is work for as many; 1: this process, with all its threads.
+        executor: where they are computed, see data/store/processes.py.
         Every video is kept as soon as it is done. OSError: the disk is full, or a process has died.
         """
         todo, bad, frames, started = self.missing(videos), {}, 0, time.monotonic()
         check(todo)
-        workers = min(workers, len(todo) // WORTH)
         if todo:
             self.manifest.begin()
         what = "features" if len(self.shape) == 1 else "flow" if self.shape[-1] == 2 else "frames"
         bar = tqdm(desc=what, total=len(videos), unit="video", disable=not progress)
-        results = in_processes(Store.attempt, self, todo, workers) if workers > 1 else map(self.attempt, todo)
+        results = executor.map(contents, self.source, todo, self.receive)
         bar.update(len(videos) - len(todo))
         with bar, contextlib.ExitStack() as stack:
             stack.callback(getattr(results, "close", lambda: None))  # ends the processes
@@ -124,10 +132,10 @@ class Store(Source):
                 bar.update()
         return bad
 
-    def attempt(self, video: Video) -> tuple[str, Entry | None, str | None]:
-        """Compute a video into the store: (its name, its entry, None), or (name, None, why it cannot be used)."""
+    def receive(self, video: Video, content: Iterator) -> tuple[str, Entry | None, str | None]:
+        """Keep the `contents` of a video: (its name, its entry, None), or (name, None, why it cannot be used)."""
         try:
-            self._add(video)
+            self._add(video, content)
         except (VideoError, FileNotFoundError) as error:
             return video.name, None, str(error)
         return video.name, self.manifest.entries[video.name], None
@@ -177,16 +185,16 @@ class Store(Source):
             print(f"{shown(file)}: bits of it have changed on this disk; it is computed again", file=sys.stderr)
         return None
 
-    def _add(self, video):
-        """Compute a video into its file, then note it in the manifest; returns its `StoredArray`."""
-        source, file, count, crc = self.source.checksum(video), self._file(video), 0, 0
+    def _add(self, video, content):
+        """Write the `contents` of a video to its file, then note it in the manifest; returns its `StoredArray`."""
+        source, file, count, crc = next(content), self._file(video), 0, 0
         seen = stamp(video.path, source)
         with replacing(file) as out:
             out.write(self._header(count))
-            for array in self.source.stream(video):
-                content = np.ascontiguousarray(array, self.dtype).tobytes()
-                out.write(content)
-                count, crc = count + 1, zlib.crc32(content, crc)
+            for array in content:
+                written = np.ascontiguousarray(array, self.dtype).tobytes()
+                out.write(written)
+                count, crc = count + 1, zlib.crc32(written, crc)
             out.seek(0)
             out.write(self._header(count))
         stored = StoredArray(file, self.shape, self.dtype)

@@ -17,6 +17,7 @@ from snippets.data.files import replacing
 from snippets.data.layouts.splits import Video
 from snippets.data.open import unusable
 from snippets.data.store.array import StoredArray
+from snippets.data.store.processes import THIS_PROCESS
 from snippets.data.store.store import Store
 from snippets.data.video import VideoError, write_video
 
@@ -276,7 +277,7 @@ def test_two_processes_fill_one_cache(tmp_path, decoded):
     videos = [make_video(tmp_path, f"A/{name}.avi", seed=i) for i, name in enumerate("abcd")]
     one, two = Store(tmp_path / "cache", Decoder(16)), Store(tmp_path / "cache", Decoder(16))
     threads = [
-        threading.Thread(target=cache.fill, args=(some, 1, False))
+        threading.Thread(target=cache.fill, args=(some, THIS_PROCESS, False))
         for cache, some in ((one, videos), (two, videos[::-1]))
     ]
     for thread in threads:

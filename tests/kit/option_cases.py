@@ -138,6 +138,7 @@ CASES = {
 # What changes nothing but time and memory, or belongs to a network but not to what is told of it
 SAME = {
     "videos": "--workers 0|--workers 3|--memory 1", "check": "--workers 1", "features": "--workers 2",
+    "flow cache": "--workers 2",
     "evaluate": "--batch 1",
     "summary": "--dropout 0.1", "scaling": "--dropout 0.1", "summary rnn": "--activation tanh",
     "summary googlenet": "--auxiliary 0.5",
@@ -160,6 +161,9 @@ ELSEWHERE = {
     "train --tune-lr --tune-weight-decay": "test_presets.py::test_one_network_is_tuned",
     "train --out --cache": "test_cli.py::test_train_writes_a_checkpoint_and_a_log",
     "train --resume": "test_loop.py::test_resumed_is_uninterrupted_bit_for_bit",
+    "check-data flow features train --ray": (
+        "test_ray_tasks.py::test_ray_processes_and_one_process_keep_the_same_bits"
+    ),
     "train --downpour": "test_ray.py::test_the_command_line_trains_with_replicas",
     "check-data train simulate features flow --picture-fps": "test_pictures.py::test_the_rate_of_pictures_is_an_option",
     "evaluate --cache": "test_protocol.py::test_",

@@ -5,8 +5,9 @@
         done = b.run("ray", "status", "--address", f"{a.address}:6379")
         a.cut(), a.mend(), a.slow("1mbit"), b.kill()
 
-A host is a set of Linux namespaces: processes, network, mounts and host name of its own. It has its own HOME, TMPDIR,
-/tmp/ray and /dev/shm, and by `apart` own versions of further folders, which begin empty; all other files are shared.
+A host is a set of Linux namespaces: processes, network, mounts and host name of its own. It has its own HOME,
+/tmp/ray and /dev/shm, and by `apart` own versions of further folders, which begin empty; all other files are shared. It
+knows itself and the other one by name, and no name server.
 The kernel removes all of it with the host's first process, which ends when the test does, however that ends.
 """
 
@@ -22,6 +23,7 @@ import pytest
 from waiting import HANG, until
 
 NAMESPACES = "--net --mount --uts --pid --fork --mount-proc --kill-child".split()
+HOSTS = "127.0.0.1 localhost\n10.9.0.1 alpha\n10.9.0.2 beta\n"
 BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
@@ -55,7 +57,7 @@ class Host:
     """A host while its block lasts.
 
     name, address    alpha 10.9.0.1 or beta 10.9.0.2
-    folder           that of its own files: home/, tmp/, ray/, and its version of each folder of `apart` by that's name
+    folder           that of its own files: home/, ray/, and its version of each folder of `apart` by that's name
     """
 
     def __init__(self, folder, name, apart=()):
@@ -65,14 +67,17 @@ class Host:
         for place, own in places.items():
             Path(place).mkdir(parents=True, exist_ok=True)
             (self.folder / own).mkdir(parents=True)
-        for own in ("home", "tmp"):
-            (self.folder / own).mkdir()
+        (self.folder / "home").mkdir()
+        for name_file, text in (("hosts", HOSTS), ("resolv.conf", "")):
+            (self.folder / name_file).write_text(text)
+            places[f"/etc/{name_file}"] = name_file
         binds = [f"mount --bind '{self.folder / own}' '{place}'" for place, own in places.items()]
         start = " && ".join([f"hostname {name}", "mount -t tmpfs shm /dev/shm", *binds, "echo ready", "read"])
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.first = subprocess.Popen(["unshare", *NAMESPACES, "bash", "-c", start], **pipes)  # reads till we end
         assert self.first.stdout.readline() == "ready\n"
         self.pid = int(Path(f"/proc/{self.first.pid}/task/{self.first.pid}/children").read_text())  # of its bash
+        self.network = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)  # keeps the cable in the other host's socket
 
     def command(self, *args):
         """The command line that runs a command on this host, in the folder where it is called."""
@@ -87,21 +92,22 @@ class Host:
 
     def start(self, *args, env=(), **options):
         """A command on this host as a running process; env: more variables, None takes one away."""
-        own = {"HOME": str(self.folder / "home"), "TMPDIR": str(self.folder / "tmp"), "PATH": BIN}
+        own = {"HOME": str(self.folder / "home"), "PATH": BIN}
         given = {**os.environ, **own, **dict(env)}
         given = {key: value for key, value in given.items() if value is not None}
         pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.started.append(subprocess.Popen(self.command(*args), env=given, **{**pipes, **options}))
         return self.started[-1]
 
-    def run(self, *args, env=(), timeout=HANG, **options):
-        """A command on this host, finished, as of subprocess.run."""
+    def run(self, *args, env=(), timeout=HANG, check=False, **options):
+        """A command on this host, finished, as of subprocess.run; check: it must succeed."""
         with self.start(*args, env=env, **options) as process:
             try:
                 out, err = process.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
+        assert not check or process.returncode == 0, f"{args} on {self.name}: {out}{err}"
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
     def ip(self, *args, tool="ip"):
@@ -123,7 +129,9 @@ class Host:
         self.ip("qdisc", "replace", "dev", "cable", "root", "tbf", *how, tool="tc")
 
     def kill(self):
-        """The power fails: all processes end at once, files stay."""
+        """The power fails: all processes end at once and nobody is told; files stay."""
+        with contextlib.suppress(AssertionError):  # it is dead
+            self.cut()
         self.first.kill()
         until(lambda: not Path(f"/proc/{self.pid}").exists(), f"the end of {self.name}")
 
@@ -132,5 +140,6 @@ class Host:
 
     def __exit__(self, *_):
         self.kill()
+        os.close(self.network)
         for process in (self.first, *self.started):
             process.communicate()

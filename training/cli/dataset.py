@@ -1,5 +1,7 @@
 """The commands that make and check data: `snippets make-data`, `check-data`, `flow` and `flow-error`."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from snippets.data.decoder import Decoder
@@ -13,7 +15,7 @@ from snippets.data.open import DataSettings, DataSpec, fold_for, is_features, op
 from snippets.data.options import add_options, chosen
 from snippets.training.bench.flow_truth import FAR, WITH_FLOW, measured, methods, own_pair, painted, table
 from snippets.training.cli.files import Film, Input, SkipList
-from snippets.training.cli.options import COUNT, SEED, WORKERS, add_command, add_device
+from snippets.training.cli.options import COUNT, SEED, add_command, add_device, add_executor, executor
 from snippets.training.parameters import use_device
 from snippets.training.render.flow import render_flow
 
@@ -33,7 +35,7 @@ def add_parsers(subparsers):
     p.add_argument("--write-skip", type=SkipList, metavar="FILE", help="write a list of the damaged and missing videos")
     p.add_argument("--skip", type=Input, metavar="FILE", help="list of videos that are known to be bad")
     p.add_argument("--frames", **COUNT, default=30, help="shorter videos are counted as short")
-    p.add_argument("--workers", **WORKERS, help="threads that decode")
+    add_executor(p)
     add_options(p, DataSettings, "videos", only=("fps", "picture_fps", "seconds"))
 
     p = add_command(subparsers, "flow", run_flow)
@@ -42,6 +44,7 @@ def add_parsers(subparsers):
     p.add_argument("--size", **COUNT, default=220, help="side of the crops; flow images are larger: 256 pixels for 220")
     p.add_argument("--cache", default="runs/cache", help="folder for the flow images")
     p.add_argument("--skip", type=Input, metavar="FILE", help="list of videos to skip, one per line")
+    add_executor(p)
     add_options(p, DataSettings, "flow", only=("fps", "picture_fps", "flow_fps", "bound", "tvl1"))
     add_device(p)
 
@@ -71,7 +74,7 @@ def run_check_data(args):
     settings = settings_for(args.data, DataSettings(**chosen(args, DataSettings)))
     skip = read_skip(args.skip) if args.skip else ()
     source = Decoder(fps=settings.fps, limit=settings.limit, picture_fps=settings.picture_fps)
-    survey = check_dataset(args.data, source, args.frames, skip, args.workers)
+    survey = check_dataset(args.data, source, args.frames, skip, executor(args))
     print(survey)
     if args.write_skip:
         survey.write_skip(args.write_skip)
@@ -85,8 +88,9 @@ def run_flow(args):
     if is_data(args.data):
         if args.render:
             raise ValueError(f"{args.data} is a data set, but --render shows the flow of one video")
-        xp, fold = use_device(args.device), fold_for(args.data)
+        xp, fold = use_device("cpu" if args.ray else args.device), fold_for(args.data)
         spec = DataSpec(args.data, args.size, data, fold, args.cache, args.skip, xp=xp)
+        spec = replace(spec, executor=executor(args, args.device))
         print(open_data(spec, 1)[0].source.folder)
     elif args.render:
         source = DataSpec(args.data, args.size, data, cache=None, xp=use_device(args.device)).source()

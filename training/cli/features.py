@@ -21,13 +21,12 @@ from snippets.data.open import DataSettings, DataSpec, check_room, fold_for, ope
 from snippets.data.options import add_options, chosen
 from snippets.data.video import VideoError
 from snippets.layers.core.base import Sequential
-from snippets.layers.device.xp import usable_cores
 from snippets.nets.frames import CHUNK, OverFrames
 from snippets.nets.inspect.memory import check_memory, prediction_memory
 from snippets.nets.zoo import NetConfig, build, build_tower, input_shape
 from snippets.training.checkpoint import check_fits
 from snippets.training.cli.files import Archive, Input
-from snippets.training.cli.options import SEED, add_command, add_data, add_device, number
+from snippets.training.cli.options import SEED, add_command, add_data, add_device, add_executor, executor
 from snippets.training.model import Model, load_model, with_features
 from snippets.training.parameters import move_to_device
 
@@ -40,9 +39,7 @@ def add_parsers(subparsers):
     p.add_argument("inputs", type=Input, nargs="+", metavar="INPUT", help="one data folder, or video files")
     p.add_argument("--out", type=Archive, help=f"also write a file of --count frames of each video (or {COUNT})")
     p.add_argument("--model", type=Input, metavar="CHECKPOINT", help="use its tower (default: an untrained one)")
-    p.add_argument(
-        "--workers", **number(int, least=1, most=1e3), help="processes (default: one per core; on a GPU: one)"
-    )
+    add_executor(p)
     group = add_options(p, NetConfig, "tower", only=("tower", "size", "width", "tap"), tower="googlenet")
     group.add_argument("--seed", **SEED, help="of the weights of an untrained one")
     add_data(p)
@@ -67,15 +64,16 @@ def run_features(args):
         what = "features of video files" if args.cache else "features that no cache keeps"
         raise ValueError(f"{what} go into a file: add --out FILE.npz")
     with one_run(args.out, file=True):
-        model = load_model(args.model, device=args.device) if args.model else untrained_model(args)
+        device = "cpu" if args.ray else args.device  # the tasks move it to theirs
+        model = load_model(args.model, device=device) if args.model else untrained_model(args, device)
         spec = spec_of(args, model, folder)
         items, source, about = folder_items(args, spec) if folder else file_items(args, spec)
         videos, bad = [item.video for item in items], {}
         if not args.out:
             videos += others(spec, videos)
         if spec.cache is not None:
-            workers = args.workers or (usable_cores() if args.device == "cpu" else 1)
-            bad = source.fill(videos, workers, check=lambda missing: price_cache(missing, source))
+            how = executor(args, args.device)
+            bad = source.fill(videos, how, check=lambda missing: price_cache(missing, source))
         if args.out:
             export(args.out, items, source, about, bad)
     print(shown(args.out or source.folder))
@@ -90,14 +88,14 @@ def run_features(args):
     return 1
 
 
-def untrained_model(args):
+def untrained_model(args, device):
     """A model that is a tower with random weights, as the options say. ValueError if it does not fit into memory."""
     print("no --model: the tower's weights are random", file=sys.stderr)
     config = NetConfig(classes=1, tower=args.tower, head="lstm", size=args.size, width=args.width, tap=args.tap)
     check_memory("the tower", prediction_memory(build(config, seed=None), input_shape(config, 1, CHUNK)))
     tower = OverFrames(build_tower(config, np.random.default_rng(args.seed))[0])
     data = DataSettings(**chosen(args, DataSettings))
-    return Model(move_to_device(Sequential(tower=tower), args.device), config, data, None)
+    return Model(move_to_device(Sequential(tower=tower), device), config, data, None)
 
 
 def spec_of(args, model, folder):

@@ -1,10 +1,13 @@
 """What the options of several commands have in common."""
 
 import argparse
+import re
 
 from snippets.data.options import InRange, Range
-from snippets.layers.device.xp import DEVICES
+from snippets.data.store.processes import Processes
+from snippets.layers.device.xp import DEVICES, usable_cores
 from snippets.training.cli.files import Input
+from snippets.training.distributed.ray_tasks import HERE, RayTasks
 
 
 def number(kind, **within):
@@ -58,6 +61,39 @@ def add_features_of(parser):
     )  # fmt: skip
 
 
-def add_device(parser):
-    """The option that says where to compute."""
+def add_device(parser, ray=None):
+    """The option that says where to compute; ray: what --ray does, None: there is no such option."""
     parser.add_argument("--device", default="cpu", help=DEVICES)
+    if ray:
+        add_ray(parser, ray)
+
+
+def add_executor(parser):
+    """The options that say which processes compute videos, see `executor`."""
+    about = "processes (default: one per core; on a GPU: one)"
+    parser.add_argument("--workers", **number(int, least=1, most=1e3), help=about)
+    add_ray(parser, "compute the videos by Ray")
+
+
+def add_ray(parser, what):
+    """The option --ray; what: it does."""
+    parser.add_argument(
+        "--ray", nargs="?", const=HERE, type=address, metavar="HEAD:PORT",
+        help=f"{what}, on all hosts of the cluster at this address (without one: on this machine)",
+    )  # fmt: skip
+
+
+def address(text):
+    """HEAD:PORT, or argparse's error: DATA, for instance, if it stands behind --ray."""
+    if text != HERE and not re.fullmatch(r"[^/\s]+:\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no HEAD:PORT, for example 10.9.0.1:6379; DATA goes before --ray")
+    return text
+
+
+def executor(args, device="cpu"):
+    """The executor that --ray or --workers ask for, see data/store/processes.py."""
+    if args.ray and args.workers:
+        raise ValueError("--workers are processes of this machine, --ray takes the cores that Ray has: leave one out")
+    if args.ray:
+        return RayTasks(args.ray, device)
+    return Processes(args.workers or (usable_cores() if device == "cpu" else 1))

@@ -51,7 +51,7 @@ def add_parsers(subparsers):
     p.add_argument(
         "--price", action="store_true", help="how long decoding, features, flow and training take on --hosts"
     )
-    p.set_defaults(device="cpu")
+    p.set_defaults(device="cpu", ray=None)
     add_features_of(p)
     add_data(p)
     add_options(p, DataSettings, "pixels")

@@ -21,6 +21,7 @@ from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ranks import ranks
 from snippets.training.distributed.ray_engine import downpour
 from snippets.training.distributed.ray_session import check_address
+from snippets.training.distributed.ray_tasks import RayTasks
 from snippets.training.evaluate import evaluate
 from snippets.training.loop import train
 from snippets.training.model import features_of, inherit, load_model, start_from
@@ -49,7 +50,7 @@ def add_parsers(subparsers):
     add_options(p, NetConfig, None, only=("head", "tower", "frames", "size"), frames=None)
     add_options(p, DataSettings, None, only=("fps",))
     add_options(p, Settings, None, only=("epochs", "batch", "lr", "seed"))
-    add_device(p)
+    add_device(p, ray="decode videos, and compute their features, by Ray")
     add_features_of(p)
     group = add_data(p, fold_or_all, "official split, 1 to 3; 'all': one network for each, and their mean (default: 1)")
     group.add_argument("--workers", **WORKERS, help="threads that prepare clips ahead")
@@ -95,7 +96,8 @@ def spec_for(args, fold):
     settings = replace(settings, stored_tap=args.tap) if of else settings_for(args.data, settings)
     fold = fold_for(args.data, fold)
     spec = DataSpec(args.data, args.size, settings, fold, args.cache, args.skip, args.available)
-    return features_of(spec, of, args.device) if of else spec
+    spec = features_of(spec, of, "cpu" if args.ray else args.device) if of else spec
+    return replace(spec, executor=RayTasks(args.ray, args.device if of else "cpu")) if args.ray else spec
 
 
 def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0):

@@ -4,6 +4,7 @@
     Downpour SGD   downpour (what a replica does, for any engine) · shard (what a parameter shard does)
                    ray_engine, ray_actors, ray_session (on Ray) · simulate (on a clock that only counts)
                    machines (the cores and links that simulated processes share)
+    jobs           ray_tasks (over videos, on all hosts) · hosts (whether they have installed the same)
     beside them    simulate_synchronous · simulation_report (both compared) · costs (what work costs on this machine)
                    price (from that, how long jobs will take on many hosts)
                    column_parallel (one layer over several ranks, a worked example)

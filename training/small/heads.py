@@ -29,6 +29,7 @@ from snippets.layers.device.xp import usable_cores
 from snippets.nets.inspect.fake import output_shape
 from snippets.nets.zoo import NetConfig, build, check_read
 from snippets.training.checkpoint import Checkpoint, check_unseen_videos, checkpoint_of, load_into, save, videos_of
+from snippets.training.distributed.ray_tasks import RayTasks
 from snippets.training.loop import train
 from snippets.training.model import features_of
 from snippets.training.settings import Conduct, Settings
@@ -117,7 +118,8 @@ def features_spec(args, out):
             flow = ("stream", "flow_fps", "bound", "tvl1") if settings.stream == "flow" else ()
             pixels = [f"--{name.replace('_', '-')}={getattr(settings, name)}" for name in flow]
             args.execute(["import", args.weights, "--keep-classifier", "--quiet", "--out", tower, *pixels])
-    return features_of(replace(spec, settings=replace(settings, stored_tap=args.tap), fold=ALL), tower)
+    spec = features_of(replace(spec, settings=replace(settings, stored_tap=args.tap), fold=ALL), tower)
+    return replace(spec, executor=RayTasks(args.ray)) if args.ray else spec
 
 
 def open_trial(args, spec, tries, out):

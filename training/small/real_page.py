@@ -58,11 +58,11 @@ def page(plan, records, pairs, ucf, best):
         "# Results on real video",
         f"Written by `{command_of(plan)}`.",
         f"## {best['videos']} clips of {best['groups']} films",
-        f"{plan.draws} draws of {plan.folds} folds, each clip tested once per draw. Every row: three seeds, whose "
-        "predictions are averaged; rate, decay and length chosen on held-out films of the training side (with the "
-        "random split: on held-out clips). The tower stays as ImageNet made it, also the one that sees flow images, "
-        'so that all rows are the paper\'s "(fc)"; it sees 15 frames, or flow images, of each clip, spread evenly. '
-        "Hit@1 in %; 95 % intervals by bootstrap of films and draws.",
+        f"{plan.draws} draw{'s' * (plan.draws > 1)} of {plan.folds} folds, each clip tested once per draw. Every row: "
+        "three seeds, whose predictions are averaged; rate, decay and length chosen on held-out films of the training "
+        "side (with the random split: on held-out clips). The tower stays as ImageNet made it, also the one that sees "
+        'flow images, so that all rows are the paper\'s "(fc)"; it sees 15 frames, or flow images, of each clip, '
+        "spread evenly. Hit@1 in %; 95 % intervals by bootstrap of films and draws.",
         main_table(records),
         f"The best network by film, {name}, is right on {best['mean']:.1f} % [{low:.1f}, {high:.1f}] of the clips of "
         f"films that it has not seen. It is the best of {len(records['film'])} rows on these clips, so on others it "
@@ -92,6 +92,7 @@ def command_of(plan):
     """What was typed, with files by their names alone."""
     words = ["snippets real", shown(Path(plan.videos).name), "--weights", shown(Path(plan.weights).name)]
     words += ["--features", shown(Path(plan.features).name)] if plan.features else []
+    words += [f"--draws {plan.draws} --folds {plan.folds}"]
     return " ".join(words)
 
 

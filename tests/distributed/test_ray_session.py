@@ -106,6 +106,20 @@ def test_what_a_killed_run_left_is_swept_and_what_is_in_use_is_not(monkeypatch):
             assert not alive.exists()
 
 
+def test_after_a_run_here_ray_wants_no_token_of_it(monkeypatch):
+    """Ray takes to tokens when it starts by itself; a cluster that this process starts or joins later may have none."""
+    pytest.importorskip("ray")
+    from ray._private.authentication.authentication_token_setup import enable_token_auth_by_default
+    from ray._raylet import AuthenticationMode, get_authentication_mode
+
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    assert get_authentication_mode() == AuthenticationMode.DISABLED
+    with on_this_machine():
+        enable_token_auth_by_default()  # as ray.init does
+        assert get_authentication_mode() == AuthenticationMode.TOKEN
+    assert get_authentication_mode() == AuthenticationMode.DISABLED and "RAY_AUTH_MODE" not in os.environ
+
+
 def threaded(function):
     """Calls in another thread; raises what it raises."""
     errors = []
@@ -137,7 +151,9 @@ def test_what_ray_refuses_is_one_sentence():
             raise error
 
     asked = []
-    ray = SimpleNamespace(init=init, _raylet=SimpleNamespace(GcsClient=lambda address: asked.append(address)))
+    loader = SimpleNamespace(instance=lambda: SimpleNamespace(has_token=lambda ignore_auth_mode: False))
+    raylet = SimpleNamespace(GcsClient=lambda address: asked.append(address), AuthenticationTokenLoader=loader)
+    ray = SimpleNamespace(init=init, _raylet=raylet, exceptions=SimpleNamespace(AuthenticationError=KeyError))
     connect(ray, "local")
     assert asked == []
     for error in (RuntimeError("Version mismatch: 2.60\n2.9"), Exception("no token\nset one")):

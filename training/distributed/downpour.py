@@ -20,6 +20,7 @@ the shards know, it stays where it is.
 """
 
 import math
+import os
 import time
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -66,6 +67,7 @@ class Job:
         self.net, self.dataset, self.settings, self.downpour = net, dataset, settings, downpour
         self.per_epoch = settings.steps_per_epoch(len(dataset))
         self.total = settings.epochs * self.per_epoch  # batches
+        self.cwd = os.getcwd()  # where relative names of videos begin
         self.content = None  # of the data set, where the run is kept: see `checkpoint.videos_of`
         split_frozen(net, settings.groups)  # refuses a net with nothing to train
 

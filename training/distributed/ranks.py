@@ -17,6 +17,7 @@ through MPI; CuPy arrays through NCCL, one device per rank.
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -30,6 +31,7 @@ from threadpoolctl import threadpool_limits
 from snippets.layers.core.base import Sequential
 from snippets.layers.device.xp import to_numpy, usable_cores, xp_of
 from snippets.training.alone import ALONE, Ranks
+from snippets.training.distributed.hosts import check_installed, installed
 from snippets.training.parameters import empty_like, slices, views
 
 CHUNK = 1 << 20  # bytes in one all-reduce
@@ -128,7 +130,22 @@ class MPIRanks(Ranks):
         if self.rank:
             sys.stdout = open(os.devnull, "w")  # rank 0 speaks for all, to the end of the process
         signal.signal(signal.SIGINT, lambda *_: setattr(self, "stop", True))
+        if self.host.size < self.size:
+            try:
+                self.check_hosts()
+            except OSError as error:
+                self.__exit__(type(error), error, None)
         return self
+
+    def check_hosts(self):
+        """OSError, on all ranks the same, if a host has other code or other versions than that of rank 0."""
+        mine, wrong = installed(), None
+        try:
+            check_installed(self.comm.bcast(mine), mine, f"host {socket.gethostname()} (rank {self.rank})")
+        except OSError as error:
+            wrong = error
+        for error in filter(None, self.comm.allgather(wrong)):
+            raise error
 
     def __exit__(self, kind, error, _):
         """An error on one rank ends them all: the others would wait for it for ever."""
@@ -140,7 +157,8 @@ class MPIRanks(Ranks):
         while not (all_failed := others.Test()) and time.monotonic() < until:
             time.sleep(0.02)
         if self.rank and not all_failed:  # what all ranks have found, rank 0 says once
-            self.report(error, f"rank {self.rank}: ")
+            where = f" on host {socket.gethostname()}" if self.host.size < self.size else ""
+            self.report(error, f"rank {self.rank}{where}: ")
         if "HYDI_CONTROL_FD" not in os.environ:  # MPICH's mpiexec ends the others by itself, and clears up only then
             self.comm.Abort(1)
         os._exit(1)

@@ -61,17 +61,46 @@ def connect(ray, address, **how):
     """ray.init; OSError in one sentence if it does not succeed."""
     try:
         if address != "local":
-            ray._raylet.GcsClient(address=address)  # says at once that the token is wrong, where ray.init would wait
+            use_token(ray)
+            with silent():  # what is wrong with the token, it says at once, where ray.init would wait
+                ray._raylet.GcsClient(address=address)
         ray.init(address=address, **how)
     except Exception as error:  # some are of that very class
-        raise OSError(f"no connection to Ray ({address}): {str(error).strip().split(chr(10))[0]}") from error
+        why = str(error).strip().split("\n")[0]
+        if "AuthToken" in why or isinstance(error, ray.exceptions.AuthenticationError):
+            why = "it wants a token, and not this host's: bring ~/.ray/auth_token here from the cluster's first host"
+        raise OSError(f"no connection to Ray ({address}): {why}") from error
+
+
+@contextlib.contextmanager
+def silent():
+    """Nothing is written to the terminal's standard error, not even by what is no Python."""
+    before, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nothing)
+
+
+def use_token(ray):
+    """Show clusters this user's token, if there is one, as `ray start` does."""
+    from ray._private.authentication.authentication_token_setup import _enable_token_auth
+
+    there = ray._raylet.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+    if there and "RAY_AUTH_MODE" not in os.environ:
+        _enable_token_auth()
+    if not there and os.environ.get("RAY_AUTH_MODE") == "token":
+        raise OSError("there is no token on this host: bring ~/.ray/auth_token here from the cluster's first host")
 
 
 @contextlib.contextmanager
 def on_this_machine():
     """Options for Ray's own processes on this machine, which only this user's programs here can reach."""
     from ray._private import ray_constants
-    from ray._raylet import AuthenticationTokenLoader
+    from ray._raylet import AuthenticationTokenLoader, Config
 
     short = [d for d in (os.environ.get("RAY_TMPDIR"), tempfile.gettempdir()) if d and len(d) <= 18]
     root = Path((short or ["/tmp"])[0])  # paths of Unix sockets are 107 bytes long at most
@@ -92,6 +121,7 @@ def on_this_machine():
             ray_constants.ENABLE_RAY_CLUSTER = cluster
             for key, value in before.items():
                 os.environ.pop(key, None) if value is None else os.environ.update({key: value})
+            Config.initialize("")  # or Ray would go on to want a token, in this process, of any cluster
             AuthenticationTokenLoader.instance().reset_cache()
             shutil.rmtree(folder, ignore_errors=True)
 

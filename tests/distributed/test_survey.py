@@ -1,0 +1,105 @@
+"""What hosts must have in common, what is said about silence, how long it may last; without Ray or a second host."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from snippets.nets.frames import OverFrames
+from snippets.nets.zoo import NetConfig, build
+from snippets.training.distributed import hosts, ray_actors
+from snippets.training.distributed.hosts import Stalls, check_installed, installed
+from snippets.training.distributed.ray_actors import PATIENCE, patient, share_cores
+from snippets.training.distributed.ray_engine import Driver
+
+
+def test_other_code_and_other_versions_are_named():
+    here = installed()
+    assert here == installed() and here["numpy"] and "training/distributed/hosts.py" in here and "layers/lrn.cu" in here
+    check_installed(here, dict(here), "host b")
+    other = here | {"numpy": "1.0", "nets/alexnet.py": 0, "training/step.py": 0}
+    del other["layers/lstm.py"]
+    with pytest.raises(OSError) as found:
+        check_installed(here, other, "host b")
+    assert str(found.value) == (
+        f"host b has numpy 1.0 instead of {here['numpy']}, another version of layers/lstm.py and 2 more files: "
+        "install the same on all hosts"
+    )
+    with pytest.raises(OSError, match=r"host b has another version of layers/new\.py: install"):
+        check_installed(here, here | {"layers/new.py": 1}, "host b")
+
+
+def test_a_stall_is_said_after_ten_seconds_then_less_and_less_often(monkeypatch):
+    clock, said = [0.0], []
+    monkeypatch.setattr(hosts.time, "monotonic", lambda: clock[0])
+    stalls = Stalls(lambda what, seconds: said.append((what, round(seconds))))
+
+    def pass_time(seconds, *whats):
+        for _ in range(8 * seconds):
+            clock[0] += 0.125
+            for what in whats:
+                stalls.waiting(what)
+
+    pass_time(9, "a", "b")
+    stalls.over("a")
+    pass_time(90, "a", "b")
+    assert [seconds for what, seconds in said if what == "b"] == [10, 20, 40, 80]
+    assert [seconds for what, seconds in said if what == "a"] == [
+        27,
+        53,
+    ]  # it had taken nearly 9 seconds without any stall
+    for what in ("a", "b"):
+        stalls.over(what)
+    said.clear()
+    stalls.over("a")  # it came at once
+    pass_time(15, "a")
+    assert said == [("a", 10)]
+
+
+@pytest.mark.parametrize(("blocked", "comes_back"), [(400, True), (0, True), (0, False)])
+def test_patience_counts_from_the_first_error(blocked, comes_back, monkeypatch):
+    """A link that is down blocks a call for minutes; only then does Ray say that the actor is gone."""
+    clock = [0.0]
+
+    class RayActorError(Exception):
+        actor_init_failed = False
+
+    def get(ref):
+        clock[0] += blocked if ref == 1 else 1
+        if ref < (10 if comes_back else 1000):
+            raise RayActorError("gone")
+        return ref
+
+    exceptions = SimpleNamespace(RayActorError=RayActorError, ActorUnschedulableError=RayActorError)
+    monkeypatch.setattr(ray_actors, "import_ray", lambda: SimpleNamespace(get=get, exceptions=exceptions))
+    monkeypatch.setattr(ray_actors.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(ray_actors.time, "sleep", lambda seconds: None)
+    calls = iter(range(1, 2000))
+    method = SimpleNamespace(remote=lambda: next(calls))
+    if comes_back:
+        assert patient(method) == 10
+    else:
+        with pytest.raises(OSError, match=rf"shard 3 has not come back within {PATIENCE} s \(gone\)"):
+            patient(method, who="shard 3")
+        assert PATIENCE <= clock[0] <= PATIENCE + 2
+
+
+def test_replicas_share_the_cores_of_their_own_host(monkeypatch):
+    """Ten replicas on ten hosts of 16 cores have 16 threads each; three on one host have 5, the one beside them 16."""
+    monkeypatch.setattr(ray_actors, "usable_cores", lambda: 16)
+    given, driver = {}, Driver.__new__(Driver)
+
+    def replica(me):
+        return SimpleNamespace(run=SimpleNamespace(remote=lambda stop, beside: given.update({me: beside})))
+
+    driver.replicas = [replica(me) for me in range(10)]
+    for places, who, threads in ((range(10), range(10), {16}), ([0, 0, 0, 1], range(4), {5, 16}), ([0, 0], [0], {16})):
+        given.clear()
+        driver.at = {("replica", me): f"host {place}" for me, place in enumerate(places)}
+        for me in who:
+            driver.start(me, None, who)
+        found = set()
+        for beside in given.values():
+            net = build(NetConfig(2, "alexnet", "conv", 4, size=36, width=1 / 12, fc=4))
+            share_cores(net, beside)
+            found |= {layer.threads for layer in net.layers.values() if isinstance(layer, OverFrames)}
+        assert found == threads

@@ -1,13 +1,22 @@
 """What hosts must have in common, what is said about silence, how long it may last; without Ray or a second host."""
 
+import pickle
+import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from snippets.data.decoder import Decoder
+from snippets.data.features import FeatureSet, StoredFeatures
+from snippets.data.layouts.splits import Video
+from snippets.data.loader import ClipSet, Preprocessing
+from snippets.data.store.store import Store
 from snippets.nets.frames import OverFrames
 from snippets.nets.zoo import NetConfig, build
+from snippets.training.checkpoint import videos_of
 from snippets.training.distributed import hosts, ray_actors
-from snippets.training.distributed.hosts import Stalls, check_installed, installed
+from snippets.training.distributed.hosts import Stalls, check_installed, installed, wrong_video
 from snippets.training.distributed.ray_actors import PATIENCE, patient, share_cores
 from snippets.training.distributed.ray_engine import Driver
 
@@ -26,6 +35,34 @@ def test_other_code_and_other_versions_are_named():
     )
     with pytest.raises(OSError, match=r"host b has another version of layers/new\.py: install"):
         check_installed(here, here | {"layers/new.py": 1}, "host b")
+
+
+def test_videos_that_a_host_lacks_or_has_otherwise_are_named(clip, tmp_path):
+    """A copy of the job, as another host gets it: what is in a cache that it sees need not be there otherwise."""
+    paths = [tmp_path / "data" / f"{name}.avi" for name in "ab"]
+    (tmp_path / "data").mkdir()
+    for path in paths:
+        shutil.copy(clip, path)
+    videos = [Video(path, 0, path.name, path.name) for path in paths]
+    cached = Store(tmp_path / "cache", Decoder(8))
+    for source in (cached, Decoder(8)):
+        data = ClipSet(["a"], videos, source, 2, Preprocessing(8))
+        data.train_clip(0, np.random.default_rng(0))  # into the cache
+        job = SimpleNamespace(dataset=data, content=videos_of(data))
+        there = pickle.loads(pickle.dumps(job))
+        assert wrong_video(there, 0) is wrong_video(there, 1) is None
+        for path in paths:
+            path.rename(path.with_suffix(".away"))
+        assert wrong_video(there, 1).startswith(f"lacks data: {paths[1]}")
+        assert (wrong_video(there, 0) is None) == (source is cached)
+        for path in paths:
+            path.with_suffix(".away").rename(path)
+        with paths[0].open("ab") as file:
+            file.write(b"x")
+        assert wrong_video(there, 0) == "has another video a.avi than this host" and wrong_video(there, 1) is None
+        shutil.copy(clip, paths[0])
+    features = FeatureSet(StoredFeatures(np.ones((1, 3, 2), np.float32), np.ones(1)), [0], [0], ["a"], ["v"])
+    assert wrong_video(SimpleNamespace(dataset=features, content=videos_of(features)), 0) is None
 
 
 def test_a_stall_is_said_after_ten_seconds_then_less_and_less_often(monkeypatch):

@@ -1,9 +1,11 @@
 """Ray and MPI on the two hosts of two_hosts.py, started by the very commands of docs/scale-out.md; small trainings."""
 
 import shutil
+import subprocess
 
 import numpy as np
 from conftest import ROOT
+from waiting import until
 
 from snippets.data.features import save_features
 from snippets.training.log import read_log
@@ -38,14 +40,18 @@ def write_features(path):
     return path
 
 
-def mpiexec(a, b, *command, **options):
-    """`mpiexec -hosts alpha,beta command`, running; where it would call ssh, it says what to start on which host."""
-    started = a.start("mpiexec", "-launcher", "manual", "-hosts", "alpha,beta", "-ppn", "1", *command, **options)
-    for host in (a, b):
-        start, *words = started.stdout.readline().split()
-        assert start == "HYDRA_LAUNCH:", started.communicate()
-        host.start(*words)
-    assert started.stdout.readline() == "HYDRA_LAUNCH_END\n"
+def mpiexec(told, a, b, *command):
+    """`mpiexec -hosts alpha,beta command`, running; what it says goes to the file `told`.
+
+    Where it would call ssh, it says what to start on which host.
+    """
+    how = "mpiexec -launcher manual -hosts alpha,beta -ppn 1".split()
+    with told.open("w") as out:
+        started = a.start(*how, *command, stdout=out, stderr=out)
+    until(lambda: "HYDRA_LAUNCH_END" in told.read_text() or started.poll() is not None, "what to start")
+    commands = [line.split()[1:] for line in told.read_text().splitlines() if line.startswith("HYDRA_LAUNCH: ")]
+    for host, words in zip((a, b), commands, strict=True):
+        host.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return started
 
 

@@ -10,7 +10,7 @@ from snippets.layers.device.xp import usable_cores
 from snippets.training.distributed.downpour import Compute, Push, Take, replica
 from snippets.training.distributed.machines import Cluster
 from snippets.training.distributed.ranks import Reducer
-from snippets.training.distributed.ray_actors import ACTOR, PATIENCE, ReplicaActor
+from snippets.training.distributed.ray_actors import ACTOR, PATIENCE, ReplicaActor, share_cores
 from snippets.training.distributed.ray_session import import_ray, ray_session
 from snippets.training.distributed.shard import Shard
 from snippets.training.settings import Settings
@@ -34,6 +34,7 @@ class Trial(ReplicaActor):
     def steps(self, limit):
         """For so many seconds: (seconds of each whole step of the replica, seconds of each update per element)."""
         job, times, updates, took, answer = self.job, [], [], 0.0, None
+        share_cores(job.net, job.downpour.replicas)
         shards = [Shard(job, i) for i in range(job.downpour.shards)]
         for shard in shards:
             shard.join(self.me, 0)

@@ -15,10 +15,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 import snippets.data
 import snippets.layers
 import snippets.nets
 import snippets.training
+from snippets.data.decoder import Source
+from snippets.data.features import VideoFeatures
+from snippets.data.loader import ClipSet
+from snippets.data.video import VideoError
 
 SAY = 10  # seconds of silence after which a run says what it waits for
 SEEN = 2  # seconds in which a file that one host writes is there for another that shares its folder
@@ -103,31 +109,43 @@ def survey(ray, folder, say):
 
 
 def check_data(ray, hosts, job, say):
-    """OSError names a host where some of the data of a job are missing, or others than here. job: a list of its ref."""
-
+    """OSError names a host that cannot read videos of a job, or has others than here. job: a list of its reference."""
     if len(hosts) == 1:
         return
 
     def look(job, sample):
         job, cwd = ray.get(job[0]), os.getcwd()
-        checksum = getattr(job.dataset, "checksum", None)
-        if checksum is None or job.content is None:
-            return None
         with contextlib.suppress(OSError):
             os.chdir(job.cwd)
         try:
             step = max(1, len(job.content) // sample)
-            for i, (name, _, here) in list(enumerate(job.content))[::step]:
-                if checksum(i) != here:
-                    return f"has another video {name} than this host"
-        except (OSError, ValueError) as error:
-            return f"lacks data: {error}"
+            return next(filter(None, (wrong_video(job, i) for i in range(0, len(job.content), step))), None)
         finally:
             os.chdir(cwd)
 
     for (id, _), wrong in on_each(ray, look, (job, SAMPLE), say).items():
         if wrong:
             raise OSError(f"{next(host for host in hosts if host.id == id)} {wrong}; every host needs all videos")
+
+
+def wrong_video(job, i):
+    """What is wrong on this host with video i of a job, None if it can be read and is that of the job's first host."""
+    data, (name, _, crc) = job.dataset, job.content[i]
+    if isinstance(data, ClipSet):
+        video = data.videos[i]
+    elif isinstance(getattr(data, "stored", None), VideoFeatures):
+        video = data.stored.videos[data.rows[i]]
+    else:
+        return None  # it came with the job
+    try:
+        if Source().checksum(video) != crc:
+            return f"has another video {name} than this host"
+    except FileNotFoundError:  # which does not matter if it is in the cache
+        try:
+            data.train_clip(i, np.random.default_rng(0))
+        except (OSError, VideoError) as error:
+            return f"lacks data: {error}"
+    return None
 
 
 def nodes_of(ray):

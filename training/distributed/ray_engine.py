@@ -25,7 +25,7 @@ from snippets.training.checkpoint import checkpoint_of, load_into, save, videos_
 from snippets.training.distributed.downpour import Downpour, History, Job
 from snippets.training.distributed.hosts import Stalls, check_data, survey
 from snippets.training.distributed.ray_actors import ACTOR, ReplicaActor, ShardActor, patient
-from snippets.training.distributed.ray_session import import_ray, ray_session
+from snippets.training.distributed.ray_session import import_ray, ray_session, silent
 from snippets.training.distributed.shard import Shard
 from snippets.training.log import Log, read_log
 from snippets.training.parameters import views
@@ -48,8 +48,9 @@ class Driver:
         for i, path in enumerate(paths):
             if not os.path.exists(path):
                 Shard(job, i).save(path)  # so that a shard that dies at once is missed, too
-        self.shards = [self.actor(ShardActor, i).remote(self.sent, i, path) for i, path in enumerate(paths)]
-        self.replicas = [self.actor(ReplicaActor, i).remote(self.sent, i, self.shards) for i in range(d.replicas)]
+        with silent():  # Ray warns that a restart needs what was sent
+            self.shards = [self.actor(ShardActor, i).remote(self.sent, i, path) for i, path in enumerate(paths)]
+            self.replicas = [self.actor(ReplicaActor, i).remote(self.sent, i, self.shards) for i in range(d.replicas)]
         for kind in ("shard", "replica"):
             for i in range(len(getattr(self, f"{kind}s"))):
                 log.write({"event": "started", kind: i, **self.located(kind, i)})

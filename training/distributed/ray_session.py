@@ -69,6 +69,8 @@ def connect(ray, address, **how):
         why = str(error).strip().split("\n")[0]
         if "AuthToken" in why or isinstance(error, ray.exceptions.AuthenticationError):
             why = "it wants a token, and not this host's: bring ~/.ray/auth_token here from the cluster's first host"
+        elif why == "RPC error:":
+            why = "that is not the port of ray start --head"
         raise OSError(f"no connection to Ray ({address}): {why}") from error
 
 

@@ -31,7 +31,6 @@ from snippets.training.objective import loss_and_gradient
 from snippets.training.parameters import flatten
 from snippets.training.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("ray", reason="needs Ray (pip install ray)")
 
 # 360 batches; at the end steps are small, and so is noise; momentum as docs/scale-out.md advises: with 0.9 a shard that
@@ -280,25 +279,6 @@ def test_whatever_ends_a_run_nothing_is_left_of_it(number, after, tmp_path):
         assert (tmp_path / "run" / "shards" / "1.npz").exists() == bool(after)
         sweep(Path(root))  # as the next run does
         assert os.listdir(root) == []
-
-
-@pytest.mark.slow
-def test_it_runs_in_a_notebook(tmp_path):
-    """A kernel of its own, which starts Ray and ends it."""
-    import nbformat
-    from nbclient import NotebookClient
-
-    source = f"""import sys
-sys.path.insert(0, {str(ROOT / "tests" / "kit")!r})
-from downpour_runs import CONFIG, SETTINGS, clips
-from snippets.nets.zoo import build
-from snippets.training.distributed.downpour import Downpour
-from snippets.training.distributed.ray_actors import ACTOR
-from snippets.training.distributed.ray_engine import downpour
-downpour(build(CONFIG), clips(), SETTINGS, Downpour(2, 2, fetch=1, push=1), folder={str(tmp_path / "run")!r})"""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    NotebookClient(notebook, kernel_name="python3", timeout=HANG).execute()
-    assert load(tmp_path / "run" / "checkpoint.npz").epoch == 3
 
 
 def test_without_ray_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):

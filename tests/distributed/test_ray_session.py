@@ -1,4 +1,4 @@
-"""What surrounds Ray, which is not started here: a wrong address is said within seconds, leftovers are swept."""
+"""What surrounds Ray, which is started for a notebook alone: a wrong address is said within seconds, leftovers are swept."""
 
 import contextlib
 import os
@@ -12,9 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import ROOT
 from waiting import HANG
 
 from snippets.data.lock import one_run
+from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
 from snippets.training.distributed import ray_session
 from snippets.training.distributed.ray_session import HELLO, check_address, connect, import_ray, on_this_machine
@@ -160,3 +162,23 @@ def test_what_ray_refuses_is_one_sentence():
         with pytest.raises(OSError, match=r"no connection to Ray \(head:1\): .*(60|token)$"):
             connect(ray, "head:1", error=error)
     assert asked == ["head:1", "head:1"]
+
+
+@pytest.mark.slow
+def test_it_runs_in_a_notebook(tmp_path):
+    """A kernel of its own, which starts Ray and ends it."""
+    pytest.importorskip("ray")
+    import nbformat
+    from nbclient import NotebookClient
+
+    source = f"""import sys
+sys.path.insert(0, {str(ROOT / "tests" / "kit")!r})
+from downpour_runs import CONFIG, SETTINGS, clips
+from snippets.nets.zoo import build
+from snippets.training.distributed.downpour import Downpour
+from snippets.training.distributed.ray_actors import ACTOR
+from snippets.training.distributed.ray_engine import downpour
+downpour(build(CONFIG), clips(), SETTINGS, Downpour(2, 2, fetch=1, push=1), folder={str(tmp_path / "run")!r})"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(notebook, kernel_name="python3", timeout=HANG).execute()
+    assert load(tmp_path / "run" / "checkpoint.npz").epoch == 3

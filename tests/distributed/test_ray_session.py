@@ -1,4 +1,4 @@
-"""What surrounds Ray, which is started for a notebook alone: a wrong address is said within seconds, leftovers are swept."""
+"""What surrounds Ray, which only a notebook starts here: a wrong address is said within seconds, leftovers are swept."""
 
 import contextlib
 import os

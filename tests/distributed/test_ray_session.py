@@ -1,4 +1,4 @@
-"""What surrounds Ray, which only a notebook starts here: a wrong address is said within seconds, leftovers are swept."""
+"""What surrounds Ray, which only a notebook starts here: a wrong address is said in seconds, leftovers are swept."""
 
 import contextlib
 import os

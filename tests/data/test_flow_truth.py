@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from imageio.v3 import imwrite
 
 from snippets.data.flow.known import SCENES, affine, disc, known_pair, texture, turned
 from snippets.data.flow.truth import end_point_error, read_flow
-from snippets.training.bench.flow_truth import measured, own_pair, painted, table
+from snippets.training.bench.flow_truth import PEERS, measured, own_pair, painted, table
+from snippets.training.bench.jobs import flow
+from snippets.training.bench.peers import in_threads
 from snippets.training.cli.main import main
 
 SIZE = (48, 64)
@@ -145,3 +148,27 @@ def test_a_pair_of_ones_own(tmp_path, capsys):
     flo(tmp_path / "none.flo", np.full((*SIZE, 2), 1e10))
     assert main(["flow-error", *files, str(tmp_path / "none.flo")]) == 1
     assert "no pixel has a true flow" in capsys.readouterr().err
+
+
+def test_options_of_flow_error(monkeypatch, capsys):
+    """Another number of pairs, other TV-L1 parameters and a peer: each changes the table; an absent peer is named."""
+    monkeypatch.setattr("snippets.training.bench.flow_truth.SCENES", ("shift by 2",))
+    monkeypatch.setattr(known_pair, "__defaults__", ((24, 32), 0))
+    monkeypatch.setattr(painted, "__defaults__", (3, (24, 32)))
+    still = SimpleNamespace(
+        missing=lambda device: "", counterparts=lambda device: {flow: in_threads(lambda a, b: np.zeros((*a.shape, 2)))}
+    )
+    monkeypatch.setitem(PEERS, "opencv", still)
+    monkeypatch.setitem(PEERS, "scikit-image", SimpleNamespace(missing=lambda device: "skimage not installed"))
+
+    def rows(*options):
+        assert main(["flow-error", *options]) == 0
+        return capsys.readouterr().out.splitlines()[3:]
+
+    (usual,) = rows()
+    assert usual.startswith("| shift by 2 |") and rows("--seeds", "3") == [usual] != rows("--seeds", "1")
+    assert rows("--tvl1", "iterations=1,warps=1") != [usual]
+    (beside,) = rows("--against", "opencv")
+    assert beside.startswith(usual[:-2]) and "2.000 (100.0%" in beside
+    assert main(["flow-error", "--against", "scikit-image"]) == 1
+    assert "--against scikit-image: skimage not installed" in capsys.readouterr().err

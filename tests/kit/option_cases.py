@@ -157,6 +157,8 @@ ELSEWHERE = {
     "train --split-by --regressions": "test_presets.py::test_videos_may_be_dealt_as_if_there_were_no_films",
     "real --weights --features --draws --folds --seeds --published --out --cache": "test_real.py::test_the_page",
     "import --stream --flow-fps --bound --tvl1": "test_weights.py::test_a_tower_for_flow",
+    "flow-error --against --seeds --tvl1": "test_flow_truth.py::test_options_of_flow_error",
+    "import --quiet": "test_weights.py::test_the_command_says_where_each_tensor_went",
     "compare --workers": "test_runner.py::test_commands_in_processes",
     "train --tune-lr --tune-weight-decay": "test_presets.py::test_one_network_is_tuned",
     "train --out --cache": "test_cli.py::test_train_writes_a_checkpoint_and_a_log",

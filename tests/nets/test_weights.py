@@ -232,6 +232,10 @@ def test_the_command_says_where_each_tensor_went(checkpoint, tmp_path, capsys):
     assert "inception_3a/5x5_w_0                         -> inception3a/conv5/conv" in out
     assert "116 tensors used, none missing, 0 left over" in out and "101 classes, is untrained" in out
     assert load(tmp_path / "g.npz").config["variant"] == "caffe" and load(checkpoint[1]).config["variant"] == "onnx"
+    command = ["import", str(checkpoint[0]), "--out", str(tmp_path / "quiet.npz"), "--variant", "caffe", "--quiet"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "116 tensors used, none missing, 0 left over" in said and "->" not in said
 
 
 def test_labels_name_the_classes_kept(checkpoint, tmp_path, capsys):

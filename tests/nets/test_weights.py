@@ -228,19 +228,15 @@ def checkpoint(tmp_path_factory):
 
 def test_the_command_says_where_each_tensor_went(checkpoint, tmp_path, capsys):
     assert main(["import", str(checkpoint[0]), "--out", str(tmp_path / "g.npz"), "--variant", "caffe"]) == 0
-    out = capsys.readouterr().out
-    assert "inception_3a/5x5_w_0                         -> inception3a/conv5/conv" in out
+    assert "inception_3a/5x5_w_0                         -> inception3a/conv5/conv" in (out := capsys.readouterr().out)
     assert "116 tensors used, none missing, 0 left over" in out and "101 classes, is untrained" in out
     assert load(tmp_path / "g.npz").config["variant"] == "caffe" and load(checkpoint[1]).config["variant"] == "onnx"
-    command = ["import", str(checkpoint[0]), "--out", str(tmp_path / "quiet.npz"), "--variant", "caffe", "--quiet"]
-    assert main(command) == 0
-    said = capsys.readouterr().out
-    assert "116 tensors used, none missing, 0 left over" in said and "->" not in said
+    assert main(["import", str(checkpoint[0]), "--out", str(tmp_path / "g.npz"), "--quiet"]) == 0
+    assert "116 tensors used, none missing, 0 left over" in (said := capsys.readouterr().out) and "->" not in said
 
 
 def test_labels_name_the_classes_kept(checkpoint, tmp_path, capsys):
-    names = tmp_path / "names.txt"
-    names.write_text("\n".join(f"thing {k}" for k in range(10)) + "\n")
+    (names := tmp_path / "names.txt").write_text("\n".join(f"thing {k}" for k in range(10)) + "\n")
     args = ["import", str(checkpoint[0]), "--out", str(tmp_path / "g.npz"), "--keep-classifier", "--labels", str(names)]
     assert main(args) == 0
     assert load(tmp_path / "g.npz").classes[9] == "thing 9"

@@ -110,9 +110,9 @@ def result(command, known, folder, monkeypatch):
                 ("step", "alone", "reduce", "memcpy", "bytes", "ranks", "cores"), 1))  # fmt: skip
         if "--downpour" in command:
             patch.setattr(snippets.training.cli.train, "check_address", lambda address: None)
-            train = snippets.training.cli.train
+            train, nothing = snippets.training.cli.train, {"staleness": {}, "waiting": 0, "history": []}
             patch.setattr(train, "downpour", lambda net, videos, s, d, address, **how: found.update(
-                {"downpour": str(d), "address": str(address)}) or {"staleness": {}, "history": []})  # fmt: skip
+                {"downpour": str(d), "address": str(address)}) or nothing)  # fmt: skip
         line = words(command, {**known, "OUT": str(out)})
         if "--out" not in command and name in ("train", "simulate", "compare"):
             line += ["--out", str(out)]

@@ -38,8 +38,9 @@ RANGES = """
         iterations [1, 1e6], step (0, 0.95]
     Downpour: replicas [1, 1e4], shards [1, 1e9], fetch [1, 1e9], push [1, 1e9], staleness [0, 1e9],
         warm_start_steps [0, 1e9], checkpoint_every [1, 1e9]
-    Cluster: compute (0, 1e9], std [0, 10], cores [0, 1e9], latency [0, 1e9], bandwidth (0, 1e18], apply [0, 1e9],
-        grow (0, 1e9], mtbf [0, 1e12], restart [0, 1e9], cluster_seed [0, 9223372036854775808]
+    Cluster: compute (0, 1e9], std [0, 10], cores [0, 1e9], hosts [0, 1e9], latency [0, 1e9], bandwidth (0, 1e18],
+        message [0, 1e9], touch [0, 1e9], wake [0, 1e9], apply [0, 1e9], grow (0, 1e9],
+        mtbf [0, 1e12], restart [0, 1e9], cluster_seed [0, 9223372036854775808]
 """
 
 

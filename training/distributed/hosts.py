@@ -23,6 +23,7 @@ import snippets.nets
 import snippets.training
 from snippets.data.decoder import Source
 from snippets.data.features import VideoFeatures
+from snippets.data.files import write
 from snippets.data.loader import ClipSet
 from snippets.data.video import VideoError
 
@@ -91,7 +92,7 @@ def survey(ray, folder, say):
             return socket.gethostname(), sees, old, f"no snippets of this version ({error})"
         return socket.gethostname(), sees, old, installed()
 
-    mark.write_text(text)
+    write(mark, text)
     try:
         found = on_each(ray, look, (str(mark), text, SEEN), say)
     finally:

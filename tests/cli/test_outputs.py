@@ -13,7 +13,7 @@ from snippets.training.cli.main import main, parser
 
 NO_FILES = {  # options with a value of their own kind
     "help", "device", "address", "fold", "cache", "root", "freeze", "lr_group", "claims", "rows", "table", "tvl1",
-    "heads", "variant", "preset", "published", "ray",
+    "heads", "variant", "preset", "published", "ray", "only",
 }  # fmt: skip
 
 

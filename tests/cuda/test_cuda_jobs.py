@@ -1,4 +1,7 @@
-"""What a Ray task does on a GPU, in this process: a job's features, and its flow, are those of a CPU."""
+"""What a Ray task does on a GPU, in this process: its features are those of a CPU, its flow that of a GPU.
+
+Flow stops by a threshold, so that rounding may end it an iteration sooner: test_cuda.py compares it with the CPU's.
+"""
 
 import pickle
 from types import SimpleNamespace
@@ -42,4 +45,6 @@ def test_a_task_computes_on_its_gpu(cp, make, clip, monkeypatch):
         assert_close(np.stack(sent[1:]), np.stack(wanted), "features", rtol=1e-5)
     else:
         assert source.xp is pickle.loads(pickle.dumps(source)).xp is cp
-        assert np.abs(np.stack(sent[1:]).astype(int) - np.stack(wanted)).max() <= 1
+        here = make()
+        here.xp = cp
+        np.testing.assert_array_equal(np.stack(sent[1:]), np.stack(list(contents(here, video))[1:]))

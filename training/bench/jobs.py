@@ -12,6 +12,7 @@ import numpy as np
 
 from snippets.data.augment import cache_side
 from snippets.data.decoder import Decoder
+from snippets.data.flow.truth import end_point_error
 from snippets.data.flow.tvl1 import energy, tvl1
 from snippets.data.layouts.splits import Video
 from snippets.data.loader import ClipSet, Position, Preprocessing, batches
@@ -201,6 +202,6 @@ def motion_errors(u, truth):
     errors = {}
     for flow_of_pair, (right, down) in zip(u, truth, strict=True):
         inside = (0 <= x + right) & (x + right < x.shape[1]) & (0 <= y + down) & (y + down < x.shape[0])
-        error = np.hypot(flow_of_pair[..., 0] - right, flow_of_pair[..., 1] - down)[inside].mean()
+        error = end_point_error(flow_of_pair, (right, down))[inside].mean()
         errors.setdefault(round(float(np.hypot(right, down))), []).append(error)
     return "error " + ", ".join(f"{np.mean(some):.3f} at {size} px" for size, some in sorted(errors.items()))

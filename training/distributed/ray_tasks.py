@@ -33,7 +33,7 @@ from snippets.data.pictures import video_files
 from snippets.data.store.processes import as_done
 from snippets.data.video import VideoError
 from snippets.layers.device.xp import usable_cores
-from snippets.training.distributed.hosts import check_installed, installed
+from snippets.training.distributed.hosts import SAY, check_installed, installed
 from snippets.training.distributed.ray_session import import_ray, ray_session
 from snippets.training.parameters import use_device
 
@@ -43,7 +43,6 @@ TRIES = 4  # processes
 MOST = 4096  # tasks in flight
 HERE = "here"  # in place of an address: this machine
 OPENED = {}  # of a task's process: the job's content -> what it calls
-SILENT = 10  # seconds after which a host that sends nothing is named
 
 
 class HostError(OSError):
@@ -106,7 +105,7 @@ class Tasks:
         how |= {"num_returns": "streaming", "_generator_backpressure_num_objects": AHEAD, "max_retries": 0}
         self.task = ray.remote(num_cpus=1, scheduling_strategy="SPREAD", **how)(pieces)
         self.over, self.failed = threading.Event(), None
-        self.hosts, self.noted, self.looked = {}, set(), -SILENT
+        self.hosts, self.noted, self.looked = {}, set(), -SAY
         self.heard = {}  # task -> (its host, when it has sent something)
         self.look()
         if not self.slots:
@@ -171,7 +170,7 @@ class Tasks:
         if self.failed:
             raise self.failed
         now = time.monotonic()
-        if now - self.looked < SILENT / 5:
+        if now - self.looked < SAY / 5:
             return
         alive = [node for node in self.ray.nodes() if node["Alive"]]
         nodes = {
@@ -184,10 +183,8 @@ class Tasks:
         self.hosts, self.looked, heard = nodes, now, list(self.heard.values())
         for host in {host for host, _ in heard}:
             times = [time for name, time in heard if name == host]
-            if now - max(times) > SILENT:
-                text = (
-                    f"waiting for host {host}, which has sent nothing for {SILENT} s; it computes {len(times)} videos"
-                )
+            if now - max(times) > SAY:
+                text = f"waiting for host {host}, which has sent nothing for {SAY} s; it computes {len(times)} videos"
                 self.note(text, key=(host, max(times)))
 
     def note(self, text, key=None):

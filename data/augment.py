@@ -48,12 +48,28 @@ def random_first(length: int, frames: int, rng: np.random.Generator) -> int:
     return int(rng.integers(max(length - frames, 0) + 1))
 
 
-def spread_firsts(length: int, frames: int, views: int) -> np.ndarray:
-    """First frames (views,) of clips spread evenly over a video, from end to end; one view lies in the middle."""
-    if views < 1:
-        raise ValueError(f"views is {views}, expected at least 1")
+STARTS = ("spread", "random")
+
+
+class Views(NamedTuple):
+    """How many clips of a video a network is tested on, and where they start; random ones as in the paper."""
+
+    count: int
+    starts: str = "spread"  # one of STARTS
+
+
+def view_firsts(length: int, frames: int, views: int | Views, rng: np.random.Generator | None = None) -> np.ndarray:
+    """First frames (views,) of the clips to test on; views: a `Views`, or a number of clips spread from end to end.
+
+    One view lies in the middle. rng: of random starts.
+    """
+    count, starts = views if isinstance(views, Views) else Views(views)
+    if count < 1:
+        raise ValueError(f"views is {count}, expected at least 1")
     room = max(length - frames, 0)
-    return np.array([room // 2]) if views == 1 else np.linspace(0, room, views).round().astype(int)
+    if count == 1:
+        return np.array([room // 2])
+    return rng.integers(room + 1, size=count) if starts == "random" else np.linspace(0, room, count).round().astype(int)
 
 
 def cut(video, index, crop: Crop, mean, scale) -> np.ndarray:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snippets.data.augment import random_first, spread_firsts, window
+from snippets.data.augment import Views, random_first, view_firsts, window
 from snippets.data.decoder import Source
 from snippets.data.files import read_npz, write_npz
 from snippets.data.layouts.splits import Video, distinct, group_of
@@ -146,9 +146,9 @@ class FeatureSet:
         """x (T, D) of video i from a random first frame."""
         return self._clip(i, random_first(self.count(i), self.frames, rng))
 
-    def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
-        """Clips x (T, D) of video i from first frames spread evenly over it; one view is in the middle, rng unused."""
-        for first in spread_firsts(self.count(i), self.frames, views):
+    def test_clips(self, i: int, views: int | Views = 1, rng=None) -> Iterator[np.ndarray]:
+        """Clips x (T, D) of video i from first frames as `view_firsts` says; rng, a generator: for random ones."""
+        for first in view_firsts(self.count(i), self.frames, views, rng):
             yield self._clip(i, first)
 
     def whole_video(self, i: int) -> np.ndarray:

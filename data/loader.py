@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snippets.data.augment import centre_crop, cut, random_crop, random_first, spread_firsts
+from snippets.data.augment import Views, centre_crop, cut, random_crop, random_first, view_firsts
 from snippets.data.decoder import Source
 from snippets.data.layouts.splits import Video
 
@@ -78,16 +78,17 @@ class ClipSet:
         first = random_first(self.count(i), self.frames, rng)
         return next(self._cut(i, [range(first, first + self.frames)], [self._crop(rng)]))
 
-    def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
+    def test_clips(self, i: int, views: int | Views = 1, rng=None) -> Iterator[np.ndarray]:
         """Clips x (T, size, size, 3) of video i, whose predictions are to be averaged.
 
-        One view: the middle T frames and the centre crop. More: first frames spread evenly over the video, each clip
-        under a random crop and flip of its own from rng, which is then needed.
+        One view: the middle T frames and the centre crop. More: first frames as `view_firsts` says, each clip under a
+        random crop and flip of its own from rng, a generator, which is then needed.
         """
-        if views > 1 and rng is None:
+        if views not in (1, Views(1)) and rng is None:
             raise ValueError(f"{views} views need rng for their crops and flips, found None")
-        windows = [range(first, first + self.frames) for first in spread_firsts(self.count(i), self.frames, views)]
-        crops = [self._crop(rng) for _ in windows if views > 1]
+        firsts = view_firsts(self.count(i), self.frames, views, rng)
+        windows = [range(first, first + self.frames) for first in firsts]
+        crops = [self._crop(rng) for _ in windows if len(windows) > 1]
         yield from self._cut(i, windows, crops)
 
     def whole_video(self, i: int) -> np.ndarray:
@@ -157,7 +158,7 @@ class Subset:
         """A clip of video i to learn from."""
         return self.dataset.train_clip(self.rows[i], rng)
 
-    def test_clips(self, i: int, views: int = 1, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
+    def test_clips(self, i: int, views: int | Views = 1, rng=None) -> Iterator[np.ndarray]:
         """Clips of video i whose predictions are to be averaged."""
         return self.dataset.test_clips(self.rows[i], views, rng)
 
@@ -184,12 +185,15 @@ class Position(NamedTuple):
     step: int = 0
 
 
-def batches(dataset, batch: int, start: Position, epochs: int = 1, workers: int = 0, part=(0, 1)) -> Iterator[Batch]:
+def batches(
+    dataset, batch: int, start: Position, epochs: int = 1, workers: int = 0, part=(0, 1), augmentation="random"
+) -> Iterator[Batch]:
     """The training examples of a number of epochs, in batches of that size; the last of an epoch may be smaller.
 
     start: the first batch, to continue where a run stopped. workers: threads that prepare examples ahead, at most one
     batch and one example per thread; 0 prepares them in the caller. An error in a thread is raised in the caller.
     part: (r, R) gives only rows r, r + R, r + 2R ... of each batch; x is None where that leaves none.
+    augmentation: "random", or "none": of each video the clip that one view tests, always.
     """
     seed, epoch, step = start
     for name, value, least in (("batch", batch, 1), ("step", step, 0), ("workers", workers, 0)):
@@ -207,6 +211,8 @@ def batches(dataset, batch: int, start: Position, epochs: int = 1, workers: int 
 
     def example(item):
         e, i = item
+        if augmentation == "none":
+            return next(iter(dataset.test_clips(int(i), 1, None)))
         return dataset.train_clip(int(i), np.random.default_rng([seed, e, int(i)]))
 
     def collect():

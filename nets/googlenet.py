@@ -53,10 +53,10 @@ VARIANTS = {
 }
 
 
-def googlenet(rng, width=1.0, out=1000, tap="vector", variant="paper", per_clip=False):
+def googlenet(rng, width=1.0, out=1000, tap="vector", variant="paper", per_clip=False, dropout=0.4):
     """Frames (B, H, W, 3) in [-1, 1] -> (B, out), or what stands at another of TAPS; variant: one of VARIANTS.
 
-    per_clip: dropout has one mask for all frames of a clip.
+    dropout: in front of the vector; per_clip: it has one mask for all frames of a clip.
     """
     v = VARIANTS[variant]
     c64, c192 = scaled(64, width), scaled(192, width)
@@ -83,7 +83,7 @@ def googlenet(rng, width=1.0, out=1000, tap="vector", variant="paper", per_clip=
     if tap != "maps":
         layers.update(average=GlobalAvgPool())
     if tap == "vector":
-        layers.update(drop=Dropout(0.4, per_clip), linear=Linear(C, out, rng))
+        layers.update(drop=Dropout(dropout, per_clip), linear=Linear(C, out, rng))
     tower = Sequential(**layers)
     tower.cut = "pool2"  # with about as many bytes of caches before it as behind it
     return tower

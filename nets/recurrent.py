@@ -18,7 +18,7 @@ from snippets.layers.rnn import RNN
 def deep_lstm(tower, shape, config, rng):
     """Layers of LSTM cells (Eq. 3 to 7) on vectors of shape (D,)."""
     (D,), M = shape, config.units
-    lstms = {f"lstm{n + 1}": PeepholeLSTM(M if n else D, M, rng) for n in range(config.depth)}
+    lstms = {f"lstm{n + 1}": PeepholeLSTM(M if n else D, M, rng, config.forget_bias) for n in range(config.depth)}
     return Sequential(**tower, **lstms, scores=Linear(M, config.classes, rng))
 
 
@@ -28,7 +28,10 @@ def deep_conv_lstm(tower, shape, config, rng):
     The softmax layer reads all pixels of the last layer's maps, whose layout is kept.
     """
     (H, W, C), F, k = shape, config.filters, config.kernel
-    layers = {f"convlstm{n + 1}": ConvLSTM(F if n else C, F, k, rng=rng) for n in range(config.depth)}
+    layers = {
+        f"convlstm{n + 1}": ConvLSTM(F if n else C, F, k, rng=rng, forget_bias=config.forget_bias)
+        for n in range(config.depth)
+    }
     return Sequential(
         **tower,
         **layers,  # (N, T, H, W, F)

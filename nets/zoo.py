@@ -59,6 +59,7 @@ class Head(NamedTuple):
 
 
 FC = ("fc", "dropout", "dropout_mask")  # options of heads with fully connected layers in front of the maximum
+MAPS = ("depth", "dropout", "forget_bias")
 # fmt: off
 HEADS = {
     "single":     Head("one frame alone", "any", pooling.conv_pooling),
@@ -71,13 +72,13 @@ HEADS = {
     "fcpool":     Head("a fully connected layer that reads all frames", "any", pooling.fc_pooling),
     "slowfusion": Head("Slow Fusion: convolutions extended in time", "clips", pooling.conv_pooling, LEAST),
     "rnn":        Head("deep plain RNN", "vectors", recurrent.deep_rnn, 1, ("units", "depth", "activation")),
-    "lstm":       Head("deep LSTM", "vectors", recurrent.deep_lstm, 1, ("units", "depth")),
-    "convlstm":   Head("convolutional LSTM on the maps", "maps", recurrent.deep_conv_lstm, 1, ("depth", "dropout")),
+    "lstm":       Head("deep LSTM", "vectors", recurrent.deep_lstm, 1, ("units", "depth", "forget_bias")),
+    "convlstm":   Head("convolutional LSTM on the maps", "maps", recurrent.deep_conv_lstm, 1, MAPS),
 }
 # fmt: on
 REFUSED_TAPS = {"maps": ("average", "vector"), "vectors": ("maps",)}  # by heads that read maps, or vectors
-TOWER_OPTIONS = {"norm": "alexnet", "tap": "googlenet", "variant": "googlenet", "auxiliary": "googlenet"}
-HEAD_OPTIONS = ("fc", "dropout", "dropout_mask", "units", "depth", "activation")
+TOWER_OPTIONS = {"norm": "alexnet"} | dict.fromkeys(("tap", "variant", "tower_dropout", "auxiliary"), "googlenet")
+HEAD_OPTIONS = ("fc", "dropout", "dropout_mask", "units", "depth", "activation", "forget_bias")
 FRAME_OPTIONS = ("gain", "inference")  # of a training: read by networks that predict at every frame
 MAXIMA = ("conv", "late", "slow", "local")  # heads that take the maximum over frames of a tower's output vector
 
@@ -113,6 +114,7 @@ class NetConfig(Options):
     )
     vector: int = option(1000, "length of GoogLeNet's output vector", least=1, most=1e6)
     variant: str = option("paper", "GoogLeNet's details: the paper's, or those of imported weights", tuple(VARIANTS))
+    tower_dropout: float = option(0.4, "of GoogLeNet, in front of its output vector", least=0, below=1)
     fc: int = option(4096, "units of each fully connected layer; 0: none", least=0, most=1e6)
     dropout: float = option(0.6, "probability of being dropped, in the fully connected layers", least=0, below=1)
     dropout_mask: str = option(
@@ -121,6 +123,7 @@ class NetConfig(Options):
     units: int = option(512, "cells of an LSTM layer, or units of a plain recurrent one", least=1, most=1e6)
     depth: int = option(5, "recurrent layers", least=1, most=1e3)
     activation: str = option("logistic", "H of the plain recurrent network", tuple(ACTIVATIONS))
+    forget_bias: float = option(1.0, "initial bias of the LSTM's forget gates", least=-1e3, most=1e3)
     auxiliary: float = option(
         0.0, "loss weight of GoogLeNet's two auxiliary heads; 0.3 in its paper; 0: without them", least=0, most=1e3
     )
@@ -214,7 +217,7 @@ def build_tower(config, rng):
         return None, (config.features,)
     frame = (1, config.size, config.size, 3)
     if config.tower == "googlenet":
-        details = config.tapped, config.variant, config.mask_per_clip
+        details = config.tapped, config.variant, config.mask_per_clip, config.tower_dropout
         frame_net = googlenet(rng, config.width, config.vector, *details)
     else:
         frame_net = alexnet(rng, config.width, config.norm)

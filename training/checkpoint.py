@@ -20,6 +20,7 @@ from snippets.data.open import DataSettings
 from snippets.data.options import plain, renamed
 from snippets.layers.device.xp import to_numpy, xp_of
 from snippets.nets.zoo import HEADS, NetConfig, options_read
+from snippets.training.settings import Settings
 
 FORMAT = "snippets checkpoint 1"
 
@@ -105,6 +106,8 @@ def load(path):
             raise CheckpointError(f"{path}: {error}") from error
     if "stream" in about["data"]:  # and what `DataSettings` did not have when it was made
         about["data"] = asdict(DataSettings()) | about["data"]
+    if "epochs" in about["settings"]:
+        about["settings"] = asdict(Settings()) | about["settings"]
     return Checkpoint(params, velocity, **{name: about[name] for name in expected})
 
 

@@ -113,7 +113,7 @@ class Result:
 
 @one_blas_thread
 def evaluate(net, dataset, views=1, batch=16, mode="weighted", seed=0, ranks=ALONE):
-    """Runs `net` over `views` clips of every video of `dataset` and returns a `Result`.
+    """Runs `net` over clips of every video of `dataset`, as many as `views`, a number or `Views`; returns a `Result`.
 
     Clip by clip, so that 240 views need no more memory than `batch` of them. Random views of video i come from the
     generator of (seed, i): the same in every epoch, and for any order, batch or subset of views. `ranks`: processes

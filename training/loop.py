@@ -51,7 +51,7 @@ def train(net, dataset, settings=None, **conduct):
     run.opt.steps = state.steps
 
     part, left = (c.ranks.rank, c.ranks.size), s.epochs - state.epoch
-    source = batches(dataset, s.batch, Position(s.seed, state.epoch, state.step), left, c.workers, part)
+    source = batches(dataset, s.batch, Position(s.seed, state.epoch, state.step), left, c.workers, part, s.augmentation)
     train_epoch = on_host if run.opt.vector is None or c.ranks.size > 1 else gpu_loop.on_gpu
     file = path and path.with_name("log.jsonl")
     with one_run(path and path.parent), Log(file, keep=state.steps) as run.log, closing(source):  # ends its threads

@@ -4,11 +4,13 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snippets.data.augment import STARTS
 from snippets.data.options import Options, Range, check, option
 from snippets.nets.frame_predictions import MODES
 from snippets.training.alone import ALONE, Ranks
 
 GAINS = ("linear", "ones", "last")
+AUGMENTATIONS = ("random", "none")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Settings(Options):
     loss: str = option("mean", "mean over clips and frames, or the paper's sum", ("mean", "sum"))
     gain: str = option("linear", "weight of each frame's loss: rising over the clip, equal, last frame", GAINS)
     inference: str = option("weighted", "how the frames' predictions become one", MODES)
+    augmentation: str = option(
+        "random", "training clips: random first frame, crop and flip; none: the middle of the video", AUGMENTATIONS
+    )
+    view_starts: str = option("spread", "where several test clips of a video start: spread evenly, or random", STARTS)
     seed: int = option(0, "of weights, order, crops and dropout", least=0, most=2**63)
 
     def __post_init__(self):

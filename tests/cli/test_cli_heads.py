@@ -158,6 +158,7 @@ def test_other_classes_get_a_new_softmax_layer(features, single, tmp_path, capsy
 
 
 OTHER = {"fc": 7, "dropout": 0.25, "dropout_mask": "frame", "units": 3, "depth": 1, "activation": "tanh"}
+OTHER |= {"forget_bias": 0.5}
 
 
 @pytest.mark.parametrize("tower", ["features", "alexnet", "googlenet"])
@@ -172,12 +173,13 @@ def test_a_head_reads_the_options_that_its_row_names_and_no_others(head, tower):
     )
 
     def layers(config):
-        found, todo = [], [build(config, seed=None)]
+        found, todo = [], [build(config, seed=0)]
         while todo:
             layer = todo.pop()
             own = {name: value for name, value in vars(layer).items() if isinstance(value, (str, int, float))}
             shapes = {key: a.shape for key, a in layer.params.items()}
-            found.append((type(layer).__name__, own, shapes, getattr(layer, "activation", None)))
+            biases = layer.params["b"].tolist() if "b" in shapes else None
+            found.append((type(layer).__name__, own, shapes, biases, getattr(layer, "activation", None)))
             todo += getattr(layer, "layers", {}).values()
         return found
 

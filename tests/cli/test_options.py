@@ -205,12 +205,26 @@ def test_an_option_changes_nothing_but_time_and_memory(base, option, plain, file
     assert result(f"{BASES[base]} {option}", files, tmp_path, monkeypatch) == plain(base)
 
 
-@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Settings)])
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_views_at_random_starts(command, files, tmp_path, monkeypatch):
+    """`evaluate` starts them as the network's training did, unless told otherwise."""
+    trained, found = f"{BASES['pooling']} --epochs 1 --frames 2 --views 3 --view-starts", []
+    if command == "evaluate":
+        assert main([*words(f"{trained} random", files), "--out", str(tmp_path / "run")]) == 0
+        trained = f"evaluate {tmp_path / 'run' / 'checkpoint.npz'} FEATURES --save OUT/p.npz --views 3 --view-starts"
+    for name, options in (("a", "spread"), ("b", "random"), ("c", "random")):
+        (tmp_path / name).mkdir()
+        line = f"{trained} {options}" if command == "train" or name != "c" else trained.removesuffix("--view-starts")
+        found.append(result(line, files, tmp_path / name, monkeypatch))
+    assert found[0] != found[1] == found[2]
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Settings) if f.name != "view_starts"])
 def test_every_setting_of_a_training_changes_it(name):
     """Those without an option, too: decay_biases, groups."""
     other = dict(
         epochs=3, batch=4, lr=0.05, decay=0.5, momentum=0.1, weight_decay=0.3, decay_biases=True, clip_norm=0.01,
-        groups={"lstm1/": 0.1}, loss="sum", gain="ones", inference="last", seed=1,
+        groups={"lstm1/": 0.1}, loss="sum", gain="ones", inference="last", seed=1, augmentation="none",
     )  # fmt: skip
     found = []
     for settings in (Settings(epochs=2, batch=5, weight_decay=0.1), Settings(epochs=2, batch=5, weight_decay=0.1)):

@@ -31,7 +31,7 @@ RANGES = """
     Settings: epochs [0, 1e6], batch [1, 1e9], lr (0, 1e30], decay (0, 1], momentum [0, 1), weight_decay [0, 1e3],
         clip_norm (0, inf], seed [0, 9223372036854775808]
     NetConfig: frames [1, 1e6], size [1, 1e5], width (0, 1e3], vector [1, 1e6], fc [0, 1e6], dropout [0, 1),
-        units [1, 1e6], depth [1, 1e3], auxiliary [0, 1e3]
+        tower_dropout [0, 1), units [1, 1e6], depth [1, 1e3], forget_bias [-1e3, 1e3], auxiliary [0, 1e3]
     DataSettings: fps (0, 1e3], picture_fps (0, 1e3], flow_fps (0, 1e3], bound (0, 1e4], seconds (0, 1e6],
         count [1, 1e6]
     TVL1: tau (0, 0.25], lam (0, 1e6], theta (0, 1e6], scales [1, 1e3], warps [1, 1e4], epsilon [0, 1e4],

@@ -5,12 +5,13 @@ import pytest
 
 from snippets.data.augment import (
     Crop,
+    Views,
     cache_side,
     centre_crop,
     cut,
     random_crop,
     random_first,
-    spread_firsts,
+    view_firsts,
     window,
 )
 
@@ -65,9 +66,15 @@ def test_first_frames(rng):
     """All starts that fit and no other; spread from end to end; one view in the middle."""
     assert {random_first(10, 7, rng) for _ in range(200)} == {0, 1, 2, 3}
     assert random_first(5, 7, rng) == 0
-    assert spread_firsts(30, 10, 5).tolist() == [0, 5, 10, 15, 20]
-    assert spread_firsts(30, 10, 1).tolist() == [10]
-    assert spread_firsts(25, 1, 25).tolist() == list(range(25))
-    assert spread_firsts(5, 7, 3).tolist() == [0, 0, 0]
+    assert view_firsts(30, 10, 5).tolist() == [0, 5, 10, 15, 20]
+    assert view_firsts(30, 10, 1).tolist() == [10]
+    assert view_firsts(25, 1, 25).tolist() == list(range(25))
+    assert view_firsts(5, 7, 3).tolist() == [0, 0, 0]
     with pytest.raises(ValueError, match="views is 0"):
-        spread_firsts(30, 10, 0)
+        view_firsts(30, 10, 0)
+
+
+def test_random_starts_of_views():
+    starts = view_firsts(12, 10, Views(400, "random"), np.random.default_rng(0))
+    assert np.bincount(starts).tolist() == pytest.approx([133, 133, 133], abs=30)  # all that fit, alike
+    assert view_firsts(12, 10, Views(1, "random")).tolist() == [1], "one view is in the middle"

@@ -84,6 +84,14 @@ def test_threads_and_resuming_change_no_bit(workers, start):
             np.testing.assert_array_equal(p, q)
 
 
+def test_without_augmentation_every_epoch_has_the_clips_of_the_test(clips):
+    """Each video's middle clip, under the same crop as one view of the test, in another order."""
+    for epoch in (0, 1):
+        for batch in batches(clips, 3, Position(0, epoch), augmentation="none"):
+            for x, i in zip(batch.x, batch.index, strict=True):
+                np.testing.assert_array_equal(x, next(clips.test_clips(i)))
+
+
 @pytest.mark.parametrize("workers", [0, 3])
 def test_epochs_follow_each_other(workers):
     """Three epochs in one go are the epochs one by one, an interrupted first one included."""

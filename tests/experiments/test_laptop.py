@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny_tables import SMALL, TINY
 
 from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.make import make_mini
@@ -16,7 +17,7 @@ from snippets.training.experiments import price, tables
 from snippets.training.experiments.paper import NETS, ROWS
 from snippets.training.experiments.price import Hosts, Price, Prices, duration, price_rows, summed
 from snippets.training.experiments.runner import run
-from snippets.training.experiments.scales import LAPTOP, MINI, PAPER
+from snippets.training.experiments.scales import LAPTOP, MINI, MINI_IMPORTED, PAPER
 from snippets.training.experiments.trial import Trial
 from snippets.training.settings import Settings
 
@@ -28,6 +29,7 @@ QUICK = replace(
     flow="--stream flow --bound 4 --tvl1 scales=2,warps=1,iterations=5",
     rates={("flow", None): 3},
 )
+IMPORTED = MINI_IMPORTED.training.keys() - MINI.training.keys() | {"googlenet single"}
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,22 @@ def test_a_stand_in_is_run_interrupted_and_goes_on(data, tmp_path, monkeypatch, 
     assert told == ["features", "features"], "what is there is not done again"
 
 
+def test_the_mini_tables_with_an_imported_googlenet(data, tmp_path):
+    """AlexNet's rows as without it, GoogLeNet's on features of the imported tower."""
+    scale = replace(TINY, training=TINY.training | dict.fromkeys(IMPORTED, "--epochs 1 --batch 8 --views 2"))
+    scale = replace(scale, tower=scale.tower | {"googlenet": "--size 32"}, weights=True, flow=QUICK.flow)
+    trial, told = Trial(str(data), scale, 0, tmp_path, str(tmp_path / "cache"), weights="w.npz"), []
+    records = {r["row"]: r for r in tables.tables((2, 4), [trial], SMALL, executing(told))}
+    assert all(0 <= r["ours"]["hit1"][0] <= 100 for r in records.values()) and told.count("import") == 2
+    about = {title: records[title]["differs"] for title in records}
+    assert about["AlexNet single frame"] == "mini data set; thin alexnet"
+    assert about["GoogLeNet single frame"] == "mini data set; tower as trained on ImageNet"
+    assert "; tower as trained on ImageNet; 9 flow images per video; one layer" in about["LSTM on both"]
+    assert "--data mini --weights w.npz --table" in json.loads((tmp_path / "tables.json").read_text())["command"]
+    assert (tmp_path / "seed0" / "alexnet-single" / "features16.npz").exists()
+    assert not (tmp_path / "seed0" / "googlenet-single" / "features16.npz").exists()
+
+
 def test_prices_add_up_what_was_measured(data, tmp_path, monkeypatch):
     """Where a frame takes 2 s and a step 3 s + 0.5 s per frame, a test frame 0.25 s, a save 1 s, and a read nothing."""
     monkeypatch.setattr(price, "frame_seconds", lambda source, videos: 2.0)
@@ -180,7 +198,8 @@ def test_measured_seconds(data):
     [
         ("--scale laptop", "--scale laptop with --data mini"),
         ("--data DATA --scale laptop", "--scale laptop needs --weights FILE"),
-        ("--data DATA --weights w.npz", "--scale laptop needs --weights FILE, and it alone takes"),
+        ("--data DATA --weights w.npz", "--scale laptop needs --weights FILE, which mini takes, too"),
+        ("--native-rate", "it alone takes --native-rate"),
         ("--data DATA --scale mini", "--scale mini with --data"),
     ],
 )

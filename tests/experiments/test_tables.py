@@ -66,9 +66,12 @@ def test_paper_settings_parse_and_build_the_network_of_the_row(name, tmp_path):
     config = NetConfig(classes=101, **chosen(args, NetConfig))
     data, settings = DataSettings(**chosen(args, DataSettings)), Settings(**chosen(args, Settings))
     assert (config.tower, config.head, config.frames) == (net.tower, net.head, net.frames)
-    assert (config.size, config.width, config.fc, config.dropout) == (220, 1.0, 4096, 0.6)
+    fc = 0 if net.tower == "googlenet" and net.kind == "single" else 4096  # the paper adds them to it for pooling
+    assert (config.size, config.width, config.fc, config.dropout) == (220, 1.0, fc, 0.6)
     assert (config.units, config.depth, config.vector) == (512, 5, 1000)
     assert (data.stream, data.fps, args.fold, args.views) == (net.stream, net.fps, "all", 240)
+    assert (settings.clip_norm, settings.view_starts) == (np.inf, "random")
+    assert (settings.augmentation == "none") == args.whole == net.frozen
     assert (settings.momentum, settings.weight_decay, settings.loss) == (0.9, 0.0005, "sum")
     assert settings.lr == pytest.approx(30e-5 if net.head == "lstm" else 1e-5)  # N times as much for N frames
     assert (args.init is None) == (net.start is None) and ("tower/" in args.freeze) == net.frozen
@@ -80,12 +83,15 @@ def test_paper_settings_parse_and_build_the_network_of_the_row(name, tmp_path):
 
 def test_starts_come_before_what_starts_from_them(tmp_path):
     outs = [c.folder.name for c in paper_trial(tmp_path).commands("googlenet-conv-120-flow")]
-    assert outs == ["googlenet-single", "googlenet-conv-30", "googlenet-conv-120", "googlenet-conv-120-flow"]
+    assert outs == [f"googlenet-{n}" for n in ("single", "conv-1", "conv-30", "conv-120", "conv-120-flow")]
+    for head in ("conv", "late", "slow", "local", "timeconv"):
+        outs = [c.folder.name for c in paper_trial(tmp_path).commands(f"alexnet-{head}-120")]
+        assert outs == ["alexnet-single", f"alexnet-{head}-30", f"alexnet-{head}-120"]
 
 
 def test_pretrained_networks_are_starts_where_there_is_no_other(tmp_path):
     trial = replace(paper_trial(tmp_path), pretrained="sports")
-    single, conv = (parser().parse_args(c.arguments).init for c in trial.commands("googlenet-conv-30"))
+    single, _, conv = (parser().parse_args(c.arguments).init for c in trial.commands("googlenet-conv-30"))
     assert single == "sports/googlenet-single/checkpoint.npz" and "fold{fold}" in conv
 
 

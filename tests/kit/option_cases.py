@@ -36,6 +36,7 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
     "tables laptop": "tables --dry-run --seeds 1 --data elsewhere --scale laptop --weights some",
     "compare": "compare FEATURES --heads conv rnn --seeds 1",
     "compare late": "compare FEATURES --heads late conv --seeds 1",
+    "compare lstm": "compare FEATURES --heads lstm --units 4 --depth 1 --seeds 1",
     "flow picture": "flow CLIP --size 36 --tvl1 iterations=3,warps=1 --render OUT/flow.avi",
     "flow cache": "flow DATA --size 36 --tvl1 iterations=3,warps=1 --cache OUT/cache",
     "summary": "summary --tower alexnet --head conv --frames 2 --size 36 --width 0.04 --fc 6",
@@ -67,17 +68,18 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
 }
 NET = "--width 0.08|--size 40|--head average|--frames 4|--fc 7|--tower googlenet|--differences|--standardise"
 TRAINING = (
-    "--epochs 3|--batch 4|--lr 0.02|--decay 0.5|--momentum 0.5|--weight-decay 0.1|--clip-norm 0.05|--loss sum|--seed 1"
+    "--epochs 3|--batch 4|--lr 0.02|--decay 0.5|--momentum 0.5|--weight-decay 0.1|--clip-norm 0.05|--loss sum"
+    "|--augmentation none|--seed 1"
 )
 FLOW = "--flow-fps 25|--bound 1|--tvl1 iterations=4,warps=2"
 PIXELS = "--fps 5|--mean 90|--scale 60"
-GOOGLENET = "--tap average|--vector 5|--variant caffe|--auxiliary 0.5"
+GOOGLENET = "--tap average|--vector 5|--variant caffe|--tower-dropout 0.1|--auxiliary 0.5"
 # base: options with another value, each a case of its own; several words together where one option needs another
 CASES = {
     "pooling": f"{TRAINING}|--head late|--dropout 0.1|--frames 3|--fc 5|--features raw|--views 3|--evaluate-every 2"
-    "|--freeze fc1/|--lr-group fc1/=0.1|--init POOLED|--differences|--standardise",
+    "|--whole|--freeze fc1/|--lr-group fc1/=0.1|--init POOLED|--differences|--standardise",
     "late": "--dropout-mask frame",
-    "recurrent": "--gain ones|--gain last|--inference max|--units 5|--depth 1|--loss mean",
+    "recurrent": "--forget-bias 0|--gain ones|--gain last|--inference max|--units 5|--depth 1|--loss mean",
     "plain": "--activation tanh",
     "videos": f"{PIXELS}|--size 40|--width 0.08|--norm lcn|--tower googlenet|--fold 2|--fold all|--skip SKIP"
     "|--stream flow",
@@ -109,14 +111,15 @@ CASES = {
     "|--depth 2|--activation tanh|--gain ones|--inference max|--device cuda"
     "|--differences|--standardise",
     "compare late": "--dropout-mask frame",
+    "compare lstm": "--forget-bias 0",
     "flow picture": "--flow-fps 25|--tvl1 iterations=4,warps=2|--size 40|--fps 12.5|--render OUT/other.avi",
     "flow cache": f"{FLOW}|--skip SKIP|--size 40|--cache OUT/other",
     "summary": f"{NET}|--norm lcn|--classes 7|--batch 3|--draw OUT/a.svg",
-    "summary googlenet": f"{GOOGLENET}".replace("|--auxiliary 0.5", ""),
+    "summary googlenet": f"{GOOGLENET}".replace("|--tower-dropout 0.1|--auxiliary 0.5", ""),
     "summary lstm": "--units 5|--depth 1",
     "scaling": f"{NET}|--norm lcn|--classes 7|--batch 3|--seed 1|--repeat 3",
-    "scaling googlenet": GOOGLENET,
-    "scaling lstm": "--units 5|--depth 1",
+    "scaling googlenet": GOOGLENET.replace("|--tower-dropout 0.1", ""),
+    "scaling lstm": "--forget-bias 0|--units 5|--depth 1",
     "scaling rnn": "--activation tanh",
     "simulate": f"{TRAINING}|--counts 3|--momenta 0.1|--head late|--frames 3|--fc 5|--dropout 0.1|--features raw"
     "|--compute 0.2|--std 0.5|--hosts 1|--hosts 1 --cores 1|--latency 0.05|--bandwidth 1e4|--message 0.05|--touch 1e-3"
@@ -126,13 +129,13 @@ CASES = {
     "simulate late": "--dropout-mask frame",
     "simulate deaths": "--mtbf 2|--restart 0.1|--checkpoint-every 1",
     "simulate timed": "--seconds 0.16",
-    "simulate lstm": "--gain ones|--inference max|--units 5|--depth 1",
+    "simulate lstm": "--forget-bias 0|--gain ones|--inference max|--units 5|--depth 1",
     "simulate rnn": "--activation tanh",
     "simulate videos": f"{PIXELS}|--size 40|--width 0.08|--norm lcn|--tower googlenet|--fold 2|--skip SKIP"
     "|--stream flow",
     "simulate flow": FLOW,
     "simulate heads": "--count 3|--dtype float16|--features-of SINGLE",
-    "simulate googlenet": GOOGLENET,
+    "simulate googlenet": GOOGLENET.replace("|--tower-dropout 0.1", ""),
     "simulate missing": "--available",
 }
 # What changes nothing but time and memory, or belongs to a network but not to what is told of it
@@ -141,7 +144,9 @@ SAME = {
     "flow cache": "--workers 2",
     "evaluate": "--batch 1",
     "summary": "--dropout 0.1", "scaling": "--dropout 0.1", "summary rnn": "--activation tanh",
-    "summary googlenet": "--auxiliary 0.5",
+    "summary googlenet": "--auxiliary 0.5|--tower-dropout 0.1",
+    "scaling googlenet": "--tower-dropout 0.1", "simulate googlenet": "--tower-dropout 0.1",
+    "summary lstm": "--forget-bias 0",
     "summary late": "--dropout-mask frame", "scaling late": "--dropout-mask frame",
 }  # fmt: skip
 ELSEWHERE = {
@@ -166,6 +171,7 @@ ELSEWHERE = {
     "check-data flow features train --ray": (
         "test_ray_tasks.py::test_ray_processes_and_one_process_keep_the_same_bits"
     ),
+    "train evaluate --view-starts": "test_options.py::test_views_at_random_starts",
     "train --downpour": "test_ray.py::test_the_command_line_trains_with_replicas",
     "check-data train simulate features flow --picture-fps": "test_pictures.py::test_the_rate_of_pictures_is_an_option",
     "evaluate --cache": "test_protocol.py::test_",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snippets.data.augment import STARTS, Views
 from snippets.data.layouts.splits import ALL
 from snippets.data.listing import shown
 from snippets.data.loader import relabelled
@@ -32,6 +33,9 @@ def add_parsers(subparsers):
     p.add_argument("--side", choices=SIDES, default="test", help="videos to run on; train: to train a fusion's SVM")
     p.add_argument("--batch", **BATCH, default=16, help="clips at a time")
     p.add_argument("--mode", choices=MODES, help="how frames' predictions become one (default: as trained)")
+    p.add_argument(
+        "--view-starts", choices=STARTS, help="where views start: spread evenly, or random (default: as trained)"
+    )
     add_features_of(p)
     add_data(p)
     add_device(p)
@@ -68,7 +72,8 @@ def run_evaluate(args):
     if args.whole:
         result = evaluate_whole(model.net, videos, mode, model.config.head == "single")
     else:
-        result = evaluate(model.net, videos, args.views, args.batch, mode)
+        starts = args.view_starts or model.checkpoint.settings.get("view_starts", "spread")
+        result = evaluate(model.net, videos, Views(args.views, starts), args.batch, mode)
     print(*class_lines(result), *confusion_lines(result), sep="\n")
     print(result if args.side == "test" else f"on the training videos: {result}")
     if args.save:

@@ -9,6 +9,7 @@ from pathlib import Path
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
 from snippets.data.mini.make import make_mini
+from snippets.data.open import has_folds
 from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, check_read
 from snippets.training.assignments.manifest import files_of_student
@@ -21,7 +22,7 @@ from snippets.training.experiments.demo import demo
 from snippets.training.experiments.lab import GROUNDS, QUICK, Lab
 from snippets.training.experiments.price import Hosts, price_rows
 from snippets.training.experiments.report import write_report
-from snippets.training.experiments.scales import MINI_DATA, SCALES
+from snippets.training.experiments.scales import MINI_DATA, MINI_IMPORTED, SCALES
 from snippets.training.experiments.tables import parse_numbers, print_commands, rows_of, tables
 from snippets.training.experiments.trial import Trial
 from snippets.training.settings import Settings
@@ -47,7 +48,7 @@ def add_parsers(subparsers):
     p = add_command(subparsers, "tables", run_tables)
     p.add_argument("--data", type=Input, default="mini", help="'mini': rendered; or a folder: UCF-101 or Sports-1M")
     p.add_argument("--scale", choices=SCALES, help="how large networks are (default: mini for mini, else paper)")
-    p.add_argument("--weights", type=Input, metavar="FILE", help="laptop: GoogLeNet's weights, as import takes them")
+    p.add_argument("--weights", type=Input, metavar="FILE", help="mini, laptop: of GoogLeNet, as import takes them")
     p.add_argument("--native-rate", action="store_true", help="laptop: every frame, where the paper has 30 per second")
     p.add_argument("--available", action="store_true", help="skip listed videos that are missing")
     p.add_argument("--table", nargs="+", default=["all"], metavar="N", help="1 to 7, or all")
@@ -93,7 +94,9 @@ def add_parsers(subparsers):
     p.add_argument("--out", type=Folder, default="runs/compare", help="folder for the runs and the table")
     p.add_argument("--workers", **COUNT, default=1, help="processes, each of which has the features in memory")
     add_options(p, NetConfig, "network", only=(*HEAD_OPTIONS, "width", "differences", "standardise"))
-    add_options(p, Settings, "training", only=[f.name for f in fields(Settings) if f.name != "seed"])
+    add_options(
+        p, Settings, "training", only=[f.name for f in fields(Settings) if f.name not in ("seed", "view_starts")]
+    )
     add_device(p)
 
 
@@ -123,10 +126,12 @@ def run_tables(args):
     scale = SCALES[name]
     if mini != (name == "mini"):
         raise ValueError(f"--scale {name} with --data {args.data}: scale mini is for the rendered data, the others not")
-    if scale.weights != bool(args.weights) or (args.native_rate and not scale.weights):
-        raise ValueError("--scale laptop needs --weights FILE, and it alone takes --weights and --native-rate")
+    scale = MINI_IMPORTED if mini and args.weights else scale
+    if scale.weights != bool(args.weights) or args.native_rate and name != "laptop":
+        raise ValueError("--scale laptop needs --weights FILE, which mini takes, too; it alone takes --native-rate")
     scale = replace(scale, fps=None) if args.native_rate else scale
-    numbers = parse_numbers(args.table, (2, 6, 7) if scale.weights else (1, 2, 3, 4, 5, 6, 7))
+    scale = scale if mini or has_folds(args.data) else replace(scale, fold="")
+    numbers = parse_numbers(args.table, (2, 6, 7) if name == "laptop" else (1, 2, 3, 4, 5, 6, 7))
     out = Path(args.out or ("runs/tables" if mini else f"runs/tables-{Path(args.data).name}"))
     data = str(out / "data") if mini else args.data
     cache = args.cache or str(out / "cache")

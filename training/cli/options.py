@@ -97,3 +97,17 @@ def executor(args, device="cpu"):
     if args.ray:
         return RayTasks(args.ray, device)
     return Processes(args.workers or (usable_cores() if device == "cpu" else 1))
+
+
+def lr_groups(factors, frozen):
+    """Key prefix -> factor on the learning rate, from --lr-group PREFIX=FACTOR ... and --freeze PREFIX ..."""
+    groups = {}
+    for text in factors:
+        prefix, _, factor = text.rpartition("=")
+        try:
+            groups[prefix] = float(factor)
+        except ValueError:
+            prefix = ""
+        if not prefix:
+            raise ValueError(f"--lr-group {text}: expected PREFIX=FACTOR, for example tower/=0.1")
+    return groups | dict.fromkeys(frozen, 0.0)

@@ -59,7 +59,7 @@ def add_parsers(subparsers):
     others = [f.name for f in fields(Downpour) if f.name != "replicas"]  # of which --counts says how many
     add_options(p, Downpour, "Downpour SGD", only=others)
     add_options(p, NetConfig, "network", frames=None)
-    add_options(p, Settings, "training")
+    add_options(p, Settings, "training", only=[f.name for f in fields(Settings) if f.name != "view_starts"])  # one view
 
 
 def run_scaling(args):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snippets.data.augment import Views
 from snippets.data.listing import shown
 from snippets.data.lock import one_run
 from snippets.data.open import DataSettings, DataSpec, fold_for, has_folds, is_features, open_data, settings_for
@@ -16,13 +17,22 @@ from snippets.training.alone import ALONE
 from snippets.training.checkpoint import check_unseen_videos, save
 from snippets.training.cli.errors import report
 from snippets.training.cli.files import Archive, Input, RunFolder, writable
-from snippets.training.cli.options import COUNT, WORKERS, add_command, add_data, add_device, add_features_of, number
+from snippets.training.cli.options import (
+    COUNT,
+    WORKERS,
+    add_command,
+    add_data,
+    add_device,
+    add_features_of,
+    lr_groups,
+    number,
+)  # fmt: skip
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ranks import ranks
 from snippets.training.distributed.ray_engine import downpour
 from snippets.training.distributed.ray_session import check_address
 from snippets.training.distributed.ray_tasks import RayTasks
-from snippets.training.evaluate import evaluate
+from snippets.training.evaluate import evaluate, evaluate_whole
 from snippets.training.loop import train
 from snippets.training.model import features_of, inherit, load_model, start_from
 from snippets.training.parameters import GPU_CHUNK, move_to_device
@@ -63,6 +73,7 @@ def add_parsers(subparsers):
         help="factors on the learning rate of parameters, e.g. tower/=0.1; the longest prefix counts",
     )  # fmt: skip
     group.add_argument("--views", **COUNT, default=1, help="clips per test video in the final evaluation")
+    group.add_argument("--whole", action="store_true", help="there, each video in one pass instead of views")
     group.add_argument("--evaluate-every", **COUNT, default=1, help="epochs between evaluations")
     group.add_argument(
         "--memory", **number(float, above=0, most=1e9), metavar="GIB", help="limit (default: 80 %% of what is free)"
@@ -116,20 +127,6 @@ def fit_memory(config, shape, settings, workers=0, gib=None, processes=1, more=0
         raise ValueError(f"{error} (each of {processes} processes)" if processes > 1 else str(error)) from None
     print(f"{found}" + (f"; {own / GIB:.2f} GiB are allowed" if allowed else ""))
     return found
-
-
-def lr_groups(factors, frozen):
-    """Key prefix -> factor on the learning rate, from --lr-group PREFIX=FACTOR ... and --freeze PREFIX ..."""
-    groups = {}
-    for text in factors:
-        prefix, _, factor = text.rpartition("=")
-        try:
-            groups[prefix] = float(factor)
-        except ValueError:
-            prefix = ""
-        if not prefix:
-            raise ValueError(f"--lr-group {text}: expected PREFIX=FACTOR, for example tower/=0.1")
-    return groups | dict.fromkeys(frozen, 0.0)
 
 
 def config_for(args, dataset):
@@ -225,13 +222,18 @@ def train_fold(args, fold, out, resume, team=ALONE):
     else:
         how |= dict(test=test_set, evaluate_every=args.evaluate_every, workers=args.workers, ranks=team)
         history = train(net, train_set, settings, **how)
-    about = {"mode": settings.inference, "views": args.views, "steps": history[-1]["steps"] if history else 0}
+    steps, views = history[-1]["steps"] if history else 0, 0 if args.whole else args.views
+    about = {"mode": settings.inference, "views": views, "steps": steps}
     file = out / "predictions.npz"
     if resume and file.exists() and team.size == 1:
         old = load_predictions(file)
         if {name: getattr(old, name) for name in about} == about and old.result.names == test_set.names:
             return old.result
-    result = evaluate(net, test_set, views=args.views, batch=args.batch, mode=settings.inference, ranks=team)
+    if args.whole:
+        result = evaluate_whole(net, test_set, settings.inference, config.head == "single")
+    else:
+        views = Views(args.views, settings.view_starts)
+        result = evaluate(net, test_set, views, args.batch, settings.inference, ranks=team)
     if team.rank == 0:
         save_predictions(file, Predictions(result, spec.fold, **about))
     return result
@@ -280,7 +282,8 @@ def train_all_folds(args, out):
         print(f"fold {fold}: {result}")
     hit1, hit5, clip1, clip5 = np.mean([[r.hit1, r.hit5, r.clip_hit1, r.clip_hit5] for r in results], axis=0)
     words = results[0].accuracies
-    print(f"mean of {len(folders)} folds: video {words(hit1, hit5)}; clip {words(clip1, clip5)}")
+    clips = "" if args.whole else f"; clip {words(clip1, clip5)}"
+    print(f"mean of {len(folders)} folds: video {words(hit1, hit5)}{clips}")
 
 
 def run_expand(args):

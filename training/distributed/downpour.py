@@ -102,7 +102,8 @@ class Job:
     def batch(self, number):
         """The same batch that training in one process would see as its update `number`."""
         s = self.settings
-        return next(batches(self.dataset, s.batch, Position(s.seed, *divmod(number, self.per_epoch))))
+        start = Position(s.seed, *divmod(number, self.per_epoch))
+        return next(batches(self.dataset, s.batch, start, augmentation=s.augmentation))
 
 
 class Ask(NamedTuple):

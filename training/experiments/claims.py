@@ -58,6 +58,8 @@ ALEX = "alexnet"
 THROUGH = "--decay 0.85 --lr 0.02 --views 1"
 LSTM = Net(ALEX, "lstm", 120)
 EXTRA = {
+    "alexnet-conv-120": Net(ALEX, "conv", 120, start="alexnet-single"),  # in one step, as its rivals
+    "alexnet-late-120": Net(ALEX, "late", 120, start="alexnet-single"),
     "alexnet-average-120": Net(ALEX, "average", 120, start="alexnet-single"),
     "alexnet-lstm-120": LSTM,
     "alexnet-lstm-120-ones": replace(LSTM, options="--gain ones --inference sum"),

@@ -1,9 +1,10 @@
 """Tables 1 to 7 of the paper: what each row runs, and the accuracies that the paper prints, in per cent.
 
-NETS says how each network is made. `start` is the network whose parameters it starts from; the paper does not say where
-every network of Table 1 started: here all start from the single frame. Tables 1 to 5 are on Sports-1M at one frame per
-second, 6 and 7 on UCF-101, mean of three folds; the same network serves both, for the data set has its own frame rate.
-Table 7 does not give the frame rate of its fused networks: here it is the native one.
+NETS says how each network is made. `start` is the network whose parameters it starts from: pooling networks grow from
+one frame to 30 to 120 (section 3.3). GoogLeNet's single frame has no fully connected layers (`--fc` makes them); the
+paper adds two for pooling, so its Conv Pooling begins with a network of one frame that has them. Tables 1 to 5 are on
+Sports-1M at one frame per second, 6 and 7 on UCF-101, mean of three folds; the same network serves both, for the data
+set has its own frame rate. Table 7 does not give the frame rate of its fused networks: here it is the native one.
 
 The paper contradicts itself twice: Tables 3 and 4 differ in the LSTM's Hit@5 (90.4 and 90.6), and the text names three
 frame rates where Table 6 has two.
@@ -22,7 +23,7 @@ class Net:
     stream: str = "rgb"
     fps: float | None = None  # None: that of the data set, 1 for Sports-1M, every frame for UCF-101
     start: str | None = None  # the network that it starts from
-    frozen: bool = False  # the paper's "(fc)": only what stands behind the tower is trained
+    frozen: bool = False  # the paper's "(fc)": only what stands behind the tower is trained, without augmentation
     pixels: bool = False  # trained through its tower even where others read features of a tower that stays
     options: str = ""  # more options of `snippets train`
 
@@ -40,19 +41,24 @@ NETS = {
     "alexnet-slowfusion-15":   Net(ALEX, "slowfusion", 15),
     "alexnet-conv-30":         Net(ALEX, "conv", 30, start="alexnet-single"),
     "alexnet-lstm-30-fc":      Net(ALEX, "lstm", 30, start="alexnet-single", frozen=True),
-    "alexnet-conv-120":        Net(ALEX, "conv", 120, start="alexnet-single"),
-    "alexnet-late-120":        Net(ALEX, "late", 120, start="alexnet-single"),
-    "alexnet-slow-120":        Net(ALEX, "slow", 120, start="alexnet-single"),
-    "alexnet-local-120":       Net(ALEX, "local", 120, start="alexnet-single"),
-    "alexnet-timeconv-120":    Net(ALEX, "timeconv", 120, start="alexnet-single"),
-    "googlenet-single":        Net(GOOG, "single", 1),
-    "googlenet-conv-30":       Net(GOOG, "conv", 30, start="googlenet-single"),
+    "alexnet-late-30":         Net(ALEX, "late", 30, start="alexnet-single"),
+    "alexnet-slow-30":         Net(ALEX, "slow", 30, start="alexnet-single"),
+    "alexnet-local-30":        Net(ALEX, "local", 30, start="alexnet-single"),
+    "alexnet-timeconv-30":     Net(ALEX, "timeconv", 30, start="alexnet-single"),
+    "alexnet-conv-120":        Net(ALEX, "conv", 120, start="alexnet-conv-30"),
+    "alexnet-late-120":        Net(ALEX, "late", 120, start="alexnet-late-30"),
+    "alexnet-slow-120":        Net(ALEX, "slow", 120, start="alexnet-slow-30"),
+    "alexnet-local-120":       Net(ALEX, "local", 120, start="alexnet-local-30"),
+    "alexnet-timeconv-120":    Net(ALEX, "timeconv", 120, start="alexnet-timeconv-30"),
+    "googlenet-single":        Net(GOOG, "single", 1, options="--fc 0"),
+    "googlenet-conv-1":        Net(GOOG, "conv", 1, start="googlenet-single"),
+    "googlenet-conv-30":       Net(GOOG, "conv", 30, start="googlenet-conv-1"),
     "googlenet-conv-120":      Net(GOOG, "conv", 120, start="googlenet-conv-30"),
     "googlenet-lstm-30-fc":    Net(GOOG, "lstm", 30, start="googlenet-single", frozen=True),
     "googlenet-lstm-30":       Net(GOOG, "lstm", 30, start="googlenet-lstm-30-fc"),
-    "googlenet-conv-30-6fps":  Net(GOOG, "conv", 30, fps=6.0, start="googlenet-single"),
+    "googlenet-conv-30-6fps":  Net(GOOG, "conv", 30, fps=6.0, start="googlenet-conv-1"),
     "googlenet-conv-120-6fps": Net(GOOG, "conv", 120, fps=6.0, start="googlenet-conv-30-6fps"),
-    "googlenet-single-flow":   Net(GOOG, "single", 1, "flow", start="googlenet-single"),
+    "googlenet-single-flow":   Net(GOOG, "single", 1, "flow", start="googlenet-single", options="--fc 0"),
     "googlenet-conv-30-flow":  Net(GOOG, "conv", 30, "flow", start="googlenet-conv-30"),
     "googlenet-conv-120-flow": Net(GOOG, "conv", 120, "flow", start="googlenet-conv-120"),
     "googlenet-lstm-30-flow":  Net(GOOG, "lstm", 30, "flow", start="googlenet-lstm-30"),

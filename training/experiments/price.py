@@ -137,14 +137,16 @@ class Prices:
         (fixed, per_frame, forward, saving), read = self.known[key]
         net, seconds, per_frame = build(config, seed=None), 0.0, per_frame + read / config.frames
         trained = bytes_of(a for name, a in net.params.items() if multiplier(name, settings.groups) > 0)
+        length = frames_per_video(self.videos, source, SAMPLE) if args.whole else 0
         folds = list(self.folds) if args.fold == "all" else [None if None in self.folds else int(args.fold or 1)]
         for split in map(self.folds.get, folds):
             steps = settings.epochs * settings.steps_per_epoch(len(split.train))
             seen = settings.epochs * len(split.train) * config.frames
-            tested = len(split.test) * (1 + args.views) * config.frames
+            last = length if args.whole else args.views * config.frames
+            tested = len(split.test) * (config.frames + last)
             seconds += steps * (fixed + self.hosts.reduce(trained)) + settings.epochs * saving
             seconds += (seen * per_frame + tested * (forward + read / config.frames)) / self.hosts.count
-        at_once = usable_cores() if self.trial.scale.weights else 1
+        at_once = usable_cores() if self.trial.scale.all_imported else 1
         memory = PROCESS + plan_memory(net, input_shape(config, settings.batch), ahead=settings.batch).total
         kept = 2 if args.evaluate_every < settings.epochs else 1  # the best network, too, where there are several tests
         disk = len(folds) * (kept * bytes_of(net.params.values()) + trained)  # and momenta

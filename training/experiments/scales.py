@@ -26,23 +26,29 @@ class Scale:
     flow: str = ""  # options of optical flow
     fold: str = "1"  # "all": three; "": the data set has one split
     rates: dict = field(default_factory=dict)  # {(stream, fps): frames per video}, spread evenly, of which heads read
-    weights: bool = False  # frozen, and towers are imported; then `flow` is said to the one that sees flow
+    weights: bool = False  # frozen, and GoogLeNet is imported; then `tower` and `flow` are options of `import`
     fps: float | None = None  # if weights: in place of every frame
+
+    @property
+    def all_imported(self):
+        """Whether every tower is imported, so that networks know nothing of each other."""
+        return self.weights and set(self.tower) == {"googlenet"}
 
 
 PAPER = Scale(
     frames={1: 1, 15: 15, 30: 30, 120: 120},
     tower={"alexnet": "--tower alexnet", "googlenet": "--tower googlenet"},
     head={},
-    training={  # rates of the paper; epochs, batch and decay, of which it says nothing, are ours
+    training={  # rates of the paper for sums; epochs, batch and decay, of which it says nothing, are ours
         "googlenet single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240 --auxiliary 0.3",
         "single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240",
         "flow": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240",
         "slowfusion": "--epochs 10 --batch 16 --loss sum --lr 1e-5 --decay 0.8 --views 240",
         "pooling": "--epochs 5 --batch 16 --loss sum --lr 1e-5 --decay 0.8 --views 240",
-        "recurrent": "--epochs 5 --batch 16 --loss sum --lr 3e-4 --decay 0.8 --views 240",  # N 1e-5, N = 30 frames
+        "recurrent": "--epochs 5 --batch 16 --loss sum --lr 3e-4 --decay 0.8 --views 240",  # N 1e-5 for N = 30 frames
     },
     frozen=False,
+    everywhere="--clip-norm inf --view-starts random",  # at these rates no bound on the gradient
     fold="all",
 )
 MINI = Scale(
@@ -81,6 +87,18 @@ LAPTOP = Scale(
     rates={("flow", None): 15},
     weights=True,
     fps=6.0,
+)
+MINI_IMPORTED = replace(  # with the weights that ImageNet made, in place of the thin GoogLeNet
+    MINI,
+    tower=MINI.tower | {"googlenet": "--size 112"},
+    training=MINI.training
+    | {
+        "googlenet single": "--epochs 20 --batch 16 --lr 0.02 --decay 0.88 --views 8 --standardise",
+        "googlenet pooling": MINI.training["pooling"] + " --standardise",
+        "googlenet recurrent": "--epochs 40 --batch 16 --lr 0.02 --decay 0.95 --views 4 --standardise",
+    },
+    flow="--stream flow --tvl1 scales=3,step=0.5,warps=2,iterations=40 --bound 17",
+    weights=True,
 )
 SCALES = {"mini": MINI, "laptop": LAPTOP, "paper": PAPER}
 MINI_DATA = {"seed": 0, "groups": 9, "clips": 2, "frames": 36}

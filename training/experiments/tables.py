@@ -19,18 +19,21 @@ def differs(row, scale):
         return row.note
     notes, nets = [row.note] if row.note else [], [NETS[name] for name in row.nets]
     T, recurrent = max(scale.frames[net.frames] for net in nets), any(net.kind == "recurrent" for net in nets)
-    if scale.weights:
+    imported = scale.weights and nets[0].tower == "googlenet"
+    if scale.all_imported:
         notes += ["UCF-101"] if row.table < 6 else []
+    elif scale.frozen:
+        notes.append(
+            "mini data set" + ("" if imported else f"; thin {nets[0].tower}") + (f", T = {T}" if T > 1 else "")
+        )
+    if imported:
         notes += ["tower as trained on ImageNet"]
         native = any(net.stream == "rgb" and net.fps is None for net in nets)
         notes += [f"{scale.fps:g} frames per second"] if scale.fps and native and T > 1 else []
         flow = [scale.rates[net.stream, net.fps] for net in nets if net.stream == "flow"]
         notes += [f"{flow[0]} flow images per video"] if flow else []
-    elif scale.frozen:
-        notes.append(f"mini data set; thin {nets[0].tower}" + (f", T = {T}" if T > 1 else ""))
-        notes += (
-            ["tower as trained on single frames"] if recurrent or any(net.kind == "pooling" for net in nets) else []
-        )
+    elif scale.frozen and (recurrent or any(net.kind == "pooling" for net in nets)):
+        notes.append("tower as trained on single frames")
     if scale.frozen:
         notes += [f"one layer of {scale.head['units']} cells"] if recurrent else []
         notes += ["one fold"] if row.table > 5 and scale.fold != "all" else []
@@ -56,10 +59,10 @@ def print_commands(numbers, trials):
 def run_all(commands, trial, execute, log):
     """Run the commands of one or several rows.
 
-    Where towers are imported, networks know nothing of each other: they are trained in processes, one per core, after
-    the features of all videos, whose progress is on the screen.
+    Where all towers are imported, networks know nothing of each other: they are trained in processes, one per core,
+    after the features of all videos, whose progress is on the screen.
     """
-    if not trial.scale.weights:
+    if not trial.scale.all_imported:
         run(commands, execute, log)
         return
     for kind, workers in (("import", 1), ("features", 1), ("train", usable_cores()), ("evaluate", usable_cores())):
@@ -88,7 +91,8 @@ def tables(numbers, trials, mini_data=None, execute=None):
         about_data = (
             f"the rendered mini data set ({given}), fold 1: trained on two thirds of the groups, tested on the others"
         )
-    how = f" --scale laptop --weights {Path(first.weights).name}" if first.scale.weights else ""
+    how = " --scale laptop" if mini_data is None and first.scale.weights else ""
+    how += f" --weights {Path(first.weights).name}" if first.scale.weights else ""
     command = f"snippets tables --data {data}{how} --table {' '.join(map(str, numbers))} --seeds {len(trials)}"
     write_tables(first.out, records, {"command": command, "data": about_data, "seeds": [t.seed for t in trials]})
     return records

@@ -56,14 +56,14 @@ class Trial:
     def commands(self, name):
         """All that has to be run for one network, in order: first the towers, features and networks that it needs."""
         net, scale, start, before, features = self.nets[name], self.scale, self.nets[name].start, [], None
-        if scale.weights:
+        if self.imported(net):
             return [self.tower(net.stream), self.store(net), self.training(name, None, None)]
         if scale.frozen and not net.pixels and net.kind not in ("single", "slowfusion"):
             tower = f"{net.tower}-single" + ("-flow" if net.stream == "flow" else "")
             features = self.features(tower, net)
             before = [*self.commands(tower), features]
-            if start and net.kind != "pooling" and self.nets[start].kind != net.kind:
-                start = None
+            if start and self.nets[start].kind != net.kind and (net.kind != "pooling" or net.tower == "googlenet"):
+                start = None  # which has no layers of the head
         if start:
             before += self.commands(start)
         return [*before, self.training(name, features, start)]
@@ -71,13 +71,14 @@ class Trial:
     def training(self, name, features, start):
         """The command that trains a network: on what the command `features` makes or, for None, on the videos."""
         net, scale = self.nets[name], self.scale
-        kind = "flow" if net.kind == "single" and net.stream == "flow" and not scale.weights else net.kind
+        imported = self.imported(net)
+        kind = "flow" if net.kind == "single" and net.stream == "flow" and not imported else net.kind
         init = self.checkpoint(start) if start else self.pretrained and f"{self.pretrained}/{name}/checkpoint.npz"
         unit = net.kind == "recurrent"  # raw, for what starts from a tower's fully connected layers
         T = scale.frames[net.frames]
         if features:
             source = [f"--features {'unit' if unit else 'raw'}"]
-        elif scale.weights:
+        elif imported:
             source = [*self.read(net), "--features raw", f"--fold {scale.fold}"]
             T = min(T, self.count(net) or T)
         else:
@@ -85,10 +86,10 @@ class Trial:
                 scale.tower[net.tower],
                 f"--stream flow {scale.flow}" if net.stream == "flow" else None,
                 f"--fps {net.fps:g}" if net.fps else None,
-                "--freeze tower/" if net.frozen else None,
+                "--freeze tower/ --augmentation none --whole" if net.frozen else None,
                 f"--fold {scale.fold}" if scale.fold else None,
             ]
-        read = options_read(net.head, "features" if features or scale.weights else net.tower)
+        read = options_read(net.head, "features" if features or imported else net.tower)
         return training_command(
             features.product if features else self.data,
             "--head", net.head, "--frames", T,
@@ -99,10 +100,15 @@ class Trial:
             out=self.folder(name), product="fold3/predictions.npz" if scale.fold == "all" else "predictions.npz",
         )  # fmt: skip
 
+    def imported(self, net):
+        """Whether a network reads features of a tower that was trained elsewhere."""
+        return self.scale.weights and net.tower == "googlenet"
+
     def tower(self, stream):
         """The command that imports the network that sees frames or flow images; it serves all seeds."""
         out, flow = self.out / f"tower-{stream}.npz", self.scale.flow if stream == "flow" else None
-        return command("import", self.weights, "--keep-classifier", flow, "--out", out, product=out)
+        pixels = self.scale.tower["googlenet"] or None, flow  # of options that are there twice the last one counts
+        return command("import", self.weights, "--keep-classifier", *pixels, "--out", out, product=out)
 
     def count(self, net):
         """Frames of every video, spread evenly, that a network on features reads; None: all at its rate."""
@@ -135,7 +141,7 @@ class Trial:
         nets = [self.nets[name] for name in row.nets]
         if not nets:
             return row.note
-        if self.scale.weights and any(net.tower not in self.scale.tower or net.kind == "slowfusion" for net in nets):
+        if any(net.tower not in self.scale.tower for net in nets):
             return "not at this scale: it has trained weights of GoogLeNet alone"
         every = any(net.stream == "rgb" and net.fps is None and net.frames > 1 for net in nets)
         if self.scale.fps and row.table == 6 and every:
@@ -158,7 +164,7 @@ class Trial:
     def train_side(self, name, fold):
         """The command that predicts the training videos, for a fusion's SVM."""
         folder, net = self.folder(name) / fold, self.nets[name]
-        features = self.read(net)[:2] if self.scale.weights else ()
+        features = self.read(net)[:2] if self.imported(net) else ()
         return command(
             "evaluate", folder / "checkpoint.npz", self.data, "--side", "train", *features, *self.place,
             "--save", folder / "train.npz", product=folder / "train.npz",
@@ -178,7 +184,8 @@ class Trial:
         files = [self.folder(name) / fold / "predictions.npz" for name in row.nets]
         if len(files) == 1:
             r = load_predictions(files[0]).result
-            return {"clip": r.clip_hit1, "hit1": r.hit1, "hit5": r.hit5}
+            clip = {} if np.isnan(r.clip_hit1) else {"clip": r.clip_hit1}
+            return {**clip, "hit1": r.hit1, "hit5": r.hit5}
         first, p = aligned(files)
         if row.svm:
             known, train = aligned([file.with_name("train.npz") for file in files], "train")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snippets.data.augment import Views
 from snippets.data.loader import Subset
 from snippets.data.options import Options, option
 from snippets.layers.features.differences import differences_forward
@@ -135,7 +136,7 @@ def head_on_fold(trial, config, learn, test):
         net = new_net(config, seed, learn)
         train(net, learn, replace(settings, seed=seed), progress=False)
         every = config.head == "single" and test.stored.spread  # all frames, each alone
-        views = every or trial.views
+        views = Views(every or trial.views, settings.view_starts)
         results.append(evaluate(net, test, views, settings.batch, settings.inference))
     p = fuse_mean([r.probabilities for r in results])
     return result_of(test.classes, test.names, test.labels, p)

@@ -54,8 +54,9 @@ def train_heads(args, out):
     """
     tries = Plan(**chosen(args, Plan))
     check_read(args, tries.heads, "features")
-    if args.fold is not None or args.downpour or args.init or args.device != "cpu":
-        raise ValueError("--heads makes its own folds, on CPUs: leave out --fold, --downpour, --init and --device")
+    if args.fold is not None or args.downpour or args.init or args.whole or args.device != "cpu":
+        out_of_place = "--fold, --downpour, --init, --whole and --device"
+        raise ValueError(f"--heads makes and tests its own folds, on CPUs: leave out {out_of_place}")
     if not (is_features(args.data) or args.features_of or args.weights):
         raise ValueError(
             f"--heads needs features: --weights FILE (trained weights, docs/weights.md) or --features-of CHECKPOINT, "

@@ -41,7 +41,10 @@ def split(a):
 
 
 def gates_forward(a, c_prev, W_c):
-    """Eqs. 3-7 after the products: a (N, ..., 4M), c_prev (N, ..., M) -> h, c (N, ..., M), the gates (N, ..., 4M)."""
+    """Eqs. 3-7 after the products: a (N, ..., 4M), c_prev (N, ..., M) -> h, c (N, ..., M), gates (N, ..., 4M).
+
+    `gates` holds the values of i, f, g and o side by side, in the order of GATES.
+    """
     xp = xp_of(a)
     W_ci, W_cf, W_co = W_c
     gates = xp.empty_like(a)
@@ -55,7 +58,7 @@ def gates_forward(a, c_prev, W_c):
 
 
 def gates_backward(dh, dc, gates, c_prev, c, W_c):
-    """dh, dc of frame t (N, ..., M) -> delta (N, ..., 4M) before the gates' non-linearities, dc_prev (N, ..., M)."""
+    """dh, dc of frame t (N, ..., M) -> delta = dL/da (N, ..., 4M), a as in gates_forward, dc_prev (N, ..., M)."""
     xp = xp_of(dh)
     W_ci, W_cf, W_co = W_c
     i, f, g, o = split(gates)

@@ -20,6 +20,8 @@
 # watch its gates on a real video.
 #
 # You need `01_backpropagation_by_hand`: the chain rule, caches, and `check_gradient` with a random upstream gradient.
+# Section 2.5 shows the finished backward pass: to write it yourself, stop there and do assignment A5 first ("On your
+# own" in docs/assignments.md).
 #
 # **Notation.** N clips · T frames · D features per frame · M units · K classes. Rows are clips: `x` is (N, T, D), time
 # is always axis 1. The paper writes $Wx$ with columns; with rows it reads $xW$. `dx` is $\partial L / \partial x$.

@@ -108,7 +108,10 @@ def student_tree(start="."):
     for folder in (start, *start.parents):
         if (folder / "assignment" / "questions.json").is_file():
             return folder
-    raise FileNotFoundError(f"{start}: no assignment here; change to the folder that your teacher gave you")
+    raise FileNotFoundError(
+        f"{start}: no assignment here; change to the folder that your teacher gave you, or make one in a clone of the "
+        "project: snippets assignment release a5 --out FOLDER"
+    )
 
 
 def files_of_student():

@@ -92,7 +92,7 @@ def run_release(args):
         print(f"{path}: upload this to Gradescope, or: snippets assignment grade SUBMISSION --grader {args.out}")
     else:
         release(assignment, args.out, args.seed)
-        print(f"{Path(args.out)}: hand this out; it holds no solution")
+        print(f"{Path(args.out)}: hand this out, or work in it (README.md says how); it holds no solution")
 
 
 def run_grade(args):

@@ -29,7 +29,7 @@
 #
 #     snippets assignment check linear
 #
-# It runs your file in a process of its own and names the first difference: array, index, both numbers, shapes, and the
+# It runs your file in a process of its own and names the worst difference: array, index, both numbers, shapes, and the
 # mistake if it is a known one. The cell below does the same from here; there is no need to restart the kernel.
 #
 # **Notation.** N clips or rows · T frames per clip · D features · M units · K classes. Rows are on the first axes,

@@ -25,7 +25,7 @@
 #
 #     snippets assignment check padding
 #
-# It runs your file in a process of its own and names the first difference: array, index, both numbers, shapes, and the
+# It runs your file in a process of its own and names the worst difference: array, index, both numbers, shapes, and the
 # mistake if it is a known one. The cell below does the same from here; there is no need to restart the kernel.
 #
 # **Notation.** N images · H, W height and width · C channels · F filters · kh, kw, s, p kernel, stride, padding ·

@@ -25,7 +25,7 @@
 #
 #     snippets assignment check fold
 #
-# It runs your file in a process of its own and names the first difference: array, index, both numbers, shapes, and the
+# It runs your file in a process of its own and names the worst difference: array, index, both numbers, shapes, and the
 # mistake if it is a known one. The cell below does the same from here; there is no need to restart the kernel.
 #
 # **Notation.** N clips · T frames · H, W rows and columns · C channels · F filters. The axes are (N, T, H, W, C): time

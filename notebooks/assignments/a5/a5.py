@@ -19,18 +19,20 @@
 # code.
 #
 # **Where.** You write in the library's own files, never in this notebook: replace each `raise NotImplementedError` by
-# your code. The docstring of a function has every shape; the docstring at the top of its file has the equations.
+# your code. The docstring of a function has every shape; the docstring at the top of its file has the equations. NumPy
+# is enough: `xp_of(a)`, which you see there, is NumPy or CuPy, whichever `a` belongs to. Do not write into an argument,
+# and return arrays of the inputs' dtype (`np.zeros(shape, x.dtype)`), for networks run in float32.
 #
 # **How to check.** In a terminal in this folder, as often as you like:
 #
 #     snippets assignment check gates_forward
 #
-# It runs your file in a process of its own and names the first difference: array, index, both numbers, shapes, and the
+# It runs your file in a process of its own and names the worst difference: array, index, both numbers, shapes, and the
 # mistake if it is a known one. The cell below does the same from here; there is no need to restart the kernel.
 #
 # **Notation.** N clips · T frames · D features per frame · M units. Rows are clips: `x` is (N, T, D), time is always
 # axis 1. `dx` is $\partial L / \partial x$. The four gates lie side by side on one axis of 4M, in the order `GATES =
-# "ifgo"`.
+# "ifgo"`: with M = 4, column 14 = 3 · 4 + 2 is unit 2 of o.
 
 # %%
 import numpy as np
@@ -57,7 +59,8 @@ check("gates_forward")
 # ## 5.3 `gates_backward` (20 points)
 #
 # Draw the graph of one step, and count the arrows that leave each of $c_{t-1}$, $c_t$ and $o_t$. `dh` and `dc` hold all
-# that comes from outside of the step. `delta` is the gradient *before* the gates' non-linearities.
+# that comes from outside of the step: `dh` from the layer above and from frame t+1, `dc` from frame t+1 alone. `delta`
+# is the gradient *before* the gates' non-linearities, that of `a`.
 
 # %%
 check("gates_backward")

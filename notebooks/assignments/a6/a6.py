@@ -29,7 +29,7 @@
 #
 #     snippets assignment check relu_backward
 #
-# It compiles your file, runs it in a process of its own, and names the first difference: array, index, both numbers,
+# It compiles your file, runs it in a process of its own, and names the worst difference: array, index, both numbers,
 # and the mistake if it is a known one. "writes of each element of dx[3] is 2, expected 1": two threads wrote it.
 
 # %%

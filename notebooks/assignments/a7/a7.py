@@ -27,7 +27,7 @@
 #
 #     snippets assignment check sgd
 #
-# It runs your file in a process of its own and names the first difference: array, index, both numbers, shapes, and the
+# It runs your file in a process of its own and names the worst difference: array, index, both numbers, shapes, and the
 # mistake if it is a known one. The cell below does the same from here; there is no need to restart the kernel.
 #
 # **Notation.** w parameters · g gradient · v velocity · m momentum · lr learning rate · wd weight decay · R ranks or

@@ -212,6 +212,22 @@ def test_a_link_cut_for_half_a_minute_does_not_end_a_run(pair, features, tmp_pat
     assert f"waiting for shard 1 on host {pair.b.address}, 10 s so far" in (tmp_path / "told").read_text()
 
 
+def test_a_stopped_replica_only_falls_behind(pair, features, tmp_path):
+    """For 20 s its process stands still while the other makes steps, and the run says so; then it goes on."""
+    out = tmp_path / "run"
+    with running(pair, features, out):
+        (pid,) = (r["pid"] for r in events(out, "started") if r.get("replica") == 1)
+        pair.b.run("kill", "-STOP", pid, check=True)
+        time.sleep(2)  # for what was on its way
+        before = steps(out, 0), steps(out, 1)
+        time.sleep(18)
+        assert steps(out, 0) > before[0] + 20 and steps(out, 1) == before[1]
+        pair.b.run("kill", "-CONT", pid, check=True)
+        until(lambda: steps(out, 1) > before[1] + 20, "more steps")
+    assert f"a step of replica 1 on host {pair.b.address}" in {r["for"] for r in events(out, "waiting")}
+    assert not events(out, "died") and not events(out, "lost")
+
+
 def test_a_host_that_is_lost_costs_no_more_than_its_last_updates(pair, features, tmp_path):
     """Both see OUT: its shard goes on from its checkpoint and its replica too, on the other host, where both resume."""
     out = tmp_path / "run"

@@ -5,9 +5,9 @@
         done = b.run("ray", "status", "--address", f"{a.address}:6379")
         a.cut(), a.mend(), a.slow("1mbit"), b.kill()
 
-A host is a set of Linux namespaces: processes, network, mounts and host name of its own. It has its own HOME,
-/tmp/ray and /dev/shm, and by `apart` own versions of further folders, which begin empty; all other files are shared. It
-knows itself and the other one by name, and no name server.
+A host is a set of Linux namespaces: processes, network, mounts, shared memory (or MPI would send by it) and host name
+of its own. It has its own HOME, /tmp/ray and /dev/shm, and by `apart` own versions of further folders, which begin
+empty; all other files are shared. It knows itself and the other one by name, and no name server.
 The kernel removes all of it with the host's first process, which ends when the test does, however that ends.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from waiting import HANG, until
 
-NAMESPACES = "--net --mount --uts --pid --fork --mount-proc --kill-child".split()
+NAMESPACES = "--net --mount --uts --ipc --pid --fork --mount-proc --kill-child".split()
 HOSTS = "127.0.0.1 localhost\n10.9.0.1 alpha\n10.9.0.2 beta\n"
 BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
@@ -72,7 +72,8 @@ class Host:
             (self.folder / name_file).write_text(text)
             places[f"/etc/{name_file}"] = name_file
         binds = [f"mount --bind '{self.folder / own}' '{place}'" for place, own in places.items()]
-        start = " && ".join([f"hostname {name}", "mount -t tmpfs shm /dev/shm", *binds, "echo ready", "read"])
+        mounts = ["mount -t tmpfs shm /dev/shm", "mount -t sysfs sys /sys", *binds]  # in /sys UCX finds network cards
+        start = " && ".join([f"hostname {name}", *mounts, "echo ready", "read"])
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.first = subprocess.Popen(["unshare", *NAMESPACES, "bash", "-c", start], **pipes)  # reads till we end
         assert self.first.stdout.readline() == "ready\n"
@@ -81,7 +82,8 @@ class Host:
 
     def command(self, *args):
         """The command line that runs a command on this host, in the folder where it is called."""
-        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount", "--uts", "--pid", f"--wd={os.getcwd()}"]
+        namespaces = "--net --mount --uts --ipc --pid".split()
+        enter = ["nsenter", "--target", str(self.pid), *namespaces, f"--wd={os.getcwd()}"]
         return [
             *enter,
             "setpriv",

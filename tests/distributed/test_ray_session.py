@@ -108,6 +108,25 @@ def test_what_a_killed_run_left_is_swept_and_what_is_in_use_is_not(monkeypatch):
             assert not alive.exists()
 
 
+def test_a_folder_that_ray_cannot_use_is_one_sentence(tmp_path, monkeypatch):
+    """There is none, it is a file, nobody may write there (/proc, not even root), or its path is too long."""
+    pytest.importorskip("ray")
+    with tempfile.NamedTemporaryFile(dir="/tmp", prefix="r") as file:
+        for folder in ("/tmp/none", file.name, "/proc"):
+            monkeypatch.setenv("RAY_TMPDIR", folder)
+            found = rf"^RAY_TMPDIR={folder}: Ray cannot make its folder there \([A-Z].*\); export RAY_TMPDIR with"
+            with pytest.raises(OSError, match=found), on_this_machine():
+                pass
+    long = f"/tmp/{'x' * 14}"
+    monkeypatch.setenv("RAY_TMPDIR", long)
+    with pytest.raises(OSError, match=rf"^RAY_TMPDIR={long} has 19 bytes, 18 at most leave room"), on_this_machine():
+        pass
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the system's own is too long: /tmp
+    with on_this_machine() as how:
+        assert Path(how["_temp_dir"]).parents[1] == Path("/tmp")
+
+
 def test_after_a_run_here_ray_wants_no_token_of_it(monkeypatch):
     """Ray takes to tokens when it starts by itself; a cluster that this process starts or joins later may have none."""
     pytest.importorskip("ray")

@@ -19,6 +19,7 @@ from snippets.training.interrupts import defer_interrupt
 
 WAIT = 5  # seconds for the head of a cluster to answer
 NAME = "snippets-ray-"
+LONGEST = 18  # bytes of the path of the folder in which Ray's is made, for paths of Unix sockets have 107 at most
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # of HTTP/2, which gRPC speaks
 
 
@@ -104,10 +105,7 @@ def on_this_machine():
     from ray._private import ray_constants
     from ray._raylet import AuthenticationTokenLoader, Config
 
-    short = [d for d in (os.environ.get("RAY_TMPDIR"), tempfile.gettempdir()) if d and len(d) <= 18]
-    root = Path((short or ["/tmp"])[0])  # paths of Unix sockets are 107 bytes long at most
-    sweep(root)
-    folder = Path(tempfile.mkdtemp(prefix=NAME, dir=root))
+    folder = new_folder()
     token, before = folder / "token", {key: os.environ.get(key) for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")}
     cluster = ray_constants.ENABLE_RAY_CLUSTER
     with one_run(folder):
@@ -126,6 +124,23 @@ def on_this_machine():
             Config.initialize("")  # or Ray would go on to want a token, in this process, of any cluster
             AuthenticationTokenLoader.instance().reset_cache()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_folder():
+    """A folder for Ray's files, in RAY_TMPDIR or the system's; OSError in one sentence if there can be none."""
+    given = os.environ.get("RAY_TMPDIR")
+    root = Path(given or tempfile.gettempdir()).absolute()
+    what = f"RAY_TMPDIR={given}" if given else str(root)
+    if (length := len(os.fsencode(root))) > LONGEST:
+        if given:
+            raise OSError(f"{what} has {length} bytes, {LONGEST} at most leave room for Ray's sockets: take another")
+        what = root = Path("/tmp")
+    sweep(root)
+    try:
+        return Path(tempfile.mkdtemp(prefix=NAME, dir=root))
+    except OSError as error:
+        why = f"Ray cannot make its folder there ({error.strerror})"
+        raise OSError(f"{what}: {why}; export RAY_TMPDIR with a folder of yours, of {LONGEST} bytes at most") from error
 
 
 def sweep(root):

@@ -12,7 +12,7 @@ import numpy as np
 from snippets.training.assignments.calls import hunt, slopes, with_directions
 
 CASES = {
-    "public": {"small": {}, "views": {"N": 3}},
+    "public": {"small": {}, "views": {"N": 3}, "float32": {}},
     "hidden": {
         "frames": dict(N=2, T=3),
         "square": dict(N=3, T=3, gain=True),

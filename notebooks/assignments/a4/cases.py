@@ -12,7 +12,11 @@ import numpy as np
 from snippets.training.assignments.calls import hunt, slopes, with_directions
 
 CASES = {
-    "public": {"small": {}, "views": dict(N=3, T=5, window=2, stride=2, leaks=("two classes",), refusals=True)},
+    "public": {
+        "small": {},
+        "views": dict(N=3, T=5, window=2, stride=2, leaks=("two classes",), refusals=True),
+        "float32": {},
+    },
     "hidden": {
         "wide": dict(N=3, T=11, H=3, C=4, F=2, window=4, stride=3, tied=False, leaks=("video",), refusals=True),
         "one frame": dict(T=1, window=0, leaks=("group",)),

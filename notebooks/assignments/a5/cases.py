@@ -10,7 +10,7 @@ from functools import partial
 from snippets.training.assignments.calls import hunt, slopes, with_directions
 
 CASES = {
-    "public": {"small": {}, "views": {"N": 3}},
+    "public": {"small": {}, "views": {"N": 3}, "float32": {}},
     "hidden": {
         "wide": dict(N=3, T=5, D=2, M=5),
         "one frame": dict(T=1),

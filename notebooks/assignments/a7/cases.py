@@ -12,7 +12,7 @@ import numpy as np
 from snippets.training.assignments.calls import hunt
 
 CASES = {
-    "public": {"small": {}, "views": dict(N=5, steps=5, fetch=1, push=2, clip=3.0)},
+    "public": {"small": {}, "views": dict(N=5, steps=5, fetch=1, push=2, clip=3.0), "float32": {}},
     "hidden": {
         "wide": dict(R=4, N=9, steps=7, fetch=3, push=2, start=2, frozen=True, clip=2.0),
         "one rank": dict(R=1, N=2, steps=1, fetch=1, push=1, rule="adagrad"),

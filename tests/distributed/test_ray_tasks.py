@@ -4,21 +4,30 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from host_runs import write_features
+from tiny_tables import SMALL, TINY
 
 import snippets.training.distributed.ray_tasks as ray_tasks
 from snippets.data.decoder import Source
 from snippets.data.layouts.splits import Video
 from snippets.data.store.processes import Processes
 from snippets.data.store.store import Store
-from snippets.training.cli.main import main
+from snippets.training.checkpoint import load
+from snippets.training.cli.main import execute, main
 from snippets.training.distributed.hosts import installed
 from snippets.training.distributed.ray_session import connect, import_ray, on_this_machine
 from snippets.training.distributed.ray_tasks import RayTasks
+from snippets.training.experiments.runner import Steps, command, do_step, run, training_command
+from snippets.training.experiments.tables import tables
+from snippets.training.experiments.trial import Trial
+from snippets.training.parameters import flatten
+from snippets.training.predictions import load_predictions
 
 pytest.importorskip("ray", reason="needs Ray (pip install ray)")
 TOWER = "--tower alexnet --size 64 --width 0.05".split()
@@ -121,6 +130,35 @@ def test_a_video_whose_process_dies_is_computed_again(tmp_path, capfd):
         )
 
 
+def test_a_task_is_given_up_when_its_host_is_lost_or_when_it_does_not_begin(monkeypatch):
+    """At once, where Ray itself notices after minutes or never; if there is no room, it waits for its turn."""
+    clock, cancelled = [0.0], []
+    monkeypatch.setattr(ray_tasks.time, "monotonic", lambda: clock[0])
+
+    def waits(refs, timeout):
+        clock[0] += timeout
+        tasks.over.set() if clock[0] > 1000 else None
+        return [], refs
+
+    tasks = ray_tasks.Tasks.__new__(ray_tasks.Tasks)
+    tasks.ray = SimpleNamespace(wait=waits, available_resources=lambda: free, cancel=cancelled.append)
+    tasks.over, tasks.heard, tasks.gone, tasks.kind = threading.Event(), {"a": ("x", 0), "b": ("y", 0)}, {"x"}, "CPU"
+    free = {"CPU": 1.0}
+    with pytest.raises(ray_tasks.HostLostError, match="x"):
+        tasks.wait("a", "a", 0)
+    assert clock[0] == 1
+    with pytest.raises(ray_tasks.NotBegunError):
+        tasks.wait("c", "c", 1)
+    assert clock[0] == ray_tasks.BEGIN + 2 and cancelled == ["c"]
+    free.clear()
+    for task in "bc":  # under way, or in line
+        tasks.over.clear()
+        clock[0] = 0
+        with pytest.raises(ray_tasks.HostError, match="the job is over"):
+            tasks.wait(task, task, 0)
+        assert clock[0] > 1000
+
+
 def test_hosts_that_differ_are_refused(tmp_path, monkeypatch):
     """Other code, or a video that is not the one here: nothing is computed, and the message names the host."""
     here = os.uname().nodename
@@ -180,3 +218,58 @@ def test_several_processes_have_one_thread_each(executor, told, tmp_path):
     store = Store(tmp_path / "cache", Alone())
     assert store.fill(many, executor, progress=False) == {}
     assert {store.frames(video)[:].item() for video in many} == {told}
+
+
+def died_once(arguments):
+    """An `execute` whose process dies at the first try."""
+    made = Path(arguments[-1])
+    tried = made.with_suffix(".tried")
+    if not tried.exists():
+        tried.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    made.write_text(os.getcwd())
+
+
+def test_a_command_whose_process_dies_is_run_again(tmp_path, monkeypatch, capfd):
+    """In the folder in which all began, which the words of commands mean."""
+    monkeypatch.chdir(tmp_path)
+    some = [command("make", name, product=Path(name)) for name in ("a", "b")]
+    run(some, died_once, Path("log.txt"), ray=RayTasks())
+    assert [c.product.read_text() for c in some] == [str(tmp_path)] * 2
+    assert sorted((tmp_path / "log.txt").read_text().splitlines()) == sorted(2 * [str(c) for c in some])
+    out, err = capfd.readouterr()
+    assert all(f" s  {c.product}" in out and f"{c.product}: its process or host is lost" in err for c in some)
+    assert not list(tmp_path.glob(".seen-*"))
+
+
+def test_what_is_wrong_with_a_command_is_said_with_its_host(tmp_path, monkeypatch):
+    missing = training_command(str(tmp_path / "none.npz"), out=tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="none.npz") as found:
+        run([missing], execute, tmp_path / "log.txt", ray=RayTasks())
+    assert found.value.__notes__ == [f"on host {os.uname().nodename}"]
+    steps = Steps((execute, None), str(tmp_path), tmp_path / "away" / "mark")
+    with pytest.raises(
+        OSError, match=f"host {os.uname().nodename} does not see {tmp_path / 'away'}: share that folder"
+    ):
+        next(do_step(steps, None))
+
+
+def trained(out):
+    """The bits of the parameters and the scores of each run in a folder."""
+    found = {path: flatten(load(path).params) for path in out.rglob("checkpoint.npz")}
+    found |= {path: load_predictions(path).result.probabilities for path in out.rglob("predictions.npz")}
+    return {path.relative_to(out): array.tobytes() for path, array in found.items()}
+
+
+def test_experiments_are_the_same_on_ray(tmp_path):
+    """Compare, with relative paths; and a table, whose features Ray computes for several networks."""
+    write_features(tmp_path / "f.npz")
+    for way in ([], ["--ray"]):
+        out = str(tmp_path / f"out{len(way)}")
+        words = "--heads average conv --seeds 2 --fc 8 --epochs 2 --batch 16 --out".split()
+        assert main(["compare", str(tmp_path / "f.npz"), *words, out, *way]) == 0
+        trial = Trial(f"{out}/data", TINY, 0, Path(out, "tables"), f"{out}/cache")
+        tables((3,), [trial], SMALL, execute, RayTasks() if way else None)
+    one, ray = (trained(tmp_path / name) for name in ("out0", "out1"))
+    assert one == ray and {path.parts[0] for path in one} == {"average", "conv", "tables"}
+    assert len({(tmp_path / name / "compare.md").read_text() for name in ("out0", "out1")}) == 1

@@ -16,7 +16,7 @@ from snippets.training.cli.main import execute, main, parsed, parser
 from snippets.training.experiments import price, tables
 from snippets.training.experiments.paper import NETS, ROWS
 from snippets.training.experiments.price import Hosts, Price, Prices, duration, price_rows, summed
-from snippets.training.experiments.runner import run
+from snippets.training.experiments.runner import run, stages
 from snippets.training.experiments.scales import LAPTOP, MINI, MINI_IMPORTED, PAPER
 from snippets.training.experiments.trial import Trial
 from snippets.training.settings import Settings
@@ -58,9 +58,10 @@ def executing(told):
     return doing
 
 
-def one_process(commands, execute, log=None, workers=1):
-    """`run` in this process, where `executing` is."""
-    run(commands, execute, log)
+def one_process(commands, execute, log=None, workers=1, ray=None):
+    """`run` in this process, where `executing` is, stage by stage."""
+    for stage in stages(dict.fromkeys(commands)):
+        run(stage, execute, log)
 
 
 def test_every_row_of_tables_6_and_7_has_its_commands(tmp_path):

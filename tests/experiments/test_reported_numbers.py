@@ -161,7 +161,7 @@ def test_fused_rows_of_the_papers_scale(tmp_path):
 
 def test_claims_report_each_side_by_seed_and_their_difference(tmp_path, monkeypatch, capsys):
     """A is right about every video; B about 1, 2 and 2 of 4 groups: 25, 50 and 50 %, 58.3 points less on average."""
-    monkeypatch.setattr(snippets.training.experiments.claims, "run", lambda *_, log: None)  # "trained" already
+    monkeypatch.setattr(snippets.training.experiments.claims, "run", lambda *_, **how: None)  # "trained" already
     ground = Ground(LAB, 2, 1, 16, 32)
     names = [f"v_{kind}_g{g:02d}_c01" for kind in CLASSES for g in range(1, 5)]
     labels, classes = np.repeat(np.arange(len(CLASSES)), 4), list(CLASSES)

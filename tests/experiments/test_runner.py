@@ -1,8 +1,11 @@
 """Commands in a row: each done once, taken up where it stopped, and what they print kept."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from snippets.training.experiments.runner import command, run, training_command
+from snippets.training.experiments.runner import command, run, stages, training_command
 
 
 def executing(told):
@@ -62,3 +65,37 @@ def test_commands_in_processes(tmp_path, capsys):
     assert all(c.product.exists() for c in some)
     assert capsys.readouterr().out.count("\n") == 2
     assert sorted((tmp_path / "log.txt").read_text().splitlines()) == [str(c) for c in some[1:]]
+
+
+def test_stages_hold_commands_that_do_not_need_each_other(tmp_path):
+    """A command needs what makes a file or a folder among its words, and what keeps features of a model among them."""
+    single, other = (training_command("data", "--seed", n, out=tmp_path / f"single{n}") for n in (1, 10))
+    init = "--init", f"{single.folder}/fold{{fold}}/checkpoint.npz"
+    words = "features", "data", "--model", single.folder / "c.npz"
+    features = command(*words, "--out", tmp_path / "f", product=tmp_path / "f")
+    heads = [training_command(tmp_path / "f", out=tmp_path / name) for name in "ab"]
+    some = [single, other, features, *heads, through := training_command("data", *init, out=tmp_path / "through")]
+    assert stages(some) == [[single, other], [features, through], heads]
+    store, model = command(*words, product=None), single.folder / "c.npz"
+    reads = training_command("data", "--features-of", model, out=tmp_path / "reads")
+    assert stages([single, store, other, reads]) == [[single, other], [store], [reads]]
+    assert stages([heads[0], through]) == [[heads[0], through]]  # what is there already is not among them
+    assert stages([]) == []
+
+
+def test_stages_follow_each_other_in_processes(tmp_path, capsys):
+    """Two commands, and one that needs both; features are computed here, not beside others."""
+    a, b = (command("make", tmp_path / name, product=tmp_path / name) for name in "ab")
+    both = command("join", a.product, b.product, tmp_path / "c", product=tmp_path / "c")
+    here = command("features", a.product, tmp_path / "d", product=tmp_path / "d")
+    run([a, b, both, here], join, tmp_path / "log.txt", workers=2)
+    texts = [c.product.read_text() for c in (a, b, both, here)]
+    assert texts[2].startswith(texts[0] + texts[1]) and texts[3] == f"{texts[0]}{os.getpid()} "
+    assert str(os.getpid()) not in texts[2].split()
+    assert f"{here}\n" == capsys.readouterr().err
+
+
+def join(arguments):
+    """An `execute` that copies files into the last one, and the number of its process."""
+    *needed, made = map(Path, arguments[1:])
+    made.write_text("".join(path.read_text() for path in needed) + f"{os.getpid()} ")

@@ -172,6 +172,7 @@ ELSEWHERE = {
         "test_ray_tasks.py::test_ray_processes_and_one_process_keep_the_same_bits"
     ),
     "train evaluate --view-starts": "test_options.py::test_views_at_random_starts",
+    "compare tables claims --ray": "test_ray_tasks.py::test_experiments_are_the_same_on_ray",
     "train --downpour": "test_ray.py::test_the_command_line_trains_with_replicas",
     "check-data train simulate features flow --picture-fps": "test_pictures.py::test_the_rate_of_pictures_is_an_option",
     "evaluate --cache": "test_protocol.py::test_",

@@ -14,7 +14,7 @@ from snippets.data.options import add_options, chosen
 from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, check_read
 from snippets.training.assignments.manifest import files_of_student
 from snippets.training.cli.files import Folder, Html, Input, writable
-from snippets.training.cli.options import COUNT, SEED, add_command, add_device, number
+from snippets.training.cli.options import COUNT, SEED, add_command, add_device, number, ray_tasks
 from snippets.training.experiments.claims import claims
 from snippets.training.experiments.clips import write_clips
 from snippets.training.experiments.compare import compare
@@ -27,6 +27,8 @@ from snippets.training.experiments.tables import parse_numbers, print_commands, 
 from snippets.training.experiments.trial import Trial
 from snippets.training.settings import Settings
 from snippets.training.small.real import Plan, real
+
+BESIDE = "run commands that do not need each other at the same time, by Ray"
 
 
 def add_parsers(subparsers):
@@ -64,7 +66,7 @@ def add_parsers(subparsers):
     )
     p.add_argument("--dry-run", action="store_true", help="print the commands of every row and run none")
     p.add_argument("--measured", action="store_true", help="run nothing, write the results that exist so far")
-    add_device(p)
+    add_device(p, BESIDE)
 
     p = add_command(subparsers, "claims", run_claims)
     p.add_argument("--claims", nargs="+", default=[], metavar="NAME", help="only those with one of these in their name")
@@ -72,7 +74,7 @@ def add_parsers(subparsers):
     p.add_argument("--features", type=Input, metavar="FILE", help="of real videos: some claims are tried on them, too")
     p.add_argument("--quick", action="store_true", help="two seeds and small test sets: minutes, few verdicts")
     p.add_argument("--out", type=Folder, default="runs/claims", help="folder for all that it makes")
-    add_device(p)
+    add_device(p, BESIDE)
 
     p = add_command(subparsers, "real", run_real)
     p.add_argument("videos", type=Input, help="folder of clips whose films are known, see docs/data.md")
@@ -92,12 +94,12 @@ def add_parsers(subparsers):
     )
     p.add_argument("--seeds", **COUNT, default=5, help="runs per head, from seed 0 on")
     p.add_argument("--out", type=Folder, default="runs/compare", help="folder for the runs and the table")
-    p.add_argument("--workers", **COUNT, default=1, help="processes, each of which has the features in memory")
+    p.add_argument("--workers", **COUNT, help="processes, each of which has the features in memory (default: one)")
     add_options(p, NetConfig, "network", only=(*HEAD_OPTIONS, "width", "differences", "standardise"))
     add_options(
         p, Settings, "training", only=[f.name for f in fields(Settings) if f.name not in ("seed", "view_starts")]
     )
-    add_device(p)
+    add_device(p, BESIDE)
 
 
 def run_demo(args):
@@ -150,22 +152,25 @@ def run_tables(args):
             hosts = Hosts(args.hosts, args.bandwidth)
             print(price_rows(rows_of(numbers), trials, args.parse, hosts, args.execute))
             return
-        tables(numbers, trials, MINI_DATA if mini else None, None if args.measured else args.execute)
+        execute = None if args.measured else args.execute
+        tables(numbers, trials, MINI_DATA if mini else None, execute, ray_tasks(args, args.device))
 
 
 def run_claims(args):
     """Test the paper's claims, and judge all by one rule."""
     grounds, seeds = (QUICK, args.seeds or 2) if args.quick else (GROUNDS, args.seeds)
     with one_run(args.out):
-        claims(Lab(Path(args.out), seeds, grounds, args.features, args.device), args.claims, args.execute)
+        lab = Lab(Path(args.out), seeds, grounds, args.features, args.device)
+        claims(lab, args.claims, args.execute, ray_tasks(args, args.device))
 
 
 def run_compare(args):
     """Train several heads on one file of features, over several seeds."""
     check_read(args, args.heads, "features")
     options = chosen(args, NetConfig) | chosen(args, Settings) | {"device": args.device}
+    how = {"execute": args.execute, "workers": args.workers or 1, "ray": ray_tasks(args, args.device)}
     with one_run(args.out):
-        compare(args.features, args.heads, args.seeds, args.out, options, args.execute, args.workers)
+        compare(args.features, args.heads, args.seeds, args.out, options, **how)
 
 
 def run_real(args):

@@ -92,11 +92,14 @@ def address(text):
 
 def executor(args, device="cpu"):
     """The executor that --ray or --workers ask for, see data/store/processes.py."""
-    if args.ray and args.workers:
+    return ray_tasks(args, device) or Processes(args.workers or (usable_cores() if device == "cpu" else 1))
+
+
+def ray_tasks(args, device):
+    """The executor that --ray asks for, or None; ValueError if there are --workers, too."""
+    if args.ray and getattr(args, "workers", None):
         raise ValueError("--workers are processes of this machine, --ray takes the cores that Ray has: leave one out")
-    if args.ray:
-        return RayTasks(args.ray, device)
-    return Processes(args.workers or (usable_cores() if device == "cpu" else 1))
+    return RayTasks(args.ray, device) if args.ray else None
 
 
 def lr_groups(factors, frozen):

@@ -75,15 +75,14 @@ def survey(ray, folder, say):
     """
     if len(nodes := nodes_of(ray)) == 1:
         return [Host(*nodes[0], platform.node(), True)]
-    mark, text = Path(folder).absolute() / f".seen-{secrets.token_hex(8)}", secrets.token_hex(32)
 
-    def look(mark, text, seconds):  # it travels whole, for the code over there may be another
+    def look(mark, seconds):  # it travels whole, for the code over there may be another
         import socket
         import time
         from pathlib import Path
 
         mark, until = Path(mark), time.monotonic() + seconds
-        while not (sees := mark.exists() and mark.read_text() == text) and time.monotonic() < until:
+        while not (sees := mark.exists()) and time.monotonic() < until:
             time.sleep(0.1)
         old = [] if sees else sorted(map(str, mark.parent.glob("shards/*.npz")))
         try:
@@ -92,11 +91,8 @@ def survey(ray, folder, say):
             return socket.gethostname(), sees, old, f"no snippets of this version ({error})"
         return socket.gethostname(), sees, old, installed()
 
-    write(mark, text)
-    try:
-        found = on_each(ray, look, (str(mark), text, SEEN), say)
-    finally:
-        mark.unlink()
+    with mark_in(folder) as mark:
+        found = on_each(ray, look, (str(mark), SEEN), say)
     mine, hosts = installed(), []
     for node, (name, sees, old, there) in found.items():
         host = Host(*node, name, sees)
@@ -107,6 +103,17 @@ def survey(ray, folder, say):
             raise FileExistsError(f"{host} has {old[0]} of another run: remove it there, or choose another folder")
         hosts.append(host)
     return hosts
+
+
+@contextlib.contextmanager
+def mark_in(folder):
+    """A new file in OUT, under a name that nobody can know: a host where it is shares the folder."""
+    mark = Path(folder).absolute() / f".seen-{secrets.token_hex(32)}"
+    write(mark, "")
+    try:
+        yield mark
+    finally:
+        mark.unlink()
 
 
 def check_data(ray, hosts, job, say):

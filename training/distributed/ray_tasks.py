@@ -7,8 +7,12 @@ A task computes one video and sends what it yields in pieces; this process keeps
 length of a video nor on their number: a task waits while AHEAD of its pieces have not been fetched.
 
 If its process or its host is lost, a video is computed again elsewhere, and what had come of it is not taken twice. A
-video of which TRIES processes died counts as damaged. Results must not depend on where they are computed: so every
-process first compares with the driver what is installed (training/distributed/hosts.py) and the size of its video.
+video of which TRIES processes died counts as damaged. Ray notices minutes late that a task was lost with its host, and
+may hand the next one to that host, for ever: so a task is given up as soon as Ray's list of hosts lacks its own, and
+one that does not begin is handed out anew, by another queue of Ray's.
+
+Results must not depend on where they are computed: so every process first compares with the driver what is installed
+(training/distributed/hosts.py) and the size of its video.
 """
 
 import functools
@@ -40,6 +44,7 @@ from snippets.training.parameters import use_device
 PIECE, PACE = 4 << 20, 2  # a piece is sent when it has so many bytes, or after so many seconds
 AHEAD = 2  # pieces
 TRIES = 4  # processes
+BEGIN = 120  # seconds in which a task begins if there is room
 MOST = 4096  # tasks in flight
 HERE = "here"  # in place of an address: this machine
 OPENED = {}  # of a task's process: the job's content -> what it calls
@@ -47,6 +52,14 @@ OPENED = {}  # of a task's process: the job's content -> what it calls
 
 class HostError(OSError):
     """A host cannot take part in a job."""
+
+
+class HostLostError(Exception):
+    """The host of a task is no longer there."""
+
+
+class NotBegunError(Exception):
+    """A task has not begun, although there is room."""
 
 
 class Host(NamedTuple):
@@ -105,7 +118,7 @@ class Tasks:
         how |= {"num_returns": "streaming", "_generator_backpressure_num_objects": AHEAD, "max_retries": 0}
         self.task = ray.remote(num_cpus=1, scheduling_strategy="SPREAD", **how)(pieces)
         self.over, self.failed = threading.Event(), None
-        self.hosts, self.noted, self.looked = {}, set(), -SAY
+        self.hosts, self.gone, self.noted, self.looked = {}, set(), set(), -SAY
         self.heard = {}  # task -> (its host, when it has sent something)
         self.look()
         if not self.slots:
@@ -119,9 +132,10 @@ class Tasks:
     def produced(self, video) -> Iterator:
         """What produce(source, video) yields, from as many tasks as it takes."""
         there, done, errors = video._replace(path=Path(video.path).absolute()), 0, self.ray.exceptions
-        for tries in range(1, TRIES + 1):
+        tries, task = 0, self.task
+        while tries < TRIES:
             try:
-                for piece in self.pieces(there, done):
+                for piece in self.pieces(task, there, done):
                     yield from piece
                     done += len(piece)
                 return
@@ -132,22 +146,26 @@ class Tasks:
                 if isinstance(cause, HostError):
                     self.failed = cause
                 raise cause from None
-            except errors.RayError as error:
+            except NotBegunError:
+                pass
+            except (errors.RayError, HostLostError) as error:
+                tries += 1
                 lost = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0].partition('. ')[0]}"
                 self.note(f"{video.name}: its process or host is lost ({lost}), try {tries} of {TRIES}")
+            task = self.task.options(scheduling_strategy="DEFAULT")  # another queue
         raise VideoError(f"{video.path}: {TRIES} processes that computed it have died; the last: {lost}")
 
-    def pieces(self, video, done):
+    def pieces(self, task, video, done):
         """The lists that one task sends, of what comes after the first `done` things."""
-        task = self.task.remote(self.content, video, size_of(video.path), done)
+        task, since = task.remote(self.content, video, size_of(video.path), done), time.monotonic()
         try:
             while True:
-                self.wait(task)
+                self.wait(task, task, since)
                 try:
                     sent = next(task)
                 except StopIteration:
                     return
-                self.wait(sent)
+                self.wait(sent, task, since)
                 piece: Piece = self.ray.get(sent)
                 self.heard[task] = piece.host.name, time.monotonic()
                 if self.kind == "CPU" and piece.host.kernels != this_host().kernels:
@@ -159,11 +177,21 @@ class Tasks:
         finally:
             self.heard.pop(task, None)
 
-    def wait(self, what):
-        """Wait for the next piece of a task, or until it is here; HostError if the job is over before."""
+    def wait(self, what, task, since):
+        """Wait for the next piece of a task that was handed out at `since`, or until it is here.
+
+        HostError: the job is over before. HostLostError, NotBegunError.
+        """
         while not self.ray.wait([what], timeout=1)[0]:
+            host, _ = self.heard.get(task, (None, None))
             if self.over.is_set():
                 raise HostError("the job is over")
+            if host in self.gone:
+                raise HostLostError(host)
+            late = host is None and time.monotonic() - since > BEGIN
+            if late and self.ray.available_resources().get(self.kind, 0) >= 1:
+                self.ray.cancel(task)
+                raise NotBegunError
 
     def look(self):
         """Say which hosts have come or gone, and whose tasks have been silent; raise what has made one of them fail."""
@@ -180,6 +208,7 @@ class Tasks:
             changes = [(nodes.keys() - self.hosts, "takes part"), (self.hosts.keys() - nodes, "is lost")]
             for host, change in ((host, change) for hosts, change in changes for host in sorted(hosts)):
                 self.note(f"host {host} {change}: room for {sum(nodes.values()):g} tasks now", key=now)
+        self.gone = (self.gone | self.hosts.keys()) - nodes.keys()
         self.hosts, self.looked, heard = nodes, now, list(self.heard.values())
         for host in {host for host, _ in heard}:
             times = [time for name, time in heard if name == host]

@@ -161,22 +161,23 @@ def judge(claim, trials):
     }  # fmt: skip
 
 
-def claims(lab, names=(), execute=None):
+def claims(lab, names=(), execute=None, ray=None):
     """Run the experiments in a `Lab`, print and write the verdicts (claims.json, claims.md); returns the records.
 
-    names: claims with one of these in their name, none for all; ValueError if there is no such claim. execute: see
-    `runner.run`. Returned are {"rendered": records, "real": records}.
+    names: claims with one of these in their name, none for all; ValueError if there is no such claim. execute, ray:
+    see `runner.run`. Returned are {"rendered": records, "real": records}.
     """
     chosen = [c for c in CLAIMS if not names or any(name in c.name for name in names)]
     if not chosen:
         raise ValueError(f"no claim is called {' or '.join(names)}; there are: {', '.join(c.name for c in CLAIMS)}")
     rendered, real = [(c, []) for c in chosen], [(c, lab.real(c.real, NETS | EXTRA)) for c in lab.tried(chosen)]
+    commands = []
     for seed in range(max([lab.seeds_of(c) for c in chosen] + [len(trials) for _, trials in real])):
         for c, trials in rendered:
             trials += [lab.rendered(c.ground, seed, NETS | EXTRA)] if seed < lab.seeds_of(c) else []
         now = [(c, trials[seed]) for c, trials in rendered + real if seed < len(trials)]
-        commands = [command for c, trial in now for net in c.a + c.b for command in trial.commands(net)]
-        run(commands, execute, log=lab.out / "output.txt")
+        commands += [command for c, trial in now for net in c.a + c.b for command in trial.commands(net)]
+    run(commands, execute, lab.out / "output.txt", ray=ray)
     found = {"rendered": [judge(*some) for some in rendered], "real": [judge(*some) for some in real]}
     text = page(found, chosen, lab)
     print(text)

@@ -31,11 +31,11 @@ def flags(options, head):
     ]
 
 
-def compare(features, heads, seeds, out, options, execute, workers=1):
+def compare(features, heads, seeds, out, options, **how):
     """Train every head from every seed, print and write the table (compare.json, compare.md); returns the records.
 
     options: {name: value} of options of `snippets train`; each head gets those that it reads.
-    execute, workers: see `runner.run`; each process has the features in memory.
+    how: execute, workers, ray of `runner.run`; each process has the features in memory.
     """
     out = Path(out)
     commands = {}
@@ -44,7 +44,7 @@ def compare(features, heads, seeds, out, options, execute, workers=1):
         commands[head] = [
             training_command(features, *given, "--seed", seed, out=out / head / f"seed{seed}") for seed in range(seeds)
         ]
-    run([c for some in commands.values() for c in some], execute, out / "output.txt", workers)
+    run([c for some in commands.values() for c in some], log=out / "output.txt", **how)
     right, records = {}, []
     for head, some in commands.items():
         right[head], result = statistics.hits([[c.product] for c in some])

@@ -56,33 +56,21 @@ def print_commands(numbers, trials):
                 print("snippets fuse", *(trial.folder(name) / fold / "predictions.npz" for name in row.nets))
 
 
-def run_all(commands, trial, execute, log):
-    """Run the commands of one or several rows.
-
-    Where all towers are imported, networks know nothing of each other: they are trained in processes, one per core,
-    after the features of all videos, whose progress is on the screen.
-    """
-    if not trial.scale.all_imported:
-        run(commands, execute, log)
-        return
-    for kind, workers in (("import", 1), ("features", 1), ("train", usable_cores()), ("evaluate", usable_cores())):
-        some = [c for c in commands if c.arguments[0] == kind]
-        run(some, execute, None if kind == "features" else trial.out / "output.txt", workers)
-
-
-def tables(numbers, trials, mini_data=None, execute=None):
+def tables(numbers, trials, mini_data=None, execute=None, ray=None):
     """Run the rows of the tables `numbers` in all trials, and write the report into their folder; returns the records.
 
     trials: they differ in their seeds. mini_data: settings of `make_mini`, where the mini data set has to be rendered.
-    execute: see `runner.run`; None: run nothing, and report what has been measured so far.
+    execute, ray: see `runner.run`; None: run nothing, and report what has been measured so far. Where all towers
+    are imported, networks know nothing of each other: without Ray they are trained in processes, one per core.
     """
     rows, (first, *_) = rows_of(numbers), trials
     if execute is not None:
         if mini_data is not None:
             make_mini(first.data, **mini_data)
-        for trial in trials:
-            commands = [c for row in rows for c in trial.row_commands(row)]
-            run_all(commands, trial, execute, None if mini_data is None else first.out / "output.txt")
+        commands = [c for trial in trials for row in rows for c in trial.row_commands(row)]
+        kept = mini_data is not None or first.scale.all_imported or ray
+        workers = usable_cores() if first.scale.all_imported else 1
+        run(commands, execute, first.out / "output.txt" if kept else None, workers, ray)
     records = [record(row, trials) for row in rows]
     data, about_data = first.data, first.data
     if mini_data is not None:

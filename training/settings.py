@@ -23,7 +23,7 @@ class Settings(Options):
     decay: float = option(1.0, "factor on the learning rate over one epoch, applied step by step", above=0, most=1)
     momentum: float = option(0.9, "momentum", least=0, below=1)
     weight_decay: float = option(0.0005, "weight decay", least=0, most=1e3)
-    decay_biases: bool = False
+    decay_biases: bool = option(False, "weight decay acts on biases, too")
     clip_norm: float | None = option(5.0, "maximum gradient norm; inf: any", above=0)
     groups: dict = field(default_factory=dict)  # key prefix -> factor on lr, 0 = frozen
     loss: str = option("mean", "mean over clips and frames, or the paper's sum", ("mean", "sum"))

@@ -14,11 +14,13 @@ from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.camera_shake import make_shaky
 from snippets.data.mini.make import CLASSES, KIND_NAMES, make_mini
 from snippets.data.video import read_frames
-from snippets.training.cli.main import execute, main
+from snippets.training.cli.main import execute, main, parsed
 from snippets.training.evaluate import result_of
-from snippets.training.experiments import lab as labs
-from snippets.training.experiments.claims import CLAIMS, EQUAL, EXTRA, Claim, claims, judge, seeds_needed, verdict
-from snippets.training.experiments.lab import EVERY, GROUNDS, QUICK, Ground, Lab
+from snippets.training.experiments.claims import lab as labs
+from snippets.training.experiments.claims.ablations import ABLATIONS, CHOICES, VARIED
+from snippets.training.experiments.claims.judge import EQUAL, claims, judge, seeds_needed, verdict
+from snippets.training.experiments.claims.lab import EVERY, GROUNDS, QUICK, Ground, Lab
+from snippets.training.experiments.claims.sentences import CLAIMS, EXTRA, Claim
 from snippets.training.experiments.paper import NETS
 from snippets.training.experiments.scales import LAB, MINI, REAL
 from snippets.training.experiments.statistics import bootstrap, mean_and_std, student, wilson
@@ -149,6 +151,17 @@ def test_a_claim_is_tested_as_its_experiment_says(claim):
     assert bool(flow) == ("flow" in text) and len(set(claim.a) ^ set(claim.b)) == (1 if flow else 2)
 
 
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice[0])
+def test_an_ablation_changes_its_options_and_nothing_else(choice, tmp_path):
+    """The two commands, as the command line understands them, differ in the options that the page names."""
+    (claim,) = (c for c in ABLATIONS if c.name == choice[0])
+    trial = Trial("data", LAB, 0, tmp_path, "cache", VARIED)
+    a, b = (vars(parsed([*trial.commands(net)[-1].arguments])) for (net,) in (claim.a, claim.b))
+    differ = {name for name in a if a[name] != b[name]} - {"out", "given"}
+    named = {w[2:].replace("-", "_") for w in f"{choice[3]} {choice[4]}".split() if w.startswith("--")}
+    assert differ == named and a["out"] != b["out"] and all(w in claim.experiment for w in choice[3:])
+
+
 SCALE = replace(TINY, fold="", flow=LAB.flow)
 TINY_GROUNDS = {
     "still": Ground(SCALE, 2, 1, SMALL["frames"], SMALL["side"]),
@@ -196,6 +209,11 @@ def test_the_quick_lab_of_the_command_line(tmp_path, monkeypatch, capsys):
     assert "no file of real features" in (tmp_path / "out" / "claims.md").read_text(encoding="utf-8")
     assert main(["claims", *options, "--seeds", "1"]) == 0
     assert "one of the seeds says nothing about others" in capsys.readouterr().out
+    options[1:2] = ["weighted, last", "--ablations"]
+    assert main(["claims", *options, "--seeds", "1"]) == 0
+    (record,) = read_json(tmp_path / "out" / "ablations.json")["rendered"]
+    text = (tmp_path / "out" / "ablations.md").read_text(encoding="utf-8")
+    assert record["sentence"] in text and '`snippets claims --ablations --claims "weighted, last" --seeds 1`' in text
 
 
 def test_seeds_share_no_video_and_most_groups_test(tmp_path):

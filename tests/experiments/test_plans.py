@@ -10,8 +10,9 @@ from pathlib import Path
 
 from written import assert_written
 
-from snippets.training.experiments.claims import CLAIMS, EXTRA
-from snippets.training.experiments.lab import GROUNDS, FeatureTrial
+from snippets.training.experiments.claims.ablations import ABLATIONS, VARIED
+from snippets.training.experiments.claims.lab import GROUNDS, FeatureTrial
+from snippets.training.experiments.claims.sentences import CLAIMS
 from snippets.training.experiments.paper import NETS, ROWS
 from snippets.training.experiments.scales import LAB, MINI, MINI_DATA, PAPER, REAL
 from snippets.training.experiments.tables import differs
@@ -28,9 +29,9 @@ def plans():
         yield from dict.fromkeys(str(c).replace("\\", "/") for name in nets for c in trial.commands(name))
         svm = next(row for row in ROWS if row.svm)
         yield from (str(trial.train_side(svm.nets[0], fold)).replace("\\", "/") for fold in trial.folds())
-    trial = Trial("DATA", LAB, 3, Path("OUT"), "CACHE", NETS | EXTRA)
-    real = FeatureTrial("FILE.npz", REAL, 3, Path("OUT"), "", NETS | EXTRA)
-    both = [(trial, c) for c in CLAIMS] + [(real, c) for c in CLAIMS if c.real]
+    trial = Trial("DATA", LAB, 3, Path("OUT"), "CACHE", VARIED)
+    real = FeatureTrial("FILE.npz", REAL, 3, Path("OUT"), "", VARIED)
+    both = [(trial, c) for c in CLAIMS + ABLATIONS] + [(real, c) for c in CLAIMS if c.real]
     commands = (command for some, c in both for name in c.a + c.b for command in some.commands(name))
     yield from dict.fromkeys(str(c).replace("\\", "/") for c in commands)
     for name, ground in GROUNDS.items():
@@ -38,7 +39,7 @@ def plans():
         yield f"ground {name}: {about}"
     for row in ROWS:
         yield f"table {row.table}: {row.title} {row.nets} {row.paper} {row.svm}: {differs(row, MINI)} | {row.note}"
-    for claim in CLAIMS:
+    for claim in CLAIMS + ABLATIONS:
         yield "claim " + " | ".join(str(getattr(claim, field.name)) for field in fields(claim))
 
 

@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import snippets.training.experiments.claims
+import snippets.training.experiments.claims.judge
 from snippets.data.features import save_features
 from snippets.data.mini.make import CLASSES, KINDS
 from snippets.nets.zoo import NetConfig, build
 from snippets.training.checkpoint import Checkpoint, save
 from snippets.training.cli.main import main
 from snippets.training.evaluate import result_of
-from snippets.training.experiments.lab import Ground, Lab
+from snippets.training.experiments.claims.lab import Ground, Lab
 from snippets.training.experiments.paper import ROWS
 from snippets.training.experiments.scales import LAB, MINI, MINI_DATA, PAPER
 from snippets.training.experiments.statistics import wilson
@@ -161,7 +161,7 @@ def test_fused_rows_of_the_papers_scale(tmp_path):
 
 def test_claims_report_each_side_by_seed_and_their_difference(tmp_path, monkeypatch, capsys):
     """A is right about every video; B about 1, 2 and 2 of 4 groups: 25, 50 and 50 %, 58.3 points less on average."""
-    monkeypatch.setattr(snippets.training.experiments.claims, "run", lambda *_, **how: None)  # "trained" already
+    monkeypatch.setattr(snippets.training.experiments.claims.judge, "run", lambda *_, **how: None)  # "trained" already
     ground = Ground(LAB, 2, 1, 16, 32)
     names = [f"v_{kind}_g{g:02d}_c01" for kind in CLASSES for g in range(1, 5)]
     labels, classes = np.repeat(np.arange(len(CLASSES)), 4), list(CLASSES)
@@ -172,7 +172,7 @@ def test_claims_report_each_side_by_seed_and_their_difference(tmp_path, monkeypa
         for name, places in (("alexnet-lstm-120", [1] * len(names)), ("alexnet-conv-120", right)):
             write(folder / name / "predictions.npz", places, names, classes=classes, labels=labels)
     lab = Lab(tmp_path, 3, {"still": ground})
-    found = snippets.training.experiments.claims.claims(lab, ["order needs"])
+    found = snippets.training.experiments.claims.judge.claims(lab, ["order needs"])
     (record,) = found["rendered"]
     order = sum(kind == "order" for kind in KINDS.values())
     assert record["videos"] == 3 * 4 * order and json.loads((tmp_path / "claims.json").read_text()) == found

@@ -68,8 +68,8 @@ BASES = {  # name: a command; DATA, FEATURES and others are files of the fixture
 }
 NET = "--width 0.08|--size 40|--head average|--frames 4|--fc 7|--tower googlenet|--differences|--standardise"
 TRAINING = (
-    "--epochs 3|--batch 4|--lr 0.02|--decay 0.5|--momentum 0.5|--weight-decay 0.1|--clip-norm 0.05|--loss sum"
-    "|--augmentation none|--seed 1"
+    "--epochs 3|--batch 4|--lr 0.02|--decay 0.5|--momentum 0.5|--weight-decay 0.1|--decay-biases|--clip-norm 0.05"
+    "|--loss sum|--augmentation none|--seed 1"
 )
 FLOW = "--flow-fps 25|--bound 1|--tvl1 iterations=4,warps=2"
 PIXELS = "--fps 5|--mean 90|--scale 60"
@@ -193,7 +193,7 @@ ELSEWHERE = {
     "tables --scale": "test_laptop.py::test_options_of_the_scales",
     "tables --price --hosts --bandwidth": "test_laptop.py::test_prices_add_up_what_was_measured",
     "tables --dry-run": "test_tables.py::test_dry_run_prints_every_command_and_runs_none",
-    "claims --claims --seeds --out --quick": "test_claims.py::test_the_quick_lab_of_the_command_line",
+    "claims --claims --ablations --seeds --out --quick": "test_claims.py::test_the_quick_lab_of_the_command_line",
     "claims --features": "test_claims.py::test_claims_are_run_judged_and_written",
     "compare --out": "test_claims.py::test_compare_trains_heads_over_seeds",
     "museum --only": "test_museum.py::test_the_command_shows_some_bugs",

@@ -15,11 +15,11 @@ from snippets.nets.zoo import HEAD_OPTIONS, HEADS, NetConfig, check_read
 from snippets.training.assignments.manifest import files_of_student
 from snippets.training.cli.files import Folder, Html, Input, writable
 from snippets.training.cli.options import COUNT, SEED, add_command, add_device, number, ray_tasks
-from snippets.training.experiments.claims import claims
+from snippets.training.experiments.claims.judge import claims
+from snippets.training.experiments.claims.lab import GROUNDS, QUICK, Lab
 from snippets.training.experiments.clips import write_clips
 from snippets.training.experiments.compare import compare
 from snippets.training.experiments.demo import demo
-from snippets.training.experiments.lab import GROUNDS, QUICK, Lab
 from snippets.training.experiments.price import Hosts, price_rows
 from snippets.training.experiments.report import write_report
 from snippets.training.experiments.scales import MINI_DATA, MINI_IMPORTED, SCALES
@@ -70,6 +70,7 @@ def add_parsers(subparsers):
 
     p = add_command(subparsers, "claims", run_claims)
     p.add_argument("--claims", nargs="+", default=[], metavar="NAME", help="only those with one of these in their name")
+    p.add_argument("--ablations", action="store_true", help="in their place choices that the paper leaves open")
     p.add_argument("--seeds", **COUNT, help="from 0 on, at most so many (default: as many as each claim takes)")
     p.add_argument("--features", type=Input, metavar="FILE", help="of real videos: some claims are tried on them, too")
     p.add_argument("--quick", action="store_true", help="two seeds and small test sets: minutes, few verdicts")
@@ -157,11 +158,11 @@ def run_tables(args):
 
 
 def run_claims(args):
-    """Test the paper's claims, and judge all by one rule."""
+    """Test the paper's claims, or choices that it leaves open, and judge all by one rule."""
     grounds, seeds = (QUICK, args.seeds or 2) if args.quick else (GROUNDS, args.seeds)
+    lab = Lab(Path(args.out), seeds, grounds, args.features, args.device)
     with one_run(args.out):
-        lab = Lab(Path(args.out), seeds, grounds, args.features, args.device)
-        claims(lab, args.claims, args.execute, ray_tasks(args, args.device))
+        claims(lab, args.claims, args.execute, ray_tasks(args, args.device), args.ablations)
 
 
 def run_compare(args):

@@ -6,7 +6,7 @@
     tables          `snippets tables`: the paper's tables; `paper` has their rows, `scales` the options at the
                     paper's scale, for a laptop and reduced, `trial` the commands of one seed, `tables_report` the page,
                     `price` what they will take
-    claims          `snippets claims`: sentences of the paper, tested
+    claims/         `snippets claims`: sentences of the paper, and choices that it leaves open, tested
     compare         `snippets compare`: heads on one file of features
     runner          runs lists of commands, each once
     statistics      standard deviations and intervals

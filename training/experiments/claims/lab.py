@@ -1,4 +1,4 @@
-"""Where the paper's claims are tested (`training.experiments.claims`): on rendered videos, and on real features.
+"""Where the paper's claims are tested (`sentences`, `ablations`): on rendered videos, and on real features.
 
 An experiment is repeated from several seeds. On rendered videos two seeds share nothing: each renders a data set of
 other looks and other chance, and trains its own tower and its own networks on it. The difference of two networks is one

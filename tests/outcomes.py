@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Number
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ EXPERIMENTS = {  # name: where the function is, as `pkgutil.resolve_name` finds 
     "demo": "test_demo:full_demo",
 }
 LONG = ("demo", *(f"notebook {n}" for n in (3, 8, 9, 10, 12)))  # not in `pytest -m outcomes`
+SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.GtE: ">=", ast.Gt: ">"}
 HOLDS = {"<": operator.lt, "<=": operator.le, "==": operator.eq, ">=": operator.ge, ">": operator.gt}
 
 
@@ -115,10 +117,13 @@ def compared_in(notebook, sections, seed):
 
 
 def compared(test, names):
-    """The Outcome of a comparison (an ast node), its sides worked out in `names`."""
-    left, right = (eval(ast.unparse(side), names) for side in (test.left, *test.comparators))
-    sign = {ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.GtE: ">=", ast.Gt: ">"}[type(test.ops[0])]
-    return Outcome(f"`{ast.unparse(test.left)}`", float(left), sign, float(right))
+    """The Outcome of what is asserted (an ast node), worked out in `names`; of two numbers compared both."""
+    match test:
+        case ast.Compare(left, [op], [limit]) if type(op) in SIGNS:
+            sides = [eval(ast.unparse(side), names) for side in (left, limit)]
+            if all(isinstance(side, Number) for side in sides):
+                return Outcome(f"`{ast.unparse(left)}`", float(sides[0]), SIGNS[type(op)], float(sides[1]))
+    return Outcome(f"`{ast.unparse(test)}`", float(bool(eval(ast.unparse(test), names))), "==", 1.0)
 
 
 def strokes(seed):

@@ -33,8 +33,13 @@ def test_a_kernel_that_is_not_there_is_named():
 
 def test_the_comparisons_of_a_notebook_are_its_outcomes(tmp_path, monkeypatch):
     text = "# %% [markdown]\n# ## 1.1 A\n\n# %%\nSEED = 0\nx = SEED + 1\nassert x == 1 and len([x]) < 3\n"
+    text += "assert set([x]) == {1} and 0 < x < 3\nassert isinstance(x, int)\n"
     text = f"# %%\nimport math\n\n{text}\n# %% [markdown]\n# ## 1.2 B\n\n# %%\nassert x > 99\n"
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "n.py").write_text(text)
     monkeypatch.setattr("outcomes.ROOT", tmp_path)
-    assert asserted("n.py", ("1.1",), 4) == [Outcome("`x`", 5, "==", 1), Outcome("`len([x])`", 1, "<", 3)]
+    numbers, others = [Outcome("`x`", 5, "==", 1), Outcome("`len([x])`", 1, "<", 3)], [
+        Outcome("`set([x]) == {1}`", 0, "==", 1), Outcome("`0 < x < 3`", 0, "==", 1),
+        Outcome("`isinstance(x, int)`", 1, "==", 1),
+    ]  # fmt: skip
+    assert asserted("n.py", ("1.1",), 4) == numbers + others

@@ -1,9 +1,11 @@
 """Verdicts come from numbers: intervals, the bootstrap, the rule, and claims and comparisons run at a tiny scale."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from scipy import stats
 from tiny_tables import SMALL, TINY
 
@@ -160,6 +162,16 @@ def test_an_ablation_changes_its_options_and_nothing_else(choice, tmp_path):
     differ = {name for name in a if a[name] != b[name]} - {"out", "given"}
     named = {w[2:].replace("-", "_") for w in f"{choice[3]} {choice[4]}".split() if w.startswith("--")}
     assert differ == named and a["out"] != b["out"] and all(w in claim.experiment for w in choice[3:])
+
+
+def test_the_ledger_gives_what_was_measured():
+    """Every difference that links to the page of ablations stands on it, with its interval."""
+    docs = ROOT / "docs"
+    measured = (docs / "results" / "ablations.md").read_text(encoding="utf-8")
+    rows = [r for r in (docs / "ambiguities.md").read_text(encoding="utf-8").splitlines() if "ablations.md)" in r]
+    figures = [figure for row in rows for figure in re.findall(r"[+-]\d+\.\d \[[^]]*\]", row)]
+    assert len(figures) >= 10 and not [figure for figure in figures if f"| {figure} |" not in measured]
+    assert all(c.sentence in measured for c in ABLATIONS)
 
 
 SCALE = replace(TINY, fold="", flow=LAB.flow)

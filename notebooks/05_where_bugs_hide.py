@@ -29,7 +29,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from walk import as_caffe, bet, imagenet, mark, planted, prepare, real, xp
+from walk import as_caffe, bet, imagenet, mark, planted, prepare, real
 
 from snippets.data.mini.make import look_of, paint_clip
 from snippets.data.video import read_frames
@@ -85,7 +85,7 @@ def error(wrong, right):
 
 
 rng = np.random.default_rng(0)
-x, dy = (xp.asarray(rng.uniform(-1, 1, (2, 3, 2, 32))) for _ in "xy")  # float64
+x, dy = (rng.uniform(-1, 1, (2, 3, 2, 32)) for _ in "xy")  # float64
 right, wrong = gradients(x, dy)
 for name, dx in wrong.items():
     print(f"{name:25s} {error(dx, right):.2e}")
@@ -149,8 +149,8 @@ assert all(curve[-1] > 3e-3 for curve in curves.values())  # at alpha = 3 all do
 # %%
 def like_chainers(x, dy, alpha, rng):
     """Whether lrn_backward passes a check of that kind."""
-    u = xp.asarray(rng.standard_normal(x.shape))
-    u /= xp.sqrt((u * u).sum())
+    u = rng.standard_normal(x.shape)
+    u /= np.sqrt((u * u).sum())
     y, cache = lrn_forward(x, alpha=alpha)
     ahead, behind = (lrn_forward(x + step * u, alpha=alpha)[0] for step in (1, -1))
     numerical = float((dy * (ahead - behind)).sum() / 2)
@@ -162,7 +162,7 @@ def passed(bug, alpha, trials=200):
     rng, count = np.random.default_rng(1), 0
     with planted(bug):
         for _ in range(trials):
-            x, dy = (xp.asarray(rng.uniform(-1, 1, (2, 3, 2, 7))) for _ in "xy")
+            x, dy = (rng.uniform(-1, 1, (2, 3, 2, 7)) for _ in "xy")
             count += like_chainers(x, dy, alpha, rng)
     return count
 
@@ -192,9 +192,9 @@ def plain(x, last, alpha):
 
 
 for alpha in (1e-4, 1.0):
-    y = to_numpy(lrn_forward(x, alpha=alpha)[0])
+    y = lrn_forward(x, alpha=alpha)[0]
     for last in (3, 2):
-        found = np.allclose(plain(to_numpy(x), last, alpha), y, rtol=1e-4, atol=1e-5)
+        found = np.allclose(plain(x, last, alpha), y, rtol=1e-4, atol=1e-5)
         print(f"alpha = {alpha:<7g} reference with {2 + last} channels: {'agrees' if found else 'is found out'}")
         assert found == (last == 3 or alpha == 1e-4)
 
@@ -226,7 +226,8 @@ print(found[1])
 # networks do not see numbers between -1 and 1: Caffe's GoogLeNet reads pixels, less their mean, between -123 and 151.
 # Let us look at what arrives at its first LRN. With the weights that the network was published with, where they are
 # there (the folder in the environment variable `SNIPPETS_SHARED`, else `../shared/data` beside the checkout); else with
-# random weights of the usual size; on a real clip or on a rendered one.
+# random weights of the usual size; on a real clip or on a rendered one. (On a GPU, too, what arrives goes on in NumPy:
+# the planted bugs are in NumPy's backward pass.)
 
 # %%
 net, names = imagenet()
@@ -237,24 +238,24 @@ else:
     frames = paint_clip("StarDance", look_of("StarDance", 0, 1), np.random.default_rng(0), 16, 224)[::4]
 
 stem = Sequential(conv1=net.layers["conv1"], pool1=net.layers["pool1"])
-arriving = stem.predict(as_caffe(frames)).astype(np.float64)  # (frames, 56, 56, 64)
+arriving = to_numpy(stem.predict(as_caffe(frames))).astype(np.float64)  # (frames, 56, 56, 64)
 caffe = dict(k=1.0, divide_by_n=True)  # alpha = 1e-4 as before, a = 2e-5
-upstream = xp.asarray(rng.standard_normal(arriving.shape))
+upstream = rng.standard_normal(arriving.shape)
 right, wrong = gradients(arriving, upstream, **caffe)
-s = to_numpy(lrn_forward(arriving, **caffe)[1][1])
-size = np.sqrt((to_numpy(arriving) ** 2).mean())
+s = lrn_forward(arriving, **caffe)[1][1]
+size = np.sqrt((arriving**2).mean())
 print(f"what arrives: root mean square {size:.0f}; s - k: median {np.median(s - 1):.2g}, largest {s.max() - 1:.2g}")
 
 
 def typical(dx):
     """The error of a gradient as a whole: |wrong - right| / |right|."""
-    return float(xp.sqrt(((dx - right) ** 2).sum() / (right**2).sum()))
+    return float(np.sqrt(((dx - right) ** 2).sum() / (right**2).sum()))
 
 
 real_errors = {name: typical(dx) for name, dx in wrong.items()}
 small_right, small_wrong = gradients(x, dy, **caffe)
 small_errors = {
-    name: float(xp.sqrt(((dx - small_right) ** 2).sum() / (small_right**2).sum())) for name, dx in small_wrong.items()
+    name: float(np.sqrt(((dx - small_right) ** 2).sum() / (small_right**2).sum())) for name, dx in small_wrong.items()
 }
 
 fig, (left, middle) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[1, 1.25])

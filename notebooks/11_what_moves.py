@@ -96,7 +96,7 @@ assert off(u) < 0.5 * off(0 * u)
 # %% [markdown]
 # ## 11.3 The energy falls. Does the error?
 #
-# The same, stopped after few iterations at every size and warp, with five sizes of the frame and with one alone.
+# The same, stopped after few iterations at every size and warp, with frames of all sizes and with the full size alone.
 
 # %%
 counts = (1, 2, 5, 10, 20, 50, 100, 300)

@@ -9,6 +9,8 @@ pages the links below each; a page is written for readers of the repository, and
 
 import os
 import re
+import sys
+from importlib import import_module
 from pathlib import Path
 
 from docutils import nodes
@@ -16,6 +18,7 @@ from latex2mathml.converter import convert
 from sphinx.transforms import SphinxTransform
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
 PACKAGES = ("layers", "nets", "data", "training")  # each has a page in docs/api
 REPOSITORY_LINK = re.compile(r"\]\(([^)\s#:]+)[^)\s]*\)")
 
@@ -74,14 +77,20 @@ def chapters(text):
 
 
 def prepare_page(app, docname, source):
-    """Links to code, tables of contents, and the modules of a page of docs/api."""
-    source[0] = text = links_to_code(docname, source[0])
+    """Links to code, sliders, tables of contents, and the modules of a page of docs/api."""
+    text = re.sub(r"^<!-- slider: (\w+) -->$", slider, links_to_code(docname, source[0]), flags=re.M)
+    source[0] = text
     if docname == root_doc:
         source[0] += "\n" + "\n".join(chapters(text))
     elif docname == "notebooks/README":
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n[0-9]*\n```\n"
     elif docname.startswith("docs/api/"):
         source[0] = re.sub(r"^<!-- modules: (\S+) -->$", lambda found: reference(found[1]), text, flags=re.M)
+
+
+def slider(found):
+    """Markdown for a figure of docs/sliders.py."""
+    return f"```{{raw}} html\n{import_module('sliders').html(found[1])}\n```"
 
 
 def reference(folder):

@@ -2,6 +2,7 @@
 
 import ast
 import html.parser
+import math
 import re
 import subprocess
 import sys
@@ -111,6 +112,26 @@ def test_equations_are_drawn_by_the_browser_alone(book):
     assert page.count("<math xmlns") >= source.count("$$") // 2
     text = re.sub(r"<(pre|code|annotation).*?</\1>|<[^>]*>", "", page, flags=re.S)
     assert not re.search(r"\\[a-zA-Z]{2,}|\$\$", text)
+
+
+@pytest.mark.book
+def test_sliders_show_one_position_of_as_many_as_they_have(book):
+    """Every one that a page asks for; the curves of memory are powers of the forget gate."""
+    asked = {}
+    for page in (ROOT / "docs").rglob("*.md"):
+        for name in re.findall(r"<!-- slider: (\w+) -->", page.read_text(encoding="utf-8")):
+            built = (book / page.relative_to(ROOT).with_suffix(".html")).read_text(encoding="utf-8")
+            (asked[name],) = re.findall(r'<figure class="slider">.*?</figure>', built, re.S)
+    for figure in asked.values():
+        last, start = map(int, re.search(r'type="range" max="(\d+)" value="(\d+)"', figure).groups())
+        pictures = re.findall(r"<svg [^>]*>", figure)
+        assert len(pictures) == last + 1 > 3
+        assert [n for n, picture in enumerate(pictures) if "display: none" not in picture] == [start]
+    assert set(asked) == {"memory", "winners"}
+    halves = re.findall(r'aria-label="b = (\S+): one half is left after (\S+) frames', asked["memory"])
+    assert len(halves) == 11
+    for b, frames in halves:
+        assert abs((1 / (1 + math.exp(-float(b)))) ** float(frames) - 0.5) < 0.02
 
 
 @pytest.mark.book

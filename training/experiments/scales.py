@@ -34,6 +34,15 @@ class Scale:
         """Whether every tower is imported, so that networks know nothing of each other."""
         return self.weights and set(self.tower) == {"googlenet"}
 
+    def imported(self, net):
+        """Whether a `paper.Net` reads features of a tower that was trained elsewhere."""
+        return self.weights and net.tower == "googlenet"
+
+    def clip(self, net):
+        """Frames of a clip of it: not more than a video has."""
+        T, count = self.frames[net.frames], self.rates.get((net.stream, net.fps))
+        return min(T, count) if count and self.imported(net) else T
+
 
 PAPER = Scale(
     frames={1: 1, 15: 15, 30: 30, 120: 120},

@@ -18,8 +18,8 @@ def differs(row, scale):
     if not row.nets:
         return row.note
     notes, nets = [row.note] if row.note else [], [NETS[name] for name in row.nets]
-    T, recurrent = max(scale.frames[net.frames] for net in nets), any(net.kind == "recurrent" for net in nets)
-    imported = scale.weights and nets[0].tower == "googlenet"
+    T, recurrent = max(map(scale.clip, nets)), any(net.kind == "recurrent" for net in nets)
+    imported = scale.imported(nets[0])
     if scale.all_imported:
         notes += ["UCF-101"] if row.table < 6 else []
     elif scale.frozen:

@@ -56,7 +56,7 @@ class Trial:
     def commands(self, name):
         """All that has to be run for one network, in order: first the towers, features and networks that it needs."""
         net, scale, start, before, features = self.nets[name], self.scale, self.nets[name].start, [], None
-        if self.imported(net):
+        if self.scale.imported(net):
             return [self.tower(net.stream), self.store(net), self.training(name, None, None)]
         if scale.frozen and not net.pixels and net.kind not in ("single", "slowfusion"):
             tower = f"{net.tower}-single" + ("-flow" if net.stream == "flow" else "")
@@ -71,16 +71,14 @@ class Trial:
     def training(self, name, features, start):
         """The command that trains a network: on what the command `features` makes or, for None, on the videos."""
         net, scale = self.nets[name], self.scale
-        imported = self.imported(net)
+        imported = scale.imported(net)
         kind = "flow" if net.kind == "single" and net.stream == "flow" and not imported else net.kind
         init = self.checkpoint(start) if start else self.pretrained and f"{self.pretrained}/{name}/checkpoint.npz"
         unit = net.kind == "recurrent"  # raw, for what starts from a tower's fully connected layers
-        T = scale.frames[net.frames]
         if features:
             source = [f"--features {'unit' if unit else 'raw'}"]
         elif imported:
             source = [*self.read(net), "--features raw", f"--fold {scale.fold}"]
-            T = min(T, self.count(net) or T)
         else:
             source = [
                 scale.tower[net.tower],
@@ -92,17 +90,13 @@ class Trial:
         read = options_read(net.head, "features" if features or imported else net.tower)
         return training_command(
             features.product if features else self.data,
-            "--head", net.head, "--frames", T,
+            "--head", net.head, "--frames", scale.clip(net),
             *(f"--{option} {scale.head[option]}" for option in scale.head if option in read), scale.everywhere or None,
             scale.training.get(f"{net.tower} {kind}", scale.training[kind]),
             *source, *(["--init", init] if init else []), net.options or None,
             "--seed", self.seed, *self.place,
             out=self.folder(name), product="fold3/predictions.npz" if scale.fold == "all" else "predictions.npz",
         )  # fmt: skip
-
-    def imported(self, net):
-        """Whether a network reads features of a tower that was trained elsewhere."""
-        return self.scale.weights and net.tower == "googlenet"
 
     def tower(self, stream):
         """The command that imports the network that sees frames or flow images; it serves all seeds."""
@@ -164,7 +158,7 @@ class Trial:
     def train_side(self, name, fold):
         """The command that predicts the training videos, for a fusion's SVM."""
         folder, net = self.folder(name) / fold, self.nets[name]
-        features = self.read(net)[:2] if self.imported(net) else ()
+        features = self.read(net)[:2] if self.scale.imported(net) else ()
         return command(
             "evaluate", folder / "checkpoint.npz", self.data, "--side", "train", *features, *self.place,
             "--save", folder / "train.npz", product=folder / "train.npz",

@@ -104,7 +104,7 @@ def test_every_row_on_ucf_101(scale, tmp_path):
     pooled = load(trial.folder("googlenet-conv-120") / "fold2" / "checkpoint.npz")
     assert "fc1/W" in pooled.params and "fc1/W" not in single.params  # the paper adds them for pooling
     if scale is FULL:
-        sizes = {"tower/conv1/W": (7, 7, 3, 64), "fc1/W": (50176, 4096), "fc2/W": (4096, 4096), "scores/W": (4096, 2)}
+        sizes = {"tower/conv1/W": (7, 7, 3, 64), "fc1/W": (1000, 4096), "fc2/W": (4096, 4096), "scores/W": (4096, 2)}
         assert {key: pooled.params[key].shape for key in sizes} == sizes
 
 

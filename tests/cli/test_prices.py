@@ -107,7 +107,7 @@ def test_a_summary_builds_nothing(capsys):
             "--head lstm --units 1000000 --depth 20 --frames 1000 --batch 100",
             "--tower googlenet --width 100 --frames 120 --batch 1000000 --auxiliary 0.3",
             "--head convlstm --tower googlenet --size 4000 --frames 30 --batch 16",
-            "--head local --frames 100000 --batch 1",
+            "--head local --frames 10000 --batch 1",
         ):
             assert main(["summary", *options.split()]) == 0
             assert "in the worst moment" in capsys.readouterr().out

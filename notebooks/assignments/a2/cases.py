@@ -13,7 +13,7 @@ import numpy as np
 from snippets.training.assignments.calls import hunt, slopes, with_directions
 
 CASES = {
-    "public": {"small": {}, "views": dict(N=3, s=2, kh=2), "float32": {}},
+    "public": {"small": {}, "views": dict(N=3, s=2, kh=2)},
     "hidden": {
         "stride 2": dict(H=7, W=6, s=2, relu=False),
         "stride 3": dict(H=8, W=9, s=3, kh=4, kw=2),

@@ -16,7 +16,7 @@ from snippets.layers.relu import ReLU
 from snippets.training.assignments.calls import hunt, slopes, with_directions
 
 CASES = {
-    "public": {"small": {}, "views": dict(N=3, variant="torchvision"), "float32": {}},
+    "public": {"small": {}, "views": dict(N=3, variant="torchvision")},
     "hidden": {
         "caffe": dict(k=1, divide_by_n=1, variant="caffe", tap="average"),
         "few channels": dict(C=3, n=7, variant="onnx", tap="maps"),

@@ -67,6 +67,7 @@ def test_paper_settings_parse_and_build_the_network_of_the_row(name, tmp_path):
     data, settings = DataSettings(**chosen(args, DataSettings)), Settings(**chosen(args, Settings))
     assert (config.tower, config.head, config.frames) == (net.tower, net.head, net.frames)
     fc = 0 if net.tower == "googlenet" and net.kind == "single" else 4096  # the paper adds them to it for pooling
+    assert net.kind == "recurrent" and net.tower == "googlenet" or "fc" in args.given  # else that of the start
     assert (config.size, config.width, config.fc, config.dropout) == (220, 1.0, fc, 0.6)
     assert (config.units, config.depth, config.vector) == (512, 5, 1000)
     assert (data.stream, data.fps, args.fold, args.views) == (net.stream, net.fps, "all", 240)

@@ -47,7 +47,7 @@ class Scale:
 PAPER = Scale(
     frames={1: 1, 15: 15, 30: 30, 120: 120},
     tower={"alexnet": "--tower alexnet", "googlenet": "--tower googlenet"},
-    head={},
+    head={"fc": 4096},  # said, for a network takes over that of its start, and the single frame has none
     training={  # rates of the paper for sums; epochs, batch and decay, of which it says nothing, are ours
         "googlenet single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240 --auxiliary 0.3",
         "single": "--epochs 10 --batch 32 --loss sum --lr 1e-5 --decay 0.8 --views 240",

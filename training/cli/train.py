@@ -26,7 +26,7 @@ from snippets.training.cli.options import (
     add_features_of,
     lr_groups,
     number,
-)  # fmt: skip
+)
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ranks import ranks
 from snippets.training.distributed.ray_engine import downpour

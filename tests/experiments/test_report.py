@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from films import film, quadrants
+from films import film, number, numbered, quadrants
 from html_pages import Page, check_page
 
 from snippets.data.features import save_features
@@ -72,6 +72,9 @@ def test_frames_are_shown_in_their_true_shape(tmp_path):
     h, w = frames[0].shape[:2]
     assert w == charts.SIDE and w / h == pytest.approx(32 / 9, rel=0.02)  # a picture of 4:3, its pixels 8:3
     assert [len(charts.frames_of(tmp_path / "v.mp4", 99)[1])] == [12]
+    film(tmp_path / "numbered.mp4", [numbered(n) for n in range(12)])
+    times, frames = charts.frames_of(tmp_path / "numbered.mp4", 5)
+    assert [number(frame) for frame in frames] == [0, 3, 6, 8, 11] == [round(25 * t) for t in times]
 
 
 # The demo's page

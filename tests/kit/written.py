@@ -6,3 +6,8 @@ def assert_written(found, path):
     found, known = list(found), path.read_text(encoding="utf-8").splitlines()
     new, gone = [line for line in found if line not in known], [line for line in known if line not in found]
     assert found == known, f"new: {new[:3]}, gone: {gone[:3]}; if this is meant, see the head of the test's file"
+
+
+def numbers(*values):
+    """Each to a hundredth; no -0."""
+    return " ".join(f"{round(float(value), 2) + 0.0:g}" for value in values)

@@ -6,7 +6,7 @@ After a change that is meant: `PYTHONPATH=tests/kit python tests/nets/test_drawi
 import sys
 from pathlib import Path
 
-from written import assert_written
+from written import assert_written, numbers
 
 import snippets.nets.inspect.draw as drawing
 from snippets.nets.zoo import NetConfig, build, input_shape
@@ -37,11 +37,6 @@ def drawings():
             to = f" from {numbers(*text.xy)}" if hasattr(text, "xy") else ""
             side = f"{text.get_ha()} {text.get_va()} {text.get_weight()}"
             yield f"text {text.get_text()!r} {numbers(*text.get_position(), text.get_fontsize())} {side}{to}"
-
-
-def numbers(*values):
-    """Each to a hundredth; no -0."""
-    return " ".join(f"{round(float(value), 2) + 0.0:g}" for value in values)
 
 
 def test_drawings_hold_what_is_written_down():

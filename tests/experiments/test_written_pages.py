@@ -1,0 +1,150 @@
+"""Whole pages and their pictures, written down a second time: whoever changes one has to mean it, and look at it.
+
+Nothing is trained: accuracies, histories and probabilities are made up. After a change that is meant:
+`PYTHONPATH=tests/kit python tests/experiments/test_written_pages.py > tests/experiments/pages.txt`.
+"""
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from seen import drawn, figure_lines, page_lines
+from written import assert_written
+
+from snippets.data.mini.make import make_mini
+from snippets.data.open import DataSettings, DataSpec, open_data
+from snippets.data.video import write_video
+from snippets.nets.zoo import NetConfig
+from snippets.training.checkpoint import Checkpoint, save
+from snippets.training.distributed import simulation_report
+from snippets.training.evaluate import result_of
+from snippets.training.experiments import demo, demo_page, report, tables_report
+from snippets.training.predictions import Predictions, save_predictions
+from snippets.training.render import page
+from snippets.training.settings import Settings
+
+PAGES = Path(__file__).with_name("pages.txt")
+
+
+@contextmanager
+def replaced(where, name, value):
+    """For a while something else stands there."""
+    kept = getattr(where, name)
+    setattr(where, name, value)
+    try:
+        yield
+    finally:
+        setattr(where, name, kept)
+
+
+def history(tests):
+    """Of as many epochs; tests: accuracies, None where there was no test."""
+    for n, hit1 in enumerate(tests, 1):
+        yield {"epoch": n, "loss": 2 / n, "accuracy": n / 10, **({} if hit1 is None else {"test": {"hit1": hit1}})}
+
+
+def run(folder, answers, labels, tests=(), **about):
+    """A finished run on videos of six classes, one of which has none; answers: a class and how sure each is."""
+    names = [f"{'abc'[n % 3]}/v_{'abc'[n % 3]}_g{n // 2:02d}_c{n % 2 + 1:02d}.avi" for n in range(len(answers))]
+    p = np.array([np.where(np.arange(6) == k, sure / 100, (1 - sure / 100) / 5) for k, sure in answers])
+    clips = 3 * len(names), (0.375, 0.75)
+    result = result_of(["a", "b & c", "c", "d", "e", "f"], names, np.asarray(labels), p, *clips)
+    config = asdict(NetConfig(6, **dict(frames=4, fc=8, units=5, depth=1) | about))
+    save_predictions(folder / "predictions.npz", Predictions(result, 1))
+    checkpoint = Checkpoint(
+        {"W": np.zeros(1)}, {}, config, asdict(Settings(epochs=3)), asdict(DataSettings()), result.classes
+    )
+    save(folder / "checkpoint.npz", replace(checkpoint, videos=20, fold=1, epoch=3, steps=6, history=[*history(tests)]))
+    return folder
+
+
+SIX = [0, 1, 2, 0, 1, 2, 3, 4]
+ANSWERS = [(0, 90), (1, 80), (0, 70), (0, 60), (2, 95), (2, 50), (3, 99), (5, 40)]
+OTHERS = [(0, 50), (2, 80), (2, 70), (0, 60), (1, 95), (2, 50), (3, 99), (4, 40)]
+
+
+def reports():
+    """Name and page of one run, of runs that are compared, of one with frames, of one whose videos have two labels."""
+    one = run(Path("runs/one"), ANSWERS, SIX, (None, 0.5, 0.25))
+    two = run(Path("runs/two"), OTHERS, SIX, (0.5,), head="lstm", differences=True, tower="features", features=7)
+    three = run(Path("runs/three"), OTHERS[:4], SIX[:4], head="single", frames=1, tower="googlenet", auxiliary=0.3)
+    both = run(Path("runs/both"), ANSWERS[:4], np.eye(6, dtype=bool)[[0, 1, 2, 0]] | np.eye(6, dtype=bool)[5])
+    Path("videos/c").mkdir(parents=True)
+    write_video("videos/c/v_c_g01_c01.avi", [np.full((24, 48, 3), 20 * n, np.uint8) for n in range(10)], 25)
+    for name, folders, videos in (
+        ("one run", [one], None), ("three runs", [one, two, three], None), ("frames", [one], "videos"),
+        ("two labels", [both], None),
+    ):  # fmt: skip
+        yield name, report.write_report(folders, Path("report.html"), videos).read_text(encoding="utf-8")
+
+
+def demos(mini):
+    """The demo's page, of two heads and one head; in a half of the videos mirrored classes are confused."""
+    _, videos = open_data(DataSpec(mini, 55, cache=None, progress=False), 12, build=False)
+    K, classes = len(videos.classes), videos.classes
+    partner = [classes.index(demo_page.mirror(name) or classes[0]) for name in classes]
+
+    def result(every):
+        p = np.full((len(videos), K), 0.02)
+        for i, k in enumerate(videos.labels):
+            p[i, partner[k] if i % every == 0 else k] = 0.5 + i / 200
+        return result_of(classes, videos.names, videos.labels, p)
+
+    scores = 3 * np.sin(np.arange(12 * K).reshape(1, 12, K))
+    net = SimpleNamespace(params={"W": np.zeros(1)}, predict=lambda x: scores)
+    stages = {stage.title: stage for stage in demo.STAGES.values()}
+    trained, accuracies = {}, {}
+    for n, title in enumerate(stages):
+        results = [result(every) for every in ((2, 3, 5), (3, 4, 7), (3, 6, 50))[n]]
+        trained[title] = demo.Trained(net, results, [*history([None, 0.25 * n + 0.25])], videos)
+        kinds = [demo.by_kind(each) for each in results]
+        accuracies[title] = {kind: [one[kind] for one in kinds] for kind in kinds[0]}
+    yield demo.accuracy_table(accuracies)
+    yield demo_page.write_page(Path("demo.html"), trained, accuracies, stages, "snippets demo").read_text(
+        encoding="utf-8"
+    )
+
+
+def figures():
+    """Name and Figure of the tables, and of a simulation."""
+    found = []
+    record = {"paper": {"hit1": 70.0}, "ours": {"hit1": [50.0, 60.0]}, "differs": ""}
+    rows = [{**record, "table": 3, "row": "a"}, {**record, "table": 3, "row": "b", "ours": {}}]
+    rows += [{**record, "table": 5, "row": "c", "ours": {"hit1": [40.0]}}]
+    with replaced(tables_report, "write_figure", lambda path, figure, **_: found.append(("tables", figure))):
+        tables_report.picture("tables.png", rows)
+    smooth = (np.array([1.0, 2.0]), np.array([4.0, 8.0]), np.array([3.0, 1.0]))
+    traces = [
+        SimpleNamespace(name=name, staleness=stale, throughput=rate, smooth=lambda width: smooth)
+        for name, stale, rate in (("Downpour, 2", {1: 3, 0: 1}, 8.0), ("sync x1, 2 ranks", {}, 5.0))
+    ]
+    return [*found, ("simulation", simulation_report.picture(traces, 3))]
+
+
+def pages(mini):
+    """Lines of all of them; they are written where the process stands."""
+    with replaced(page, "uri", drawn):
+        for name, text in reports():
+            yield from (f"== report: {name}", *page_lines(text))
+        for text in demos(mini):
+            yield from ("== demo", *page_lines(text))
+    for name, figure in figures():
+        yield from (f"== {name}", *figure_lines(figure))
+
+
+def test_pages_show_what_is_written_down(mini, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert_written(pages(mini), PAGES)
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")
+    os.chdir(tempfile.mkdtemp())
+    with redirect_stdout(sys.stderr):  # where it is said which files are ignored
+        found = list(pages(make_mini("mini", groups=3, clips=1, frames=16)))
+    print(*found, sep="\n")

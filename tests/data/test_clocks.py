@@ -1,5 +1,6 @@
 """The clock of a film: times from its first frame on, any frame rate, and clocks that cannot be."""
 
+import struct
 from fractions import Fraction
 
 import av
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from films import film, number, numbered, set_stts
 
-from snippets.data.video import HELD, Film, read_frames, read_header
+from snippets.data.video import Film, VideoError, read_frames, read_header, write_film
 
 
 def shown(path, fps=None):
@@ -81,7 +82,7 @@ YEAR = 365 * 86400
 HOSTILE = {
     "a year later": [n / 25 + YEAR * (n > 9) for n in range(20)],
     "the last a year later": [n / 25 + YEAR * (n == 19) for n in range(20)],
-    "each ten minutes later": [n * (HELD + 1) for n in range(20)],
+    "each ten minutes later": [n * 601 for n in range(20)],
     "all at once": [0] * 20,
 }
 
@@ -124,3 +125,72 @@ def test_films_joined_end_to_end(tmp_path):
         assert shown(tmp_path / "b.mpg") == list(range(60))
         assert len(shown(tmp_path / "b.mpg", 25)) == 60
         assert "frames whose times" in rest(tmp_path / "b.mpg")[1]
+
+
+@pytest.mark.parametrize("name, longest", [("a.mkv", 600), ("a.ts", 10)])
+def test_how_long_a_frame_may_be_held(tmp_path, name, longest):
+    """Ten minutes, in streams ten seconds; after a longer time the frame is shown as long as the others."""
+    for held in (longest, longest + 0.1):
+        times = [0, 0.04, 0.08, 0.08 + held, 0.12 + held]
+        film(tmp_path / name, [numbered(n) for n in range(5)], times, tick=Fraction(1, 100))
+        spans, fault = rest(tmp_path / name)
+        if held == longest:
+            assert fault is None and [start for start, _ in spans] == pytest.approx(times)
+        else:
+            assert fault == "2 frames whose times stand still, run back or jump"
+            assert [start for start, _ in spans] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
+        if name == "a.mkv":
+            film(tmp_path / name, [numbered(n) for n in range(2)], [0, 0.04], last=held)
+            spans, fault = rest(tmp_path / name)
+            assert (spans[-1][1], fault is None) == ((0.04 + held, True) if held == longest else (0.08, False))
+
+
+@pytest.mark.parametrize(
+    "ticks, step, fps",
+    [(13000, 13, 1000), (13013, 13, 0), (1000, 9999, 1000 / 9999), (1000, 10001, 0), (12800, 512, 25)],
+)
+def test_rates_that_are_believed(tmp_path, ticks, step, fps):
+    film(tmp_path / "a.mp4", [numbered(n) for n in range(20)])
+    set_stts(tmp_path / "a.mp4", (20, step))
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    struct.pack_into(">I", data, data.index(b"mdhd") + 16, ticks)
+    (tmp_path / "a.mp4").write_bytes(data)
+    header = read_header(tmp_path / "a.mp4")
+    assert header.fps == pytest.approx(fps) and header.beat == pytest.approx(fps)
+
+
+def test_times_at_a_rate_of_ones_own(tmp_path):
+    """Each picture from its moment to the next; one that is shorter than half of an interval fills it."""
+    film(tmp_path / "a.mp4", [numbered(n) for n in range(10)])
+    with Film(tmp_path / "a.mp4") as opened:
+        assert [(start, end) for start, end, _ in opened.pictures(5, 8)] == [(0, 0.2), (0.2, 0.4)]
+    with Film(tmp_path / "a.mp4") as opened:
+        assert [(start, end) for start, end, _ in opened.pictures(0.5, 8)] == [(0, 2)]
+    for fps in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=f"fps is {fps}, expected a positive number"):
+            next(read_frames(tmp_path / "a.mp4", fps))
+
+
+@pytest.mark.parametrize("name, starts", [("a.mp4", [0, 1 / 3, 0.7]), ("a.avi", [0, 0.3, 0.7])])
+def test_times_that_are_written_are_read(tmp_path, name, starts):
+    """An AVI file has steps of 1 / fps only; a frame that comes at the time of the one before it is left out."""
+    times = (0, 1 / 3), (1 / 3, 0.34), (1 / 3 + 1e-6, 0.7), (0.7, 1)
+    write_film(tmp_path / name, [(*pair, numbered(n)) for n, pair in enumerate(times, 1)], 10)
+    spans, fault = rest(tmp_path / name)
+    assert fault is None and [start for start, _ in spans] == pytest.approx(starts, abs=1e-4)
+    assert shown(tmp_path / name) == [1, 2, 4] and spans[-1][1] == pytest.approx(1 if name == "a.mp4" else 0.8)
+
+
+def test_how_many_frames_may_be_missing(tmp_path):
+    """Ten empty chunks at the end of a whole AVI file; a quarter of a second of one whose bytes nobody has counted."""
+    film(tmp_path / "a.flv", [numbered(n) for n in range(40)], codec="flv")
+    data = (tmp_path / "a.flv").read_bytes()
+    starts = [at for at in range(len(data)) if data[at : at + 1] == b"\x09" and data[at + 8 : at + 11] == bytes(3)]
+    assert len(starts) == 40
+    for lost in (5, 6):
+        (tmp_path / "b.flv").write_bytes(data[: starts[-lost]])
+        if lost == 5:
+            assert len(shown(tmp_path / "b.flv")) == 35
+        else:
+            with pytest.raises(VideoError, match="ends after frame 34, about 41 expected"):
+                shown(tmp_path / "b.flv")

@@ -1,5 +1,6 @@
 """What players show of a file is what is decoded: upright, with square pixels, the film and not its cover."""
 
+import itertools
 import struct
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from films import QUADRANTS, film, number, numbered, quadrants, set_matrix
 
-from snippets.data.display import ODDEST, Display
+from snippets.data.display import Display, turns
 from snippets.data.video import VideoError, read_frames, read_header
 
 # display matrix (a, b, c, d): where pixel (p, q) goes, (a p + c q, b p + d q); and the picture that players show then
@@ -164,7 +165,27 @@ def test_a_frame_that_cannot_be_shown_is_an_error_with_a_name(tmp_path, monkeypa
 
 
 def test_the_limits_of_a_pixels_shape():
-    for aspect in (1 / ODDEST, ODDEST, 0.9):
+    for aspect in (1 / 20, 20, 0.9):
         assert Display(aspect).aspect == aspect
-    for aspect in (0.99 / ODDEST, 1.01 * ODDEST, 0, None):
+    for aspect in (0.049, 20.1, 0, None):
         assert Display(aspect).aspect == 1
+    shapes = {aspect: Display(aspect).shown(av.VideoFrame(8, 6, "rgb24")) for aspect in (1 / 20, 0.3, 20)}
+    assert shapes == {1 / 20: (6, 1), 0.3: (6, 2), 20: (6, 160)}  # no picture is less than a pixel wide
+
+
+@pytest.mark.parametrize("mirror", [1, -1])
+def test_within_a_degree_of_a_quarter_it_is_a_quarter(tmp_path, mirror):
+    film(tmp_path / "a.mp4", [quadrants()])
+    quarters = {
+        0: [], 90: [("transpose", "clock")], 180: [("hflip", None), ("vflip", None)], -90: [("transpose", "cclock")],
+    }  # fmt: skip
+    for quarter, off in itertools.product(quarters, (-1.01, -0.99, 0, 0.99, 1.01)):
+        angle = np.radians(quarter + off)
+        a, b = np.cos(angle), np.sin(angle)
+        set_matrix(tmp_path / "a.mp4", (mirror * a, mirror * b, -b, a))
+        with av.open(str(tmp_path / "a.mp4")) as file:
+            found = turns(next(file.decode(video=0)))[0 if mirror > 0 else 1 :]
+        if abs(off) < 1:
+            assert found == quarters[quarter]
+        else:
+            assert [name for name, _ in found] == ["rotate"] and np.cos(float(found[0][1]) - angle) > 1 - 1e-8

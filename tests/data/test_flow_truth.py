@@ -72,6 +72,34 @@ def test_a_texture_is_grey_and_shows_all_motion():
     assert not np.array_equal(known_pair("shift by 5", SIZE, 0).u, known_pair("shift by 5", SIZE, 1).u)
 
 
+PAINTED = """
+shift by 0.5 | -0.33 -0.38 105.16 19.39 105.86 18.90 713
+shift by 2 | 1.54 -1.28 107.83 24.41 109.18 25.41 660
+shift by 5 | 4.37 2.43 104.14 25.44 97.17 24.52 567
+shift by 10 | 7.90 -6.13 124.80 32.84 146.46 32.09 408
+shift by 20 | 14.84 -13.41 136.93 19.95 183.75 27.18 170
+shift by 30 | -22.14 20.24 141.42 31.03 169.77 19.43 27
+turn by 2° | 0.41 -0.53 157.86 27.60 158.00 27.75 712
+turn by 10° | 2.23 -2.52 80.69 35.42 80.93 35.28 680
+zoom by 1.05 | -0.78 -0.58 168.98 28.66 171.09 28.11 660
+zoom by 1.2 | -3.10 -2.30 62.87 26.16 61.93 27.17 520
+disc by 4 | 0.42 1.44 128.49 24.93 125.45 24.10 642
+disc by 16 | 0.66 1.34 107.35 20.52 101.44 18.34 614
+"""
+
+
+def test_the_painted_pairs_are_those_that_are_written_down():
+    """Those that the tables of errors are of: flow in a corner, mean and deviation of both frames, visible pixels."""
+    for name, wanted in zip(SCENES, PAINTED.strip().splitlines(), strict=True):
+        pair = known_pair(name, (24, 32))
+        found = *pair.u[0, 0], pair.I0.mean(), pair.I0.std(), pair.I1.mean(), pair.I1.std(), pair.visible.sum()
+        assert wanted.startswith(f"{name} | ")
+        np.testing.assert_allclose(found, np.fromstring(wanted.split("|")[1], sep=" "), atol=0.01, err_msg=name)
+    assert known_pair("disc by 4").I0.shape == (240, 320)
+    far = texture(np.random.default_rng(0))(np.random.default_rng(1).uniform(-1e5, 1e5, (100_000, 2)))
+    assert far.mean() == pytest.approx(128, abs=0.5) and far.std() == pytest.approx(40, abs=0.5)
+
+
 def test_files_of_true_flow(tmp_path):
     rng = np.random.default_rng(0)
     u, known = rng.uniform(-40, 40, (6, 9, 2)).astype(np.float32), rng.random((6, 9)) < 0.7

@@ -133,3 +133,13 @@ def test_group_on_two_sides_whatever_the_class():
     one, other = Video(None, 0, "a/1", "film"), Video(None, 1, "b/1", "film")
     with pytest.raises(ValueError, match="group film is on both sides .*a/1 trains, b/1 tests"):
         check_groups(Split(["a", "b"], [one], [other]))
+
+
+def test_folds_of_a_folder_stay_what_they_are():
+    """So that results of different versions are on the same videos: the groups that test in each fold."""
+    sizes = {"a": (3, 0, 0), "b": (1, 2, 0), "c": (2, 2, 0), "d": (1, 1, 1), "e": (4, 0, 1), "f": (1, 1, 0)}
+    videos = [Video(None, k, f"{g}{k}{n}", g) for g in sizes for k in range(3) for n in range(sizes[g][k])]
+    tests = [{v.group for v in split_by_group(videos, list("xyz"), fold).test} for fold in (1, 2, 3)]
+    assert tests == [{"c", "d"}, {"b", "e"}, {"a", "d", "f"}]
+    assert split_by_group(videos, list("xyz"), 2) == split_by_group(videos, list("xyz"), 2, 3, 0)
+    assert split_by_group(videos, list("xyz"), "all") == Split(list("xyz"), [], videos)

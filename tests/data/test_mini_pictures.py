@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from snippets.data.mini.camera_shake import shaken
-from snippets.data.mini.make import CLASSES, look_of, paint_clip
+from snippets.data.files import read_json
+from snippets.data.mini.camera_shake import make_shaky, shaken
+from snippets.data.mini.make import CLASSES, claim, look_of, paint_clip, write_avi
+from snippets.data.video import read_frames
 
 PICTURES = Path(__file__).with_name("mini_pictures.txt")
 STEP = 6  # of brightness, from letter to letter: rounding differs by less between processors
@@ -34,6 +36,51 @@ def test_the_mini_data_set_shows_what_is_written_down():
         (*what, found), (*which, kept) = line.split(), wanted.split()
         far = max(abs(ord(a) - ord(b)) for a, b in zip(found, kept, strict=True))
         assert what == which and far <= 1, f"{line}, expected {wanted}; if this is meant, see the head of this file"
+
+
+class Even(np.random.Generator):
+    """Draws as `default_rng(0)` does, but all normal numbers are `value`."""
+
+    def __init__(self, value):
+        super().__init__(np.random.PCG64(0))
+        self.value = value
+
+    def standard_normal(self, size, dtype):
+        assert dtype == np.float32, "in float64 a clip of full size takes twice as long"
+        return np.full(size, self.value, dtype)
+
+
+def test_noise_has_a_deviation_of_a_hundredth_of_the_range():
+    """Ten deviations make each pixel brighter by a tenth of 255, in frames of any kind."""
+    for name in CLASSES:
+        calm, noisy = (paint_clip(name, look_of(name, 0, 1), Even(value), 16, 16).astype(int) for value in (0, 10))
+        between = (calm > 0) & (noisy < 255)
+        assert between.mean() > 0.5 and set(np.unique((noisy - calm)[between])) <= {25, 26}
+
+
+def test_a_camera_shakes_by_four_pixels_and_its_light_flickers_by_a_seventh(tmp_path):
+    """All shifts and lights occur, other ones in each clip and for each seed."""
+    y, x = np.indices((32, 32)) > 15
+    picture = (80 + 30 * x + 60 * y).astype(np.uint8)[..., None]
+    mini = {"version": 1, "seed": 0}
+    claim(tmp_path / "mini", mini)
+    (tmp_path / "mini" / "ucfTrainTestlist").mkdir()
+    for name in "ab":
+        write_avi(tmp_path / "mini" / name / "v.avi", np.tile(picture, (120, 1, 1, 3)))
+    made = {}
+    for seed, given in ((0, {}), (1, {"seed": 1})):
+        root = make_shaky(tmp_path / str(seed), tmp_path / "mini", **given)
+        assert read_json(root / "mini.json") == mini | {"shaken": seed, "shake": 4, "flicker": 0.15}
+        for name in "ab":
+            frames = np.stack(list(read_frames(root / name / "v.avi"))).astype(float)
+            for axis in (1, 2):  # of the mean over all others: its step stands where the edge is now
+                step = np.diff(frames.mean(axis=(3 - axis, 3)), axis=1).argmax(axis=1)
+                assert set(step) == set(range(11, 20))
+            made[seed, name] = frames
+    assert len({frames.tobytes() for frames in made.values()}) == 4
+    grey = np.full((8, 8, 3), 100, np.uint8)
+    light = [shaken(grey, np.random.default_rng(n), 4, 0.15)[0, 0, 0] for n in range(300)]
+    assert set(light) == set(range(85, 115))
 
 
 if __name__ == "__main__":

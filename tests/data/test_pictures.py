@@ -14,7 +14,7 @@ from snippets.data.layouts.table import VideoFolder
 from snippets.data.loader import Preprocessing
 from snippets.data.open import DataSettings, DataSpec, open_data
 from snippets.data.store.store import Store
-from snippets.data.video import VideoError, read_frames, read_header
+from snippets.data.video import VideoError, open_film, read_frames, read_header
 from snippets.training.cli.main import main, parser
 from snippets.training.cli.train import spec_for
 
@@ -65,6 +65,8 @@ def test_pictures_that_are_damaged_missing_or_of_two_series(tmp_path):
     ]
     assert "two series of pictures, flow_00001.png and frame000001.png" in survey.damaged["b/2"]
     assert "frame000001.png and frame1.png have one number" in survey.damaged["b/3"]
+    with open_film(pictures(tmp_path / "gaps", (0, 10, 20, 40, 50, 90))) as film:
+        assert film.clock_fault() == "gaps in the numbers of pictures: 4 missing, after frame000020.png first"
     (tmp_path / "empty").mkdir()
     with pytest.raises(VideoError, match="empty: a folder, expected a video file, or a folder of numbered pictures"):
         next(read_frames(tmp_path / "empty"))

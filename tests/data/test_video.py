@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from snippets.data.video import SLACK_FRAMES, VideoError, read_frames, read_header, write_video
+from snippets.data.video import VideoError, read_frames, read_header, write_video
 
 T = 30
 
@@ -228,9 +228,20 @@ def test_dropped_frames_are_not_damage(tmp_path):
 def test_many_dropped_frames(tmp_path):
     """More than the slack, in the middle: the time stamps show that the film goes on to its end."""
     write_video(tmp_path / "a.avi", grey_ramp(), fps=24)
-    drop_frames(tmp_path / "a.avi", range(8, 8 + SLACK_FRAMES + 2))
-    assert len(list(read_frames(tmp_path / "a.avi"))) == T - SLACK_FRAMES - 2
+    drop_frames(tmp_path / "a.avi", range(8, 20))
+    assert len(list(read_frames(tmp_path / "a.avi"))) == T - 12
     assert len(list(read_frames(tmp_path / "a.avi", fps=24))) == T
+
+
+def test_ten_frames_may_be_missing_at_the_end(tmp_path):
+    for dropped in (10, 11):
+        write_video(tmp_path / "a.avi", grey_ramp(), fps=24)
+        drop_frames(tmp_path / "a.avi", range(T - dropped, T))
+        if dropped == 10:
+            assert len(list(read_frames(tmp_path / "a.avi"))) == T - 10
+        else:
+            with pytest.raises(VideoError, match=f"after frame {T - 11}, {T} expected"):
+                list(read_frames(tmp_path / "a.avi"))
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])

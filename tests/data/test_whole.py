@@ -1,6 +1,7 @@
 """A file that players play whole is whole, and a cut one is cut."""
 
 import struct
+import zlib
 
 import av
 import numpy as np
@@ -107,6 +108,54 @@ def test_matroska_with_lengths_that_cannot_be(tmp_path):
         for wrong in (b"\x01" + b"\x7f" * 7, b"\xff", b"\0" * 4, b"\x80\xbf\x84"):
             (tmp_path / "a.mkv").write_bytes(data[:at] + wrong + data[at + len(wrong) :])
             assert all_bytes(tmp_path / "a.mkv", "matroska") in (True, False, None)
+
+
+SIMPLE, EBML = b"\xa3", b"\x1a\x45\xdf\xa3\x81e"  # a head of one byte
+CLUSTER, SEGMENT, CRC = b"\x1f\x43\xb6\x75", b"\x18\x53\x80\x67", b"\xbf"
+
+
+def crc(content):
+    """The element with a cluster's checksum, and what it is of."""
+    return CRC + b"\x84" + struct.pack("<I", zlib.crc32(content)) + content
+
+
+def wide(number, count):
+    """A number in so many bytes, as Matroska stores it."""
+    return (number | 1 << 7 * count).to_bytes(count, "big")
+
+
+BYTES = [  # of a format a file's bytes, and whether all are there
+    ("avi", b"RIFF" + struct.pack("<I", 5) + b"AVI x", True),
+    ("avi", b"RIFF" + struct.pack("<I", 5) + b"AVI xyz", True),
+    ("avi", b"RIFF" + struct.pack("<I", 5) + b"AVI ", False),
+    ("mpegts", bytes(188 * 5), None), ("mpegts", bytes(192 * 5), None), ("mpegts", bytes(204 * 5), None),
+    ("mpegts", bytes(188 * 5 + 1), False), ("mpegts", bytes(187), False), ("flv", bytes(9), None),
+    ("mov,mp4", struct.pack(">I4s", 9, b"ftyp") + b"x" + struct.pack(">I4s", 10, b"mdat") + b"xx", True),
+    ("mov,mp4", struct.pack(">I4s", 9, b"ftyp") + b"x" + struct.pack(">I4s", 10, b"mdat") + b"x", False),
+    ("mov,mp4", struct.pack(">I4sQ", 1, b"mdat", 19) + b"xxx", True),
+    ("mov,mp4", struct.pack(">I4sQ", 1, b"mdat", 19) + b"xx", False),
+    ("mov,mp4", struct.pack(">I4s", 8, b"free") + struct.pack(">I4s", 0, b"mdat") + b"x", None),
+    ("mov,mp4", struct.pack(">I4s", 8, b"free") + struct.pack(">I4s", 0, b"mdat"), None),
+    ("mov,mp4", struct.pack(">I4s", 3, b"free") + struct.pack(">I4s", 8, b"mdat"), True),
+    ("mov,mp4", struct.pack(">I4s", 8, b"free") + bytes(7), True),
+    ("matroska,webm", EBML + SEGMENT + wide(7, 8) + CLUSTER + wide(2, 1) + b"xy", True),
+    ("matroska,webm", EBML + SEGMENT + wide(8, 8) + CLUSTER + wide(2, 2) + b"xy", True),
+    ("matroska,webm", EBML + SEGMENT + wide(8, 8) + CLUSTER + wide(2, 2) + b"x", False),
+    ("matroska,webm", EBML + SEGMENT + wide(9, 1) + CLUSTER + wide(2, 2) + b"xy", None),
+    ("matroska,webm", EBML + SEGMENT + wide(7, 1) + CLUSTER + wide(2, 2) + b"xy", None),
+    ("matroska,webm", EBML + SEGMENT + wide(5, 1) + SIMPLE + wide(4, 2) + b"xy", None),
+    ("matroska,webm", EBML + SEGMENT + b"\xff" + CLUSTER + wide(2, 1) + b"xy", None),
+    ("matroska,webm", EBML + SEGMENT + wide(8, 8) + CLUSTER + b"\x7f\xff" + b"xy", None),
+    ("matroska,webm", EBML + SEGMENT + wide(200, 2) + CLUSTER + wide(194, 2) + crc(b"a" * 188), True),
+    ("matroska,webm", EBML + SEGMENT + wide(200, 2) + CLUSTER + wide(194, 2) + crc(b"a" * 188)[:-1] + b"b", False),
+    ("matroska,webm", EBML, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, content, whole", BYTES, ids=range(len(BYTES)))
+def test_bytes_that_are_counted_by_hand(tmp_path, name, content, whole):
+    (tmp_path / "a").write_bytes(content)
+    assert all_bytes(tmp_path / "a", name) is whole
 
 
 def set_edit(path, seconds, start=0.0):

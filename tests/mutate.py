@@ -35,7 +35,7 @@ ELSEWHERE = (  # run on a GPU, or beside PyTorch, only
     "gpu.py", "gpu_loop.py", "on_host.py", "launch.py", "peers.py", "graph_jobs.py", "torch_jobs.py", "torch_twins.py",
 )  # fmt: skip
 MARKS = "not slow and not outcomes and not hosts"  # the default suite and the assignments
-LISTINGS = ("test_planted_bugs.py", "test_mutate.py")
+LISTINGS = ("test_planted_bugs.py", "test_museum.py", "test_mutate.py")
 
 
 def draw(package, n, seed, root=ROOT):

@@ -1,5 +1,6 @@
 """Downpour SGD without an engine: what replicas and shards do, carried out by a plain loop in a seeded order."""
 
+import itertools
 import json
 import time
 
@@ -68,6 +69,9 @@ def test_pushes_cover_all_steps_and_staleness_is_counted(d):
         assert covered == list(range(len(job(d).batches_of(me))))
         asks = [r.step for r in requests if isinstance(r, Ask)]
         assert asks == [step for step in covered if step % d.fetch == 0]
+        for push, behind in itertools.pairwise(requests):
+            assert not isinstance(push, Push) or push.asks == isinstance(behind, Ask)
+        assert not isinstance(requests[-1], Push) or not requests[-1].asks
     pushes = sum(isinstance(r, Push) for requests in seen.values() for r in requests)
     for shard in shards:
         assert shard.opt.steps == sum(shard.staleness.values()) == pushes
@@ -132,6 +136,15 @@ def test_a_shard_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
         Shard(job(d), 0).restore(tmp_path / "1.npz")
     with pytest.raises(CheckpointError, match="'replicas': 2"):
         Shard(job(Downpour(3, 2, 2, 1, checkpoint_every=1)), 1).restore(tmp_path / "1.npz")
+
+
+def test_a_push_that_comes_with_a_fetch_is_in_the_answer():
+    apart, together = (Shard(job(Downpour(1, 2)), 0) for _ in range(2))
+    part = Part(0, 5, np.ones_like(apart.vector), 1.0, 0)
+    apart.push(0, part)
+    answer, one = together.fetch(0, 5, part), apart.fetch(0, 5)
+    assert answer.vector.tobytes() == one.vector.tobytes() != Shard(job(Downpour(1, 2)), 0).vector.tobytes()
+    assert answer.version == one.version == 1 and together.done == apart.done == [5]
 
 
 def test_a_replica_starts_again_where_the_shards_have_it():

@@ -42,10 +42,10 @@ def test_one_simulated_replica_is_sgd_bit_for_bit():
     touch, way, call = 4e-7 * n, 4 * n / 1e5 + 0.001 + 0.0005, 0.002
     fetch = call + 0.001 + 0.0005 + call + touch + way + touch  # one round trip
     push = call + touch + way + call + touch + 1e-6 * n
-    # the next fetch reaches the shard behind the push, on the same link, and is served after it
-    step = call + touch + way + touch + 0.1 + push
-    assert trace.time[0] == pytest.approx(fetch + 0.1 + push)
-    assert trace.time[-1] == pytest.approx(trace.time[0] + 17 * step)
+    # the next fetch goes with the push: the shard has read, updated and written when it has served both
+    both = push + touch
+    assert trace.time[0] == pytest.approx(fetch + 0.1 + both)
+    assert trace.time[-1] == pytest.approx(fetch + 18 * 0.1 + 17 * (both + way + touch) + push)
     assert trace.staleness == {0: 18} and trace.samples[-1] == 3 * 44
 
 
@@ -90,7 +90,7 @@ def test_cores_and_links_limit_the_throughput():
         "free": {},
         "cores": dict(hosts=1, cores=2),
         "three hosts": dict(hosts=3, cores=1),
-        "messages": dict(hosts=1, cores=9, message=0.05),  # two calls per step, which one shard serves
+        "messages": dict(hosts=1, cores=9, message=0.05),  # a call per step and a first one of each replica
         "links": dict(bandwidth=1e4),
     }.items():
         cluster = Cluster(**(free | changes))
@@ -98,18 +98,19 @@ def test_cores_and_links_limit_the_throughput():
     assert rate["free"] == pytest.approx(6 * 4 / 0.1, rel=0.03)
     assert rate["cores"] == pytest.approx(2 * 4 / 0.1, rel=0.03)
     assert rate["three hosts"] == pytest.approx(3 * 4 / 0.1, rel=0.1)
-    assert rate["messages"] == pytest.approx(4 / (2 * 0.05), rel=0.05)
+    assert rate["messages"] == pytest.approx(66 * 4 / ((66 + 6) * 0.05), rel=0.05)
     n = trained(job(Downpour())).size
     assert rate["links"] == pytest.approx(4 / (4 * n / 1e4), rel=0.1)  # a push comes in while a fetch goes out
 
 
 def test_a_link_is_one_hosts_and_no_shards():
-    """Two hosts, two shards on each of them or one: the same bytes take the same time."""
+    """Two hosts, one or two shards on each of them: as many bytes each way, which pass each other with two."""
     slow = Cluster(
         hosts=2, cores=9, compute=1e-3, std=0.0, latency=0, bandwidth=1e4, apply=0, message=0, touch=0, wake=0
     )
-    expected = 18 * 2 * 4 * trained(job(Downpour())).size / 2 / 1e4  # half of the bytes leave the host, twice a step
-    for S in (2, 4):
+    way = 4 * trained(job(Downpour())).size / 2 / 1e4  # half of the bytes leave the host
+    for S, far in ((2, 1), (4, 2)):  # the first far shard answers while the push to the second is on its way
+        expected = way + 17 * (way + way / far) + way
         assert Simulation(job(Downpour(1, S, 1, 1)), slow).run().seconds == pytest.approx(expected, rel=0.05)
 
 

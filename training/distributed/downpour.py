@@ -140,6 +140,7 @@ class Push(NamedTuple):
     norm: float  # of the whole gradient, per step
     versions: list  # one per shard
     records: list  # what each step has found
+    asks: bool = False  # whether an `Ask` follows at once, in whose calls it can travel
 
     def part(self, shard, range):
         """The `Part` of a shard, which owns that range of the vector: (first, end). The records go to shard 0."""
@@ -226,7 +227,7 @@ def replica(job, me, start=0, stop=None):
             run.opt.steps -= 1  # the shards' updates are what the learning rate counts
         if (step + 1) % d.push == 0 or step + 1 == stop:
             norm = found.norm if step == first else gradient_norm(views(total, found.grads)) / (step + 1 - first)
-            yield Push(first, step + 1, total, norm, versions, records)
+            yield Push(first, step + 1, total, norm, versions, records, fetch_next and not asked)
             first, total, records = step + 1, None, []
 
 

@@ -84,7 +84,7 @@ class ReplicaActor(Located):
         ray = import_ray()
         share_cores(self.job.net, beside)
         steps = replica(self.job, self.me, self.progress(), stop)
-        answer, asked, sent, step = None, [], [], 0
+        answer, asked, sent, step, held = None, [], [], 0, None  # held: a push that goes with the next fetch
         computing, start = 0.0, time.perf_counter()
         while True:
             began = time.perf_counter()
@@ -98,10 +98,16 @@ class ReplicaActor(Located):
             answer = None
             if isinstance(request, Ask):
                 step = request.step
-                asked = [shard.fetch.remote(self.me, step) for shard in self.shards]
+                asked = [
+                    shard.fetch.remote(self.me, step, held and held.part(i, self.ranges[i]))
+                    for i, shard in enumerate(self.shards)
+                ]
+                held = None
             elif isinstance(request, Take):
                 waits = zip(self.shards, asked, strict=True)
                 answer = [patient(shard.fetch, self.me, step, asked=ref) for shard, ref in waits]
+            elif isinstance(request, Push) and request.asks:
+                held = request
             elif isinstance(request, Push):
                 for i, range in enumerate(self.ranges):
                     sent.append(self.shards[i].push.remote(self.me, request.part(i, range)))

@@ -58,7 +58,10 @@ class Shard:
     def leave(self, replica):
         self.clock.pop(replica, None)
 
-    def fetch(self, replica, step):
+    def fetch(self, replica, step, part=None):
+        """An `Answer` to a replica that is at this step; part: of a push that came with the call, applied before."""
+        if part is not None:
+            self.push(replica, part)
         self.clock[replica] = step
         return Answer(self.vector.copy(), self.opt.steps, min(self.clock.values()))
 

@@ -9,6 +9,7 @@ cores or the link of a host is in machines.py. From one seed, one run.
              message + touch * bytes on the shard's core
     fetch    a call without bytes, and bytes back: touch at both ends and the way; one round trip
     push     a call with its part of the gradient, then apply * elements; the replica waits until it is sent
+    both     a push with a fetch behind it is one call, with bytes both ways
     compute  lognormal around `compute`, on the replica's core
 
 """
@@ -125,20 +126,26 @@ class Simulation:
         """Bytes of a shard's part of the parameters, or of a gradient."""
         return self.cluster.grow * self.shards[i].vector.nbytes
 
-    def fetch(self, worker, step):
-        """The worker's calls of all shards for their parts of the parameters."""
-        for i, thread in enumerate(self.threads):
-            work = self.cluster.message + self.cluster.touch * self.bytes(i)
-            served = thread.add, work, self.fetched, i, worker, worker.life, step
-            self.links.send(worker.place, self.places[i], 0, *served)
-
-    def push(self, worker, request):
-        """The worker's calls of all shards with their parts of a gradient."""
+    def call(self, worker, push, step):
+        """The worker's calls of all shards: with their parts of a gradient, a `Push` or None; for their parts of the
+        parameters, at a step or None.
+        """
         c = self.cluster
-        for i, thread in enumerate(self.threads):
-            work = c.message + c.touch * self.bytes(i) + c.apply * c.grow * self.shards[i].vector.size
-            served = thread.add, work, self.pushed, i, worker, worker.life, request
-            self.links.send(worker.place, self.places[i], self.bytes(i), *served)
+        for i, (thread, shard) in enumerate(zip(self.threads, self.shards, strict=True)):
+            bytes = self.bytes(i)
+            work = c.message + c.touch * bytes * ((push is not None) + (step is not None))
+            work += c.apply * c.grow * shard.vector.size if push else 0
+            served = thread.add, work, self.served, i, worker, worker.life, push, step
+            self.links.send(worker.place, self.places[i], bytes if push else 0, *served)
+
+    def served(self, i, worker, life, push, step):
+        """Shard i has had a call, or was dead."""
+        if push and self.now >= self.back[i]:
+            self.pushed(i, worker, push)
+        if step is None:
+            self.links.send(self.places[i], worker.place, 0, worker.confirmed, life)
+        else:
+            self.fetched(i, worker, life, step)
 
     def compute(self, worker):
         """The worker computes a gradient, then goes on."""
@@ -170,13 +177,10 @@ class Simulation:
             self.shards[i].restore(self.folder / f"{i}.npz")
         self.at(self.now + self.rng.exponential(self.cluster.mtbf), self.die, process)
 
-    def pushed(self, i, worker, life, request):
-        """A push has been served by shard i, or was lost because the shard is dead."""
-        self.links.send(self.places[i], worker.place, 0, worker.confirmed, life)
-        if self.now < self.back[i]:
-            return
+    def pushed(self, i, worker, push):
+        """A push has been served by shard i."""
         shard = self.shards[i]
-        if shard.push(worker.me, request.part(i, self.ranges[i])):
+        if shard.push(worker.me, push.part(i, self.ranges[i])):
             shard.save(self.folder / f"{i}.npz")
         if i == 0:
             reported = shard.report()
@@ -210,7 +214,8 @@ class Worker:
         job = copy(world.job)
         job.net = deepcopy(job.net)
         self.steps, self.stop = replica(job, self.me, start, stop), stop
-        self.asked, self.answers, self.taking, self.in_flight, self.held = 0, [], False, 0, False
+        self.asked, self.answers, self.taking, self.in_flight, self.full = 0, [], False, 0, False
+        self.held = None  # a push that goes with the next fetch
         self.go(self.life)
 
     def go(self, life, answer=None):
@@ -232,8 +237,8 @@ class Worker:
                 return
             answer = None
             if isinstance(request, Ask):
-                self.answers = [None] * len(world.shards)
-                world.cores[self.place].add(len(self.answers) * c.message, self.ask, life, request.step)
+                self.answers, push, self.held = [None] * len(world.shards), self.held, None
+                world.cores[self.place].add(self.work(push), self.ask, life, push, request.step)
                 return
             elif isinstance(request, Take):
                 self.taking = True
@@ -243,26 +248,32 @@ class Worker:
             elif isinstance(request, Compute):
                 world.compute(self)
                 return
+            elif isinstance(request, Push) and request.asks:
+                self.held = request
             elif isinstance(request, Push):
-                work = sum(c.message + c.touch * world.bytes(i) for i in range(len(world.shards)))
-                world.cores[self.place].add(work, self.push, life, request)
+                world.cores[self.place].add(self.work(request), self.push, life, request)
                 return
             elif isinstance(request, Wait):
                 world.at(world.now + max(0.01, c.latency), self.go, life)
                 return
 
-    def ask(self, life, step):
+    def work(self, push):
+        """Seconds of its core for calls of all shards, with a push or without."""
+        c, world = self.world.cluster, self.world
+        return sum(c.message + (c.touch * world.bytes(i) if push else 0) for i in range(len(world.shards)))
+
+    def ask(self, life, push, step):
         if life == self.life:
-            self.world.fetch(self, step)
+            self.world.call(self, push, step)
             self.go(life)
 
     def push(self, life, request):
         """With too many pushes under way the replica waits."""
         if life == self.life:
-            self.world.push(self, request)
+            self.world.call(self, request, None)
             self.in_flight += len(self.world.shards)
-            self.held = self.in_flight > IN_FLIGHT * len(self.world.shards)
-            if not self.held:
+            self.full = self.in_flight > IN_FLIGHT * len(self.world.shards)
+            if not self.full:
                 self.go(life)
 
     def answered(self, life, i, answer):
@@ -275,6 +286,6 @@ class Worker:
     def confirmed(self, life):
         if life == self.life:
             self.in_flight -= 1
-            if self.held and self.in_flight <= IN_FLIGHT * len(self.world.ranges):
-                self.held = False
+            if self.full and self.in_flight <= IN_FLIGHT * len(self.world.ranges):
+                self.full = False
                 self.go(life)

@@ -125,9 +125,9 @@ class Host:
         """Join the cable again."""
         self.ip("link", "set", "cable", "up")
 
-    def slow(self, rate):
-        """Let this host send no faster than `rate`, such as 100mbit."""
-        how = ["rate", rate, "burst", "64kb", "latency", "400ms"]
+    def slow(self, rate, burst="64kb"):
+        """Let this host send no faster than `rate`, such as 100mbit, but for as many bytes as `burst` at once."""
+        how = ["rate", rate, "burst", burst, "latency", "400ms"]
         self.ip("qdisc", "replace", "dev", "cable", "root", "tbf", *how, tool="tc")
 
     def kill(self):

@@ -119,7 +119,8 @@ class ReplicaActor(Located):
 
     def progress(self):
         """Steps of this replica that some shard has seen."""
-        return max(patient(shard.progress, self.me) for shard in self.shards)
+        asked = [shard.progress.remote(self.me) for shard in self.shards]
+        return max(patient(s.progress, self.me, asked=ref) for s, ref in zip(self.shards, asked, strict=True))
 
 
 def patient(method, *args, asked=None, waiting=None, who="a shard"):

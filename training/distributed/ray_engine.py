@@ -90,8 +90,9 @@ class Driver:
             self.stalls.over(who)
 
     def shards_say(self, name, *args):
-        """What a method of each shard answers."""
-        return [self.ask("shard", i, name, *args) for i in range(len(self.shards))]
+        """What a method of each shard answers; all are asked at once."""
+        asked = [getattr(shard, name).remote(*args) for shard in self.shards]
+        return [self.ask("shard", i, name, *args, asked=ref) for i, ref in enumerate(asked)]
 
     def located(self, kind, i):
         """Address of the host and process id of an actor."""

@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from outcomes import Outcome, hold
 
 from snippets.nets.zoo import build
 from snippets.training.checkpoint import CheckpointError
+from snippets.training.distributed import ray_actors
 from snippets.training.distributed.downpour import Ask, Downpour, History, Part, Push, Take, Wait, replica
 from snippets.training.distributed.shard import Adagrad, Shard
 from snippets.training.loop import train
@@ -145,6 +147,25 @@ def test_a_push_that_comes_with_a_fetch_is_in_the_answer():
     answer, one = together.fetch(0, 5, part), apart.fetch(0, 5)
     assert answer.vector.tobytes() == one.vector.tobytes() != Shard(job(Downpour(1, 2)), 0).vector.tobytes()
     assert answer.version == one.version == 1 and together.done == apart.done == [5]
+
+
+def test_a_push_travels_with_the_fetch_behind_it(monkeypatch):
+    """One call of a shard per step, but for the first fetch and the last push; what they do is plain SGD."""
+    one, calls = job(Downpour(1, 1, fetch=1, push=1)), []
+
+    class Actor:
+        def __getattr__(self, name):
+            return SimpleNamespace(remote=lambda *args: calls.append(name) or getattr(shard, name)(*args))
+
+    ray = SimpleNamespace(get=lambda ref: ref, wait=lambda refs, **_: (refs, []))
+    monkeypatch.setattr(ray_actors, "import_ray", lambda: ray)
+    shard = Shard(one, 0)
+    shard.join(0, 0)
+    ray_actors.ReplicaActor([one], 0, [Actor()]).run()
+    assert calls == ["progress", "fetch", *["fetch"] * 17, "push"]
+    plain = build(CONFIG, 1)
+    train(plain, clips(), SETTINGS, progress=False)
+    assert shard.vector.tobytes() == flatten(plain.params).tobytes()
 
 
 def test_a_replica_starts_again_where_the_shards_have_it():

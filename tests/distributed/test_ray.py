@@ -8,7 +8,6 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,13 +19,11 @@ from snippets.data.features import save_features
 from snippets.nets.zoo import build
 from snippets.training.checkpoint import CheckpointError, load
 from snippets.training.cli.main import main
-from snippets.training.distributed import ray_actors
 from snippets.training.distributed.costs import measured
 from snippets.training.distributed.downpour import Downpour, Job
-from snippets.training.distributed.ray_actors import ACTOR, ReplicaActor
+from snippets.training.distributed.ray_actors import ACTOR
 from snippets.training.distributed.ray_engine import downpour
 from snippets.training.distributed.ray_session import check_address, connect, import_ray, on_this_machine, sweep
-from snippets.training.distributed.shard import Shard
 from snippets.training.distributed.simulation_report import compare
 from snippets.training.log import read_log
 from snippets.training.loop import train
@@ -242,25 +239,6 @@ def test_the_command_line_trains_with_replicas(tmp_path, capsys):
     assert main([*args, *how]) == 1
     assert "exists: resume" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "run" / "checkpoint.npz"), str(tmp_path / "f.npz")]) == 0
-
-
-def test_a_push_travels_with_the_fetch_behind_it(monkeypatch):
-    """One call of a shard per step, but for the first fetch and the last push; what they do is plain SGD."""
-    job, calls = Job(build(CONFIG, 1), clips(), SETTINGS, Downpour(1, 1, fetch=1, push=1)), []
-
-    class Actor:
-        def __getattr__(self, name):
-            return SimpleNamespace(remote=lambda *args: calls.append(name) or getattr(shard, name)(*args))
-
-    ray = SimpleNamespace(get=lambda ref: ref, wait=lambda refs, **_: (refs, []), exceptions=import_ray().exceptions)
-    monkeypatch.setattr(ray_actors, "import_ray", lambda: ray)
-    shard = Shard(job, 0)
-    shard.join(0, 0)
-    ReplicaActor([job], 0, [Actor()]).run()
-    assert calls == ["progress", "fetch", *["fetch"] * 17, "push"]
-    plain = build(CONFIG, 1)
-    train(plain, clips(), SETTINGS, progress=False)
-    assert shard.vector.tobytes() == flatten(plain.params).tobytes()
 
 
 @pytest.mark.slow

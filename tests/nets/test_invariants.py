@@ -7,7 +7,7 @@ from small_nets import SMALL, name, net_and_clips
 
 from snippets.layers.loss import softmax_loss
 from snippets.layers.lstm import PeepholeLSTM
-from snippets.nets.expand import expand
+from snippets.nets.expand import expand, warm_start
 from snippets.nets.zoo import HEADS, NetConfig, build
 
 ALEXNET, GOOGLENET, FEATURES = dict(tower="alexnet"), dict(tower="googlenet"), dict(tower="features", features=8)
@@ -89,6 +89,17 @@ def test_expansion_is_exact_on_a_still_video(config):
         still = np.repeat(x, T, axis=1)
         assert_close(expanded.predict(still), single.predict(x), f"scores of {T} equal frames", rtol=1e-12)
         params = expanded.params
+
+
+def test_a_network_of_scores_alone_starts_from_its_like_and_no_other_does():
+    """What fits is the last layer alone: all that one network has, and an accident in another."""
+    last, more = (net_and_clips(**FEATURES, head="average", fc=fc)[0] for fc in (0, FEATURES["features"]))
+    other = {key: a + 1 for key, a in last.params.items()}
+    assert warm_start(last, other) == (list(other), [])
+    assert all((last.params[key] == a).all() for key, a in other.items())
+    assert more.params["scores/W"].shape == other["scores/W"].shape
+    with pytest.raises(ValueError, match="none of the 2 parameters given fits"):
+        warm_start(more, other)
 
 
 @pytest.mark.parametrize("config", of_heads("conv", "late", "average"), ids=name)

@@ -4,11 +4,13 @@ The predictions themselves are written down a second time: a measurement sees a 
 is meant: `PYTHONPATH=tests/kit python tests/nets/test_layer_memory.py > tests/nets/layer_memory.txt`.
 """
 
+import itertools
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_nets import SMALL
 from traced import allocated
 from written import assert_written
 
@@ -32,6 +34,8 @@ from snippets.nets.auxiliary import AuxiliaryTower
 from snippets.nets.frames import OverFrames
 from snippets.nets.inspect.fake import FakeLayer, pass_memory
 from snippets.nets.inspect.layer_memory import LAYER_MEMORY
+from snippets.nets.inspect.memory import StepMemory, prediction_memory
+from snippets.nets.zoo import NetConfig, build, input_shape
 from snippets.training.bench.rows import of_images
 
 RNG = np.random.default_rng(0)
@@ -99,6 +103,11 @@ LARGE = {  # whose predictions alone are looked at
     "fc of one row": (Linear(400, 300, RNG), (1, 400)),
     "convolution over time, strided": (TimeConv(64, 32, (4, 5, 5), 2, 2, rng=RNG), (3, 11, 27, 26, 64)),
 }
+NETS = {
+    "alexnet, convlstm": dict(tower="alexnet", head="convlstm", frames=12),
+    "googlenet, lstm, auxiliary": dict(tower="googlenet", head="lstm", frames=5, size=64, auxiliary=0.3),
+    "features, late": dict(tower="features", features=40, head="late", frames=6),
+}
 WRITTEN = Path(__file__).with_name("layer_memory.txt")
 
 
@@ -109,8 +118,21 @@ def predictions():
             yield f"{name}, {kind}: " + ", ".join(map(str, pass_memory(layer, shape, **how)))
 
 
+def plans():
+    """Lines: bytes predicted of the parts of a training step, and of a prediction."""
+    for name, own in NETS.items():
+        config = NetConfig(**SMALL | own)
+        net, shape = build(config, None, 4, 2), input_shape(config, 3)
+        head = [key for key in net.params if not key.startswith("tower/")]
+        for kind, how in ("alone", {}), ("in the loop", {"ahead": 2}), ("head alone", {"trained": head}):
+            for threads, again in itertools.product((1, 3), (False, True)):
+                parts = ", ".join(f"{key} {n}" for key, n in StepMemory(net, shape, **how).parts(threads, again).items())
+                yield f"{name}, {kind}, {threads} threads{', recomputed' * again}: {parts}"
+        yield f"{name}, predicts: {prediction_memory(net, shape):.0f}"
+
+
 def test_predictions_are_what_is_written_down():
-    assert_written(predictions(), WRITTEN)
+    assert_written([*predictions(), *plans()], WRITTEN)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -141,4 +163,4 @@ def test_every_layer_is_predicted():
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(encoding="utf-8")
-    print(*predictions(), sep="\n")
+    print(*predictions(), *plans(), sep="\n")

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from snippets.data.features import save_features
 from snippets.data.video import write_video
 from snippets.training.cli.main import main, parser
 from snippets.training.evaluate import result_of
 from snippets.training.experiments import statistics
 from snippets.training.predictions import Predictions, save_predictions
+from snippets.training.small import real as module
 from snippets.training.small.crossval import REGRESSIONS
-from snippets.training.small.real import SPLITS, Plan, fused, parts, prediction_files
+from snippets.training.small.real import SPLITS, TUNED, Plan, fused, parts, prediction_files
 
 NAMES = [f"{'ab'[i % 2]}/{i}.avi" for i in range(8)]  # two classes, clips 0 to 3 of film0, the others of film1
 FOLDS = {"film": [range(4), range(4, 8)], "random": [(0, 1, 4, 5), (2, 3, 6, 7)]}
@@ -48,28 +50,38 @@ def plan(tmp_path):
                                          strict=True):  # fmt: skip
                     file.parent.mkdir(parents=True, exist_ok=True)
                     save_predictions(file, predictions(rows, right))
+    for name, right in (("tower-as-it-was", np.arange(8) < 4), ("fine-tuned", np.ones(8))):
+        for k, rows in enumerate((range(3), range(3, 6), range(6, 8))):
+            file = plan.folder("pixels", name) / f"fold{k + 1}" / "predictions.npz"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_predictions(file, predictions(rows, right))
     return plan
 
 
 def test_its_commands_are_ones_that_can_be_typed(tmp_path):
     plan = Plan("VIDEOS", "w.npz", None, Path("out"), "cache", 2, 4)
     commands = plan.commands()
-    assert len(commands) == 2 + sum(len(parts(split)) for split in SPLITS) and len(
-        {c.product for c in commands}
-    ) == len(commands)
+    assert len(commands) == 2 + sum(len(parts(split)) for split in SPLITS) + len(TUNED)
+    assert len({c.product for c in commands}) == len(commands)
     for c in commands:
         args, flags = parser().parse_args(c.arguments), [w for w in c.arguments if w.startswith("--")]
         assert len(flags) == len({flag.partition("=")[0] for flag in flags})
-        if args.command == "train":
+        if "pixels" in str(c):
+            assert "tower-rgb" in args.init and (args.freeze == ["tower/"]) == (args.lr_group == [])
+        elif args.command == "train":
             assert (args.draws, args.folds) == (2, 4) and args.split_by == ("group" if "film" in str(c) else "video")
             assert ("tower-flow" in args.features_of) == (Path(args.out).name == "flow")
 
 
 def test_the_page(plan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(statistics, "bootstrap", partial(statistics.bootstrap, draws=50))
+    monkeypatch.setattr(module, "UCF_HEADS", ("average", "lstm"))
+    feat = np.random.default_rng(0).random((12, 3, 5), np.float32)
+    save_features(tmp_path / "f.npz", feat, 1 + np.arange(12) % 2, np.arange(12) >= 8)
     given = ["real", plan.videos, "--weights", plan.weights, "--draws", "1", "--folds", "2", "--out", str(plan.out)]
-    assert main([*given, "--published", "about 72 % (somebody)", "--cache", "cache"]) == 0
-    assert capsys.readouterr().err == "" and (plan.out / "real-video.jpg").stat().st_size > 1000
+    assert main([*given, "--published", "about 72 % (somebody)", "--cache", "cache",
+                 "--features", str(tmp_path / "f.npz"), "--seeds", "2"]) == 0  # fmt: skip
+    assert "error" not in capsys.readouterr().err and (plan.out / "real-video.jpg").stat().st_size > 1000
     text, found = (plan.out / "real-video.md").read_text(), json.loads((plan.out / "real-video.json").read_text())
     assert "## 8 clips of 2 films" in text and "Published for these clips: about 72 % (somebody)." in text
     rows = {r["head"]: r for r in found["film"]}
@@ -82,6 +94,11 @@ def test_the_page(plan, tmp_path, capsys, monkeypatch):
     assert f"in the mean of {5 + len(REGRESSIONS)} rows" in text and "lies above zero in 0 rows" in text
     assert "| LSTM on flow | 50.0 | 0.0 to 100.0 | 50.0 | – | – |" in text
     assert "| Conv Pooling over single frame | +50.0 [+0.0, +100.0] | not told apart |" in text
+    tuned = {r["head"]: r for r in found["pixels"]}
+    assert tuned["tower as it was"]["mean"] == 50 and tuned["fine-tuned"]["mean"] == 100
+    assert "| fine-tuned | 100.0 | 100.0 | 100.0 to 100.0 | +50.0 [+0.0, +100.0] |" in text
+    assert "## Heads on f.npz\n\n4 test videos of 4 groups; one split, 2 seeds.\n\n| head | Hit@1" in text
+    assert [(r["head"], len(r["by_seed"])) for r in found["ucf101"]] == [("average", 2), ("lstm", 2)]
     assert len(found["random"]) == 5 + len(REGRESSIONS) and len(rows) == 11 + 4 + len(REGRESSIONS)
 
 

@@ -1,12 +1,13 @@
 """`snippets real`: the paper's networks on real clips, tested on films that they have not seen; what a leak is worth.
 
-A folder of clips whose films are known (a column `group` in videos.csv), and GoogLeNet's trained weights, which stay as
-they are: the rows are the paper's "(fc)". Every head is trained by `snippets train --preset features --heads`
-(`training.small.crossval`), which chooses its settings on held-out films and tests each clip once per draw of folds.
+A folder of clips whose films are known (a column `group` in videos.csv), and GoogLeNet's trained weights. They stay as
+they are but in `pixels`: the rows are the paper's "(fc)". Every head is trained by `snippets train --preset features
+--heads` (`training.small.crossval`), which chooses its settings on held-out films and tests each clip once per draw.
 
     film     folds keep the clips of a film on one side
     random   clips are dealt as if nobody knew of films: most test clips have their film among the training clips; for
              the heads on frames alone
+    pixels   one network from pixels on, with its tower as it was and fine-tuned: on the folder's own folds by film
 
 Late fusion is the mean of the class probabilities of a network on frames and one on flow. The SVM learns from the same
 probabilities of the other folds' test clips, which the networks that gave them had not seen.
@@ -24,7 +25,7 @@ from snippets.layers.device.xp import usable_cores
 from snippets.training.evaluate import result_of
 from snippets.training.experiments import statistics
 from snippets.training.experiments.compare import compare
-from snippets.training.experiments.runner import command, run
+from snippets.training.experiments.runner import command, run, training_command
 from snippets.training.fusion import fuse_mean, fuse_svm
 from snippets.training.predictions import aligned, load_predictions
 from snippets.training.small.crossval import REGRESSIONS
@@ -53,10 +54,15 @@ PARTS = {
     "deep": Part({"lstm": "LSTM, 5 layers"}, "--depth 5"),
     "flow": Part({"conv": "Conv Pooling on flow", "lstm": "LSTM on flow"}, stream="flow"),
 }  # fmt: skip
+PIXELS = (  # small enough for both passes through the tower; nothing of it was chosen by trying
+    "--tower googlenet --variant caffe --tap vector --head conv --fc 0 --standardise --size 112 --count 8 --frames 8 "
+    "--epochs 6 --evaluate-every 6 --batch 16 --lr 0.003 --decay 0.85 --weight-decay 0.01 --fold all"
+)
+TUNED = {"tower as it was": "--freeze tower/", "fine-tuned": "--lr-group tower/=0.1"}  # from pixels on
 SPLITS = {"film": "--split-by group", "random": "--split-by video"}
 FUSED = {"Conv Pooling": "conv", "LSTM": "lstm"}  # of the parts `frames` and `flow`
 BASELINE = "single frame"
-UCF = {  # options of `snippets compare`, those of docs/results/ucf101-features.md before
+UCF = {  # options of `snippets compare`, set once
     "fc": 256, "units": 256, "depth": 1, "dropout": 0.3, "epochs": 6, "batch": 16, "lr": 0.02, "decay": 0.8,
     "clip_norm": 5.0,
 }  # fmt: skip
@@ -100,6 +106,11 @@ class Plan(NamedTuple):
                     "--heads " + " ".join(part.heads), None if part.plain else "--no-regressions",
                     "--cache", self.cache, "--out", out, product=out / "model.npz", folder=out,
                 ))  # fmt: skip
+        for name, how in TUNED.items():
+            found.append(training_command(
+                self.videos, PIXELS, how, "--init", self.tower("rgb"), "--cache", self.cache,
+                out=self.folder("pixels", name.replace(" ", "-")), product="fold3/predictions.npz",
+            ))  # fmt: skip
         return found
 
 
@@ -120,7 +131,9 @@ def real(plan, execute):
         film[row["head"]] |= {"random": row["mean"], "leak": [100 * x for x in statistics.bootstrap(leak, groups)]}
     ucf = None
     if plan.features:
-        ucf = compare(plan.features, UCF_HEADS, plan.seeds, plan.out / "ucf101", UCF, execute, usable_cores())
+        how = {"execute": execute, "workers": usable_cores()}
+        ucf = compare(plan.features, UCF_HEADS, plan.seeds, plan.out / "ucf101", UCF, **how)
+    records["pixels"] = records_of(tuned(plan), (next(iter(TUNED)),))
     write_page(plan, records, list(compared(hits["film"], groups)), ucf, by_split["film"])
 
 
@@ -137,6 +150,13 @@ def results(plan, split):
                 mean, svm = fused(*(prediction_files(plan, split, of, head) for of in ("frames", "flow")))
                 found |= {f"{title}, both by the mean": mean, f"{title}, both by SVM": svm}
     return found
+
+
+def tuned(plan):
+    """{name of TUNED: [list of the `Result`s of the folder's folds]}."""
+    folders = {name: plan.folder("pixels", name.replace(" ", "-")) for name in TUNED}
+    files = {name: sorted(folder.glob("fold*/predictions.npz")) for name, folder in folders.items()}
+    return {name: [[load_predictions(file).result for file in some]] for name, some in files.items()}
 
 
 def prediction_files(plan, split, part, head):

@@ -96,6 +96,7 @@ def test_the_painted_pairs_are_those_that_are_written_down():
         assert wanted.startswith(f"{name} | ")
         np.testing.assert_allclose(found, np.fromstring(wanted.split("|")[1], sep=" "), atol=0.01, err_msg=name)
     assert known_pair("disc by 4").I0.shape == (240, 320)
+    assert affine((4, 5), np.eye(2), np.zeros(2), np.random.default_rng(0)).visible.all()  # to the edge
     far = texture(np.random.default_rng(0))(np.random.default_rng(1).uniform(-1e5, 1e5, (100_000, 2)))
     assert far.mean() == pytest.approx(128, abs=0.5) and far.std() == pytest.approx(40, abs=0.5)
 

@@ -5,9 +5,10 @@ import pytest
 from layout_folders import EXAMPLES, make_hmdb, names, touched
 
 from snippets.data.features import load_features, save_features
-from snippets.data.layouts.hmdb51 import list_hmdb51
+from snippets.data.layouts.hmdb51 import find_split_files, list_hmdb51
 from snippets.data.layouts.splits import Split, Video, check_groups, distinct, split_by_group
 from snippets.data.layouts.table import VideoFolder, layout_of
+from snippets.data.layouts.ucf101 import find_lists
 from snippets.data.open import fold_for
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
@@ -143,3 +144,16 @@ def test_folds_of_a_folder_stay_what_they_are():
     assert tests == [{"c", "d"}, {"b", "e"}, {"a", "d", "f"}]
     assert split_by_group(videos, list("xyz"), 2) == split_by_group(videos, list("xyz"), 2, 3, 0)
     assert split_by_group(videos, list("xyz"), "all") == Split(list("xyz"), [], videos)
+
+
+def test_lists_beside_a_folder_that_has_one_of_their_classes(tmp_path):
+    """One is enough; a folder that has none lies there by chance."""
+    touched(tmp_path, "videos/b/1.avi", "other/d/1.avi")
+    (tmp_path / "splits").mkdir()
+    for name in "abc":
+        (tmp_path / "splits" / f"{name}_test_split1.txt").write_text("1.avi 1\n")
+    assert find_split_files(tmp_path / "videos") == (tmp_path / "splits", ["a", "b", "c"])
+    (tmp_path / "ucfTrainTestlist").mkdir()
+    (tmp_path / "ucfTrainTestlist" / "classInd.txt").write_text("1 a\n2 b\n3 c\n")
+    assert find_lists(tmp_path / "videos") == tmp_path / "ucfTrainTestlist"
+    assert find_lists(tmp_path / "other") is None is find_split_files(tmp_path / "other")

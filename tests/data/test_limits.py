@@ -132,6 +132,16 @@ def test_the_largest_and_the_smallest_features(tmp_path):
         else:
             with pytest.raises(ValueError, match=r"values up to 1.01e\+15, expected numbers, not all zero, of at most"):
                 save_features(tmp_path / "f.npz", feat, [1, 2], [0, 1], scale=2)
+    for dtype in (np.float32, np.int8, np.uint8):
+        with pytest.raises(ValueError, match="feat . scale holds nothing but zeros"):
+            save_features(tmp_path / "f.npz", np.zeros((2, 1, 2), dtype), [1, 2], [0, 1])
+    for least in (-(10**15), -(10**15) - 10**13):
+        whole = np.array([[[least, 0]], [[1, 0]]])
+        if least == -(10**15):
+            save_features(tmp_path / "f.npz", whole, [1, 2], [0, 1])
+        else:
+            with pytest.raises(ValueError, match=r"values up to 1.01e\+15"):
+                save_features(tmp_path / "f.npz", whole, [1, 2], [0, 1])
     small = unit_vectors(np.full((1, 4), 1e-6))
     np.testing.assert_allclose(small, np.sqrt(0.5), rtol=1e-9)  # mean square 1e-12, as much as is added to it
 

@@ -70,6 +70,7 @@ def test_a_folder_made_of_the_published_lists(shared, tmp_path):
         ("https://www.youtube.com/watch?v=aaaaaaaaaaa 1, 2", "expected"),
         ("https://www.youtube.com/watch?v=aaaaaaaaaaa -1", "expected"),
         ("https://www.youtube.com/watch?v=aaaaaaaaaaa 3", "has class 3, but labels.txt names only 0 to 2"),
+        ("https://www.youtube.com/watch?v=aaaaaaaaaaa 3,0", "has class 3, but labels.txt names only 0 to 2"),
     ],
 )
 def test_bad_lines(tmp_path, line, message):

@@ -54,6 +54,11 @@ def warp(module):
         assert_close(got.astype(float), wanted, name, rtol=1e-6)
     still = module.warp(image, np.zeros_like(u))
     assert_close(still[0], image, "unmoved")
+    for right, down in ((0, 0), (1, 0), (-1, 0), (0, 2), (0, -2)):  # to the pixels at the very edge, and beyond
+        shift = np.broadcast_to(np.float64([right, down])[:, None, None, None], u.shape)
+        here = np.zeros((7, 9), bool)
+        here[max(0, -down) : 7 - max(0, down), max(0, -right) : 9 - max(0, right)] = True
+        np.testing.assert_array_equal(module.warp(image, shift)[3], np.stack([here, here]))
     assert_close(still[1][:, :, 1:-1], (image[:, :, 2:] - image[:, :, :-2]) / 2, "central difference")
 
 

@@ -231,8 +231,17 @@ def softmax_refuses(module):
             module.softmax_loss(scores, np.array([0, bad]))
     with pytest.raises(ValueError, match="without any"):
         module.softmax_loss(scores, np.eye(5)[:2] * [[1], [0]])
-    with pytest.raises(ValueError, match=r"\(3,\)"):
-        module.softmax_loss(scores, np.zeros(3, int))
+    for shape, kind, taken in [
+        ((2,), int, True), ((2, 3), int, True), ((2, 5), float, True), ((2, 3, 5), float, True),
+        ((2, 3, 5), int, False), ((2, 5), int, False), ((3,), int, False), ((2, 2), int, False),
+        ((5,), float, False), ((3, 5), float, False), ((2, 4), float, False), ((2, 2, 5), float, False),
+        ((2, 3, 5, 1), float, False), ((2, 3, 5, 5), float, False),
+    ]:  # fmt: skip
+        try:
+            module.softmax_loss(np.zeros((2, 3, 5)), np.ones(shape, kind))
+            assert taken, (shape, kind)
+        except ValueError as error:
+            assert not taken and f"labels have shape {shape}" in str(error), (shape, kind)
 
 
 def checker(module):

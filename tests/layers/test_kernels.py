@@ -4,7 +4,7 @@ import importlib
 
 import numpy as np
 import pytest
-from contract import PROMISES
+from contract import PROMISES, run
 from devices import (
     BUGS,
     LARGER,
@@ -26,6 +26,7 @@ from oracle_checks_conv import conv
 from oracle_table import CHECKS
 from planted import Bug
 
+from snippets.layers.device import on_host as host_kernels
 from snippets.layers.device.cu_source import ROOT
 from snippets.layers.device.launch import LARGEST, launch, row_stride
 from snippets.layers.loss import softmax_loss, softmax_loss_cuda
@@ -148,6 +149,15 @@ def test_planted_bug_is_killed(bug, record_property):
 def test_there_is_a_bug_for_every_kernel():
     files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("[ldt]*/**/*.cu")}
     assert {bug.file for bug in BUGS} == files
+
+
+def test_numpy_arrays_go_to_no_kernel(monkeypatch):
+    """There they would give the same numbers, a hundred times slower, and need a compiler."""
+    monkeypatch.setattr(host_kernels, "run", None)
+    for case in FUSED:
+        run(case.layer(), case.input(), case)
+    softmax_loss(np.zeros((2, 5)), np.array([0, 4]))
+    iterations(np.float32)
 
 
 def relu_backward(dy, y, dx, n):

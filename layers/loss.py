@@ -38,7 +38,7 @@ def check_labels(labels, shape):
     if indices:
         fits = labels.ndim < len(shape) and labels.shape == shape[: labels.ndim]
     else:  # multi-hot rows, or distributions
-        fits = labels.ndim >= 2 and labels.shape == (*shape[: labels.ndim - 1], K)
+        fits = 2 <= labels.ndim <= len(shape) and labels.shape == (*shape[: labels.ndim - 1], K)
     if not fits:
         raise ValueError(
             f"labels have shape {labels.shape} and dtype {labels.dtype}, expected integer class indices {shape[:-1]} "

@@ -31,6 +31,11 @@ def weights(tmp_path_factory):
     return folder / "net.npz", folder / "names.txt"
 
 
+def headings(page):
+    """The levels of its headings, in order."""
+    return " ".join(tag for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4"))
+
+
 @pytest.fixture(autouse=True)
 def few_frames(monkeypatch):
     monkeypatch.setattr(clips, "FRAMES", 3)
@@ -47,6 +52,7 @@ def test_what_is_said_of_a_clip_is_what_the_network_says(weights, mini, tmp_path
     page = clips.write_clips(tmp_path / "out", weights[0], tmp_path, weights[1], execute=execute)
     found, words = check_page(page), " ".join(check_page(page).texts)
     assert "None was trained, for this folder cannot be split" in words and "bad.avi: not a video" in words
+    assert headings(found) == "h1 h2 h3 h3 h3 h3 h2 h2"
     model = load_model(next((tmp_path / "out").glob("clips-*/named.npz")))
     assert model.config.variant == "caffe" and model.classes[3] == "thing 3, item 3"
     shown = {alt: image for alt, image in found.pictures().items()}
@@ -78,6 +84,8 @@ def test_an_lstm_is_trained_where_there_are_classes(weights, mini, tmp_path, cap
     right = [name for name, answer in zip(result.names, answers, strict=True) if name.startswith(answer)]
     strips = [alt for alt in found.pictures() if alt.partition(" at ")[0] in result.names and ": thing" not in alt]
     assert len(strips) == 4 * len({*right, *[n for n in result.names if n not in right][:1]})
+    shown = len({*right, *[n for n in result.names if n not in right][:1]})
+    assert headings(found) == " ".join(["h1 h2", *["h3"] * 6, "h2", *["h3"] * shown, "h2"])
     texts = found.texts
     assert any(t.startswith("snippets features") for t in texts) and any(t.startswith("snippets train") for t in texts)
     before = (kept / "features.npz").stat().st_mtime_ns

@@ -91,18 +91,28 @@ def test_mirrored_classes_know_each_other():
     assert all(abs(places[name] - places[other]) == 1 for name, other in pairs.items() if other)
 
 
-def test_findings_say_no_more_than_the_heads_do():
-    def row(order):
-        return {kind: order for kind in ("appearance", "motion", "order", "moment")}
+@pytest.mark.parametrize(
+    "lstm, conv, verdict",
+    [
+        ([0.6, 0.7], [0.3, 0.5], "every head of LSTM is above every head of Conv."),
+        ([0.1, 0.2], [0.3, 0.5], "every head of LSTM is below every head of Conv."),
+        *((lstm, [0.3, 0.5], "the ranges overlap, so this run does not tell them apart.")
+          for lstm in ([0.4, 0.7], [0.2, 0.4], [0.5, 0.7], [0.1, 0.3], [0.35, 0.4], [0.2, 0.7])),
+    ],
+)  # fmt: skip
+def test_findings_say_no_more_than_the_heads_do(lstm, conv, verdict):
+    def row(found):
+        return dict.fromkeys(("appearance", "motion", "order", "moment"), found)
 
-    apart = demo_page.findings({"Single": row([0.1, 0.2]), "Conv": row([0.3, 0.5]), "LSTM": row([0.6, 0.7])})
-    assert (
-        "every head of LSTM is above every head of Conv" in apart["order"] and "LSTM 65 % (60 to 70)" in apart["order"]
-    )
-    near = demo_page.findings({"Single": row([0.1, 0.4]), "Conv": row([0.3, 0.5]), "LSTM": row([0.5, 0.7])})
-    assert "ranges overlap" in near["order"] and "ranges overlap" in near["moment"]
-    below = demo_page.findings({"Single": row([0.9, 0.9]), "Conv": row([0.3, 0.5]), "LSTM": row([0.5, 0.7])})
-    assert "every head of Conv is below every head of Single" in below["moment"]
+    found = demo_page.findings({"Single": row(lstm), "Conv": row(conv), "LSTM": row(lstm)})
+    one, other = (f"{100 * np.mean(a):.0f} % ({100 * a[0]:.0f} to {100 * a[1]:.0f})" for a in (lstm, conv))
+    assert found["appearance"] == f"Single {one}, Conv {other}, LSTM {one}."
+    assert found["motion"] == found["order"] == f"LSTM {one}, Conv {other}: {verdict}"
+    turned = {"above": "below", "below": "above"}
+    words = verdict.replace("LSTM", "Single").split() if "every" in verdict else []
+    if words:  # Conv over the single frame
+        words[3], words[5], words[9] = "Conv", turned[words[5]], "Single."
+    assert found["moment"] == f"Conv {other}, Single {one}: {' '.join(words) or verdict}"
 
 
 def test_both_clips_of_a_mirrored_pair_are_drawn(mini):

@@ -126,7 +126,9 @@ def plans():
         head = [key for key in net.params if not key.startswith("tower/")]
         for kind, how in ("alone", {}), ("in the loop", {"ahead": 2}), ("head alone", {"trained": head}):
             for threads, again in itertools.product((1, 3), (False, True)):
-                parts = ", ".join(f"{key} {n}" for key, n in StepMemory(net, shape, **how).parts(threads, again).items())
+                parts = ", ".join(
+                    f"{key} {n}" for key, n in StepMemory(net, shape, **how).parts(threads, again).items()
+                )
                 yield f"{name}, {kind}, {threads} threads{', recomputed' * again}: {parts}"
         yield f"{name}, predicts: {prediction_memory(net, shape):.0f}"
 

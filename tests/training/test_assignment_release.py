@@ -192,6 +192,11 @@ def test_files_are_found_where_students_put_them(a5, tmp_path):
             info.filename = f"Jo's a5/{file}".replace("/", "\\")  # given at once, it would be changed
             archive.writestr(info, (work / file).read_bytes())
     assert unpack(tmp_path / "windows.zip", files, tmp_path / "four") == wanted
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:  # a copy deeper down does not count
+        for file in files:
+            archive.writestr(f"a copy/of/{file}", "")
+            archive.write(work / file, f"of/{file}")
+    assert unpack(tmp_path / "twice.zip", files, tmp_path / "five") == wanted
     (flat / "rnn.py").unlink()
     with pytest.raises(ValueError, match="layers/rnn.py is missing"):
         unpack(flat, files, tmp_path / "two")

@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import re
 import time
 
 import numpy as np
@@ -46,6 +47,9 @@ def test_every_row_is_measured(quick):
     for r in quick["rows"]:
         assert set(r) == NUMBERS | WORDS | {"repetitions"}
         assert 0 < r["ours_min_ms"] <= r["ours_ms"] and r["repetitions"] == 1 and r["unit"] in ("frame", "pair", "call")
+        row = next(row for row in ROWS if row.name == r["name"])
+        flow = {"tvl1": r"energy \d+\.\d{4}.*", "tvl1-pan": r"error \d+\.\d{3} at 5 px.*"}  # of each pair
+        assert re.fullmatch(flow.get(row.name, re.escape(row.note)), r["note"])
         assert r["peak_mb"] is None or 0 < r["peak_mb"] < 500
         if r["name"].startswith(WITHOUT_FLOOR):
             assert r["floor_ms"] is r["bound"] is r["fraction"] is None

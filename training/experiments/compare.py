@@ -53,7 +53,7 @@ def compare(features, heads, seeds, out, options, **how):
         interval = statistics.wilson(right[head].mean(), len(groups))
         difference = statistics.bootstrap(right[head] - right[heads[0]], groups)
         records.append({
-            "head": head, "by_seed": statistics.percent(right[head]), "mean": mean, "std": std if seeds > 1 else None,
+            "head": head, "by_seed": statistics.percent(right[head]), "mean": mean, "std": std,
             "wilson": [100 * x for x in interval], "difference": [100 * x for x in difference],
             "videos": len(groups), "groups": len(set(groups)),
         })  # fmt: skip

@@ -75,8 +75,8 @@ def toml(value):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(toml, value))}]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "inf" if value > 0 else "-inf" if value < 0 else "nan"
+    if value == math.inf:
+        return "inf"
     return (
         repr(value)
         if isinstance(value, (int, float))

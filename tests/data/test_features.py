@@ -34,6 +34,8 @@ def test_load(tmp_path):
     assert x.dtype == np.float32 and train.stored.feat.dtype == np.uint8
     np.testing.assert_array_equal(x, (90 + np.arange(18).reshape(6, 3)) / 2)
     np.testing.assert_array_equal(next(test.test_clips(0)), (60 + np.arange(18).reshape(6, 3)) / 2)
+    some = write(tmp_path / "g.npz", name=np.array(["Yoyo/a.avi", "b.avi", "Yoyo/c.avi", "Archery/d.avi"]))
+    assert load_features(some)[0].classes == ["2", "8"]  # not all names have a folder
 
 
 def test_windows(tmp_path, rng):

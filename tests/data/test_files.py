@@ -122,6 +122,13 @@ def test_names_that_are_missing_or_unknown(tmp_path):
         assert back.dtype == a.dtype and back.shape == a.shape and (back == a).all()
 
 
+def test_an_archive_of_more_arrays_than_a_byte_counts(tmp_path):
+    many = {f"{n}/W": np.full(n % 3, n) for n in range(300)}
+    write_npz(tmp_path / "a.npz", many)
+    found = read_npz(tmp_path / "a.npz", optional=("*/W",))
+    assert list(found) == list(many) and all((found[name] == many[name]).all() for name in many)
+
+
 def test_ctrl_c_while_an_archive_is_written_stays_ctrl_c(tmp_path, monkeypatch):
     """It may come between the opening of a member and its `with`: nothing closes the member then."""
     opened = zipfile.ZipFile.open

@@ -148,12 +148,12 @@ def test_folds_of_a_folder_stay_what_they_are():
 
 def test_lists_beside_a_folder_that_has_one_of_their_classes(tmp_path):
     """One is enough; a folder that has none lies there by chance."""
-    touched(tmp_path, "videos/b/1.avi", "other/d/1.avi")
+    touched(tmp_path, "videos/b 2/1.avi", "other/d/1.avi")
     (tmp_path / "splits").mkdir()
-    for name in "abc":
+    for name in ("a", "b 2", "c"):
         (tmp_path / "splits" / f"{name}_test_split1.txt").write_text("1.avi 1\n")
-    assert find_split_files(tmp_path / "videos") == (tmp_path / "splits", ["a", "b", "c"])
+    assert find_split_files(tmp_path / "videos") == (tmp_path / "splits", ["a", "b 2", "c"])
     (tmp_path / "ucfTrainTestlist").mkdir()
-    (tmp_path / "ucfTrainTestlist" / "classInd.txt").write_text("1 a\n2 b\n3 c\n")
+    (tmp_path / "ucfTrainTestlist" / "classInd.txt").write_text("1 a\n2 b 2\n3 c\n")
     assert find_lists(tmp_path / "videos") == tmp_path / "ucfTrainTestlist"
     assert find_lists(tmp_path / "other") is None is find_split_files(tmp_path / "other")

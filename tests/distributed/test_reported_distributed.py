@@ -192,11 +192,12 @@ def test_rows_of_a_comparison_with_real_runs(monkeypatch):
     simulated.waiting = 0.25
     real = {"staleness": Counter({0: 1, 2: 1}), "seconds": 8.0, "waiting": 0.5}
     report = snippets.training.distributed.simulation_report
-    monkeypatch.setattr(report, "run_on_ray", lambda *args, **options: real)
+    how = []
+    monkeypatch.setattr(report, "run_on_ray", lambda *args, **options: how.append(options) or real)
     shares = []  # replicas that share a host
     monkeypatch.setattr(report, "measured", lambda job, **given: shares.append(job.downpour.replicas) or given)
     text = report.compare(Job(linear(False), clips(), SETTINGS, Downpour()), [3], {"hosts": 2})
     found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     assert found[0] == ["run", "replicas", "seconds", "clips/s", "waiting, %", "staleness", "largest"]
     assert found[2:] == [["simulated", "3", "4", "4", "25", "3", "4"], ["real", "3", "8", "2", "50", "1", "2"]]
-    assert shares == [2]
+    assert shares == [2] and [(set(each), each["progress"]) for each in how] == [({"folder", "progress"}, False)]

@@ -2,6 +2,7 @@
 
 import heapq
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from outcomes import Outcome, hold
 from snippets.data.features import save_features
 from snippets.nets.zoo import build
 from snippets.training.cli.main import main
-from snippets.training.distributed.downpour import Downpour, Job
+from snippets.training.distributed.downpour import IN_FLIGHT, Downpour, Job
 from snippets.training.distributed.machines import Cluster, Cores
 from snippets.training.distributed.simulate import Simulation
 from snippets.training.distributed.simulate_synchronous import synchronous
@@ -55,6 +56,15 @@ def test_one_synchronous_rank_is_sgd_bit_for_bit():
     trace = synchronous(one, STEADY)
     assert trained(one).tobytes() == flatten(plain.params).tobytes()
     assert trace.time[-1] == pytest.approx(18 * (0.1 + 1e-6 * trained(one).size))
+
+
+def test_a_replica_waits_with_too_many_pushes_under_way_and_goes_on():
+    """A step takes 10 ms, a push a second: with IN_FLIGHT and one on their way the replica computes no more."""
+    far = replace(STEADY, compute=0.01, latency=1.0, bandwidth=1e12)
+    trace = Simulation(job(Downpour(1, 1, fetch=100, push=1)), far).run()
+    assert trace.samples[-1] == 3 * 44 and len(trace.time) == 18
+    apart = np.subtract(trace.time[IN_FLIGHT + 1 :], trace.time[: -IN_FLIGHT - 1])
+    assert apart.min() > 1 and np.diff(trace.time).min() < 0.1, (trace.time, apart)
 
 
 def test_one_seed_one_run_and_every_batch_arrives():

@@ -118,10 +118,13 @@ def test_own_points_are_for_the_derivative_of_ones_own_forward_pass(course, wron
 
 
 def test_loops_bombs_and_exits_cost_their_own_question(a5, tmp_path, capsys):
-    more = 10**12 if sys.platform == "win32" else 3 << 27  # there is a limit elsewhere, of 2 GiB
+    greedy = "    return np.empty(10**12)\n"
+    if sys.platform != "win32":  # where files have a limit, of 64 MiB, and memory has one of 2 GiB
+        large = "open('large', 'wb').write(bytes(65 << 20))"
+        greedy = f"    try:\n        {large}\n    except OSError:\n        return np.empty(3 << 27)[:T]\n"
     texts = {
         "rnn": a5.answer("layers/rnn.py").replace("    x, h0, h, W_x", "    while True: pass\n    x, h0, h, W_x"),
-        "frame_predictions": f"import numpy as np\ndef rising(T):\n    return np.empty({more})[:T]\n",
+        "frame_predictions": f"import numpy as np\ndef rising(T):\n{greedy}",
         "twist": "import sys\nsys.exit(0)\n",
         "hunt": "def check(inputs, outputs):\n    assert False\n",
     }  # fmt: skip

@@ -79,11 +79,15 @@ def test_the_true_motion_and_errors_of_tvl1_pan():
     I0, I1, truth = arguments = row.make(Setup(quick=True))
     N, H, W = I0.shape
     y, x = np.indices((H, W))
-    u = np.empty((N, H, W, 2))
+    u, far = np.empty((2, N, H, W, 2))
+    errors = []
     for n, (right, down) in enumerate(truth):
         inside = (0 <= y + down) & (y + down < H) & (0 <= x + right) & (x + right < W)
         np.testing.assert_array_equal(I1[n][y[inside] + down, x[inside] + right], I0[n][inside])
         u[n] = np.where(inside[..., None], (right + 3, down - 4), 1e3)
+        far[n] = np.stack([right + x, down + 0 * x], axis=-1)  # off by more, the further at the right
+        errors.append(x[inside].mean())
+    assert row.note_on(arguments, {"u": far}) == f"error {np.mean(errors):.3f} at 5 px"
     assert len(set(truth)) == 4 and {np.hypot(*motion) for motion in truth} == {5}
     assert row.note_on(arguments, {"u": u}) == "error 5.000 at 5 px"
     u -= 3, -4

@@ -29,6 +29,16 @@ def test_boxes_and_text_are_cut_off_at_the_edges():
 def test_text_stands_on_its_line_and_is_shortened_to_fit():
     plain, low = canvas.text_mask("x", 30), canvas.text_mask("xg", 30)
     assert plain[1] == len(plain[0]) and 0 < low[1] < len(low[0])
+    bold = canvas.text_mask("x", 30, "bold")[0]
+    assert 0.9 < plain[0].max() <= 1 and len(np.unique(plain[0])) > 2  # with smooth edges
+    assert plain[0].mean() < bold.mean() and bold.shape[1] > plain[0].shape[1]
+    image = np.zeros((40, 40, 3), np.uint8)
+    canvas.draw_text(image, "x", (5, 35), (200, 100, 0), 30)
+    h, w = plain[0].shape
+    np.testing.assert_allclose(
+        image[35 - h : 35, 5 : 5 + w] / (200, 100, 1), plain[0][..., None] * [1, 1, 0], atol=0.01
+    )
+    assert image.any(axis=2).sum() == (plain[0] > 0.0025).sum()  # and nothing else is touched
     assert canvas.fitted("short", 200) == "short"
     long = canvas.fitted("a very long name of a class", 100)
     assert long.endswith("…") and 60 < canvas.text_mask(long)[0].shape[1] <= 100

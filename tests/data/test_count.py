@@ -79,3 +79,5 @@ def test_of_spread_images_only_those_are_computed(tmp_path, monkeypatch):
     taken = list(source.take(video, [[1, n + 1], [n - 1, 2 * n + 2]]))  # after its last image a video starts again
     np.testing.assert_array_equal(taken, every[[[1, 1], [n - 1, 2]]])
     assert sum(pairs) == 3 + 4
+    for k in (n - 1, n, 2 * n - 1, 2 * n):  # the last one and the first one of a pass
+        np.testing.assert_array_equal(next(source.take(video, [[k]])), every[[k % n]])

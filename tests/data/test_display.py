@@ -182,7 +182,7 @@ def test_within_a_degree_of_a_quarter_it_is_a_quarter(tmp_path, mirror):
     for quarter, off in itertools.product(quarters, (-1.01, -0.99, 0, 0.99, 1.01)):
         angle = np.radians(quarter + off)
         a, b = np.cos(angle), np.sin(angle)
-        set_matrix(tmp_path / "a.mp4", (mirror * a, mirror * b, -b, a))
+        set_matrix(tmp_path / "a.mp4", (mirror * 2 * a, mirror * b / 2, -2 * b, a / 2))  # wider and lower, too
         with av.open(str(tmp_path / "a.mp4")) as file:
             found = turns(next(file.decode(video=0)))[0 if mirror > 0 else 1 :]
         if abs(off) < 1:

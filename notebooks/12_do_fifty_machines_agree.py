@@ -90,10 +90,10 @@ class Watched(Simulation):
         self.lanes.append((worker.me, since, self.now))
         super().computed(worker, life, since)
 
-    def pushed(self, i, worker, life, request):
+    def pushed(self, i, worker, push):
         if i == 0:
-            self.arrivals.append((worker.me, self.now, self.shards[0].opt.steps - request.versions[0]))
-        super().pushed(i, worker, life, request)
+            self.arrivals.append((worker.me, self.now, self.shards[0].opt.steps - push.versions[0]))
+        super().pushed(i, worker, push)
 
 
 def downpour(R, momentum=0.0, where=cluster):

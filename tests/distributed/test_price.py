@@ -81,7 +81,7 @@ def test_times_are_written_as_people_say_them():
     ]
 
 
-def test_the_command_line_prices_every_job(tmp_path, monkeypatch, capsys):
+def test_the_command_line_prices_every_job(tmp_path, monkeypatch, capsys, model):
     """Videos: decoding, features, flow and three ways to train; a file of features: these three."""
     monkeypatch.setattr(price, "measured", lambda job, limit, **given: Cluster(**{**vars(COSTS), **given}))
     monkeypatch.chdir(tmp_path)
@@ -100,6 +100,8 @@ def test_the_command_line_prices_every_job(tmp_path, monkeypatch, capsys):
     assert rows[0][2] == "on 4 hosts" and not (tmp_path / "runs").exists()  # nothing is kept
     steps = 3 * math.ceil(sum(1 for _ in (tmp_path / "data").rglob("*.avi")) / 4)
     assert float(rows[4][1].split()[0]) <= steps * 0.1
+    assert main(["simulate", "data", "--features-of", str(model), "--price"]) == 1
+    assert "--price prices features, too: leave out --features-of" in capsys.readouterr().err
     data = clips(60)
     save_features(tmp_path / "f.npz", data.stored.feat, data.labels + 1, np.arange(60) >= 44)
     assert main(["simulate", "f.npz", "--head", "conv", "--fc", "6", *how]) == 0

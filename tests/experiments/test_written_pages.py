@@ -24,6 +24,10 @@ from snippets.training.checkpoint import Checkpoint, save
 from snippets.training.distributed import simulation_report
 from snippets.training.evaluate import result_of
 from snippets.training.experiments import demo, demo_page, report, tables_report
+from snippets.training.experiments.claims import judge
+from snippets.training.experiments.claims.ablations import ABLATIONS
+from snippets.training.experiments.claims.lab import QUICK, Lab
+from snippets.training.experiments.claims.sentences import CLAIMS
 from snippets.training.predictions import Predictions, save_predictions
 from snippets.training.render import page
 from snippets.training.settings import Settings
@@ -126,6 +130,21 @@ def figures():
     return [*found, ("simulation", simulation_report.picture(traces, 3))]
 
 
+def verdicts():
+    """The pages of claims: some of them, with all that a record may say; all; and what the paper leaves open."""
+    record = {
+        "sentence": "One is better.", "experiment": "One against the other", "frames": (8, 16), "a": [50.0, 60.0],
+        "b": [40.0, 45.0], "difference": [12.5, 1.0, 24.0], "seeds": 2, "videos": 64, "verdict": "supported",
+        "needed": None,
+    }  # fmt: skip
+    open_ = record | {"verdict": "undecided", "needed": 9, "frames": (8, 8)}
+    alone = open_ | {"needed": None, "seeds": 1, "difference": [10.0, None, None]}
+    some, lab = {"rendered": [record, open_, alone], "real": [open_, alone]}, Lab(Path("out"))
+    yield judge.page(some, CLAIMS[1:3], Lab(Path("out"), 2, QUICK, "f.npz"), CLAIMS)
+    for chosen, known in (CLAIMS, CLAIMS), (ABLATIONS, ABLATIONS), (ABLATIONS[:1], ABLATIONS):
+        yield judge.page({"rendered": [record], "real": []}, chosen, lab, known)
+
+
 def pages(mini):
     """Lines of all of them; they are written where the process stands."""
     with replaced(page, "uri", drawn):
@@ -133,6 +152,8 @@ def pages(mini):
             yield from (f"== report: {name}", *page_lines(text))
         for text in demos(mini):
             yield from ("== demo", *page_lines(text))
+    for text in verdicts():
+        yield from ("== claims", *text.splitlines())
     for name, figure in figures():
         yield from (f"== {name}", *figure_lines(figure))
 

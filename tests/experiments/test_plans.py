@@ -14,7 +14,7 @@ from snippets.training.experiments.claims.ablations import ABLATIONS, VARIED
 from snippets.training.experiments.claims.lab import GROUNDS, FeatureTrial
 from snippets.training.experiments.claims.sentences import CLAIMS
 from snippets.training.experiments.paper import NETS, ROWS
-from snippets.training.experiments.scales import LAB, MINI, MINI_DATA, PAPER, REAL
+from snippets.training.experiments.scales import LAB, LAPTOP, MINI, MINI_DATA, MINI_IMPORTED, PAPER, REAL
 from snippets.training.experiments.tables import differs
 from snippets.training.experiments.trial import Trial
 
@@ -39,6 +39,8 @@ def plans():
         yield f"ground {name}: {about}"
     for row in ROWS:
         yield f"table {row.table}: {row.title} {row.nets} {row.paper} {row.svm}: {differs(row, MINI)} | {row.note}"
+    for name, scale in ("laptop", LAPTOP), ("mini, imported", MINI_IMPORTED):
+        yield from (f"{name}, table {row.table}: {row.title}: {differs(row, scale)}" for row in ROWS if row.nets)
     for claim in CLAIMS + ABLATIONS:
         yield "claim " + " | ".join(str(getattr(claim, field.name)) for field in fields(claim))
 

@@ -21,6 +21,7 @@ from snippets.data.files import read_npz, write_figure, write_json, write_npz
 from snippets.data.flow.images import FlowDecoder
 from snippets.data.flow.truth import read_flow
 from snippets.data.flow.tvl1 import tvl1
+from snippets.data.flow.warp import median, warp
 from snippets.data.layouts.hmdb51 import list_hmdb51
 from snippets.data.layouts.splits import Video
 from snippets.data.lock import one_run
@@ -210,3 +211,17 @@ def test_mini_json(tmp_path):
     """What stands in a folder stays the same, or the folder is refused."""
     mini.claim(tmp_path / "a", {"version": 1, "seed": 0})
     assert Path(tmp_path / "a" / "mini.json").read_bytes() == json.dumps({"version": 1, "seed": 0}).encode() + b"\r\n"
+
+
+def test_float32_stays_float32_on_its_way_through_warp_and_median():
+    """One array of float64 among them and all that follow take twice the memory and time."""
+    seen = set()
+
+    class Noted(np.ndarray):
+        def __array_finalize__(self, _):
+            seen.add(self.dtype)
+
+    u = np.random.default_rng(0).uniform(-2, 2, (2, 1, 6, 7)).astype(np.float32).view(Noted)
+    warp(np.ones((1, 6, 7), np.float32), u)
+    median(u)
+    assert np.dtype(np.float32) in seen and np.dtype(np.float64) not in seen

@@ -3,7 +3,10 @@
 import importlib.util
 import itertools
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -250,3 +253,25 @@ def test_peers_compute_the_same_numbers(tmp_path):
             error = np.abs(ours[key] - b).max() / np.abs(b).max()
             assert error < (1e-5 if single else 1e-9), f"{row.name}, {peer}: {key} differs by {error:.1e}"
     assert compared > 40
+
+
+def test_a_run_takes_no_code_that_another_run_compiled(monkeypatch, tmp_path):
+    """It may have been compiled for other instructions, and then the program breaks off."""
+    pytest.importorskip("torch", reason="needs PyTorch, a peer (pip install -e '.[bench]')")
+    if missing := PEERS["torch-compiled"].missing("cpu"):
+        pytest.skip(missing)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "another"))
+    code = """
+import os
+import numpy as np
+from snippets.layers.linear import Linear
+from snippets.training.bench.jobs import whole
+from snippets.training.bench.peers import PEERS
+job = PEERS["torch-compiled"].counterparts("cpu")[whole]
+job(Linear(3, 2, np.random.default_rng(0)), np.ones((4, 3), np.float32)).results()
+folder = os.environ["TORCHINDUCTOR_CACHE_DIR"]
+print(sum(len(files) for _, _, files in os.walk(folder)), folder)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    files, folder = done.stdout.split()
+    assert int(files) > 0 and not (tmp_path / "another").exists() and not os.path.exists(folder)

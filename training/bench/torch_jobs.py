@@ -4,8 +4,14 @@ Each job here takes the arguments of its counterpart in `training.bench.jobs`, s
 in memory, torch's default, unless channels_last; torch gets as many threads as we use. Where it is compiled, its
 compiler (TorchInductor) makes C++ of the networks and the loss, and SGD is torch's fused one. On a GPU cuDNN may choose
 its fastest convolutions, and float32 is rounded for tensor cores only where CuPy's is.
+
+What TorchInductor made in another run it takes again, even if the processor's instructions were restricted there
+(ATEN_CPU_CAPABILITY) and are not here; the two do not fit together, and the program ends with "double free or
+corruption". So every run keeps what it compiles in a folder of its own.
 """
 
+import os
+import tempfile
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +25,8 @@ from snippets.training.bench.jobs import LR, Workload, gives_dx
 from snippets.training.bench.torch_twins import as_ours, shared, twin
 from snippets.training.objective import Weighting
 
+COMPILED = tempfile.TemporaryDirectory(prefix="snippets-bench-", ignore_cleanup_errors=True)  # gone with the program
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = COMPILED.name
 torch.set_num_threads(usable_cores())
 torch.backends.cudnn.benchmark = True
 torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32()

@@ -91,7 +91,8 @@ def test_the_page(plan, tmp_path, capsys, monkeypatch):
     assert (
         rows["LSTM, both by SVM"]["mean"] == 0
     )  # each fold's SVM has learned of a film where both streams err, or not
-    assert f"in the mean of {5 + len(REGRESSIONS)} rows" in text and "lies above zero in 0 rows" in text
+    assert f"in the mean of {5 + len(REGRESSIONS)} rows" in text and "lies above zero in 0 of them" in text
+    assert "The best network by film, Conv Pooling, is right on 100.0 % [100.0, 100.0] of the clips" in text
     assert "| LSTM on flow | 50.0 | 0.0 to 100.0 | 50.0 | – | – |" in text
     assert "| Conv Pooling over single frame | +50.0 [+0.0, +100.0] | not told apart |" in text
     tuned = {r["head"]: r for r in found["pixels"]}

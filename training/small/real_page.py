@@ -122,7 +122,7 @@ def leak_text(rows):
     return (
         f"A random split adds {np.mean(leaks):+.1f} points in the mean of {len(rows)} rows, from "
         f"{least['leak'][0]:+.1f} ({least['head']}) to {most['leak'][0]:+.1f} ({most['head']}); the interval lies "
-        f"above zero in {len(sure)} rows."
+        f"above zero in {len(sure)} of them."
     )
 
 
@@ -147,17 +147,17 @@ def picture(path, videos, folds):
     hits = [one for one in found if one[0].argmax() == one[1]]
     misses = [one for one in found if one[0].argmax() != one[1]]
     chosen = hits[:HITS] + misses[:MISSES]
-    figure = new_figure(9, 1.25 * len(chosen), layout="constrained")
+    figure = new_figure(9, 1.25 * len(chosen))
+    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.25 / len(chosen), wspace=0.03, hspace=0.3)
     axes = figure.subplots(len(chosen), FRAMES, squeeze=False)
     for row, (p, label, name, classes) in zip(axes, chosen, strict=True):
-        times, frames = frames_of(videos / name, FRAMES)
+        _, frames = frames_of(videos / name, FRAMES)
         for axis in row:
             axis.set_axis_off()
         for axis, frame in zip(row, frames, strict=False):
             axis.imshow(frame)
         best = int(p.argmax())
         what = "right" if best == label else f"wrong, in truth {shown(classes[label])}"
-        row[0].set_title(
-            f"{shown(name)}: {shown(classes[best])}, {100 * p[best]:.0f} %, {what}", fontsize=8, loc="left"
-        )
+        title = f"{shown(name)}: {shown(classes[best])}, {100 * p[best]:.0f} %, {what}"
+        row[0].set_title(title, fontsize=8, loc="left")
     write_figure(path, figure, dpi=80)

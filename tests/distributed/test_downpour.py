@@ -151,21 +151,46 @@ def test_a_push_that_comes_with_a_fetch_is_in_the_answer():
 
 def test_a_push_travels_with_the_fetch_behind_it(monkeypatch):
     """One call of a shard per step, but for the first fetch and the last push; what they do is plain SGD."""
-    one, calls = job(Downpour(1, 1, fetch=1, push=1)), []
+    one, calls, waited = job(Downpour(1, 1, fetch=1, push=1)), [], []
 
     class Actor:
         def __getattr__(self, name):
             return SimpleNamespace(remote=lambda *args: calls.append(name) or getattr(shard, name)(*args))
 
-    ray = SimpleNamespace(get=lambda ref: ref, wait=lambda refs, **_: (refs, []))
+    def wait(refs, num_returns=1):
+        waited.append((len(refs), num_returns))
+        return refs[:num_returns], refs[num_returns:]
+
+    ray = SimpleNamespace(get=lambda ref: ref, wait=wait)
     monkeypatch.setattr(ray_actors, "import_ray", lambda: ray)
     shard = Shard(one, 0)
     shard.join(0, 0)
     ray_actors.ReplicaActor([one], 0, [Actor()]).run()
-    assert calls == ["progress", "fetch", *["fetch"] * 17, "push"]
+    assert calls == ["progress", "fetch", *["fetch"] * 17, "push"] and waited == [(1, 1)]
     plain = build(CONFIG, 1)
     train(plain, clips(), SETTINGS, progress=False)
     assert shard.vector.tobytes() == flatten(plain.params).tobytes()
+
+
+def test_a_replica_ends_when_all_its_pushes_have_arrived(monkeypatch):
+    """Two shards, a fetch every third step: pushes go out by themselves, and both of the last ones are waited for."""
+    one, waited = job(Downpour(1, 2, fetch=3, push=1)), []
+    shards = [Shard(one, i) for i in range(2)]
+
+    def actor(shard):
+        shard.join(0, 0)
+        calls = {name: SimpleNamespace(remote=getattr(shard, name)) for name in ("progress", "fetch", "push")}
+        return SimpleNamespace(**calls)
+
+    def wait(refs, num_returns=1):
+        waited.append((len(refs), num_returns))
+        return refs[:num_returns], refs[num_returns:]
+
+    monkeypatch.setattr(ray_actors, "import_ray", lambda: SimpleNamespace(get=lambda ref: ref, wait=wait))
+    ray_actors.ReplicaActor([one], 0, [actor(shard) for shard in shards]).run()
+    last, most = waited[-1][0], ray_actors.IN_FLIGHT * 2
+    assert waited[-1] == (last, last) and 2 <= last <= most
+    assert all(found == most + 2 and count == 2 for found, count in waited[:-1])
 
 
 def test_a_replica_starts_again_where_the_shards_have_it():

@@ -181,6 +181,13 @@ def test_the_synchronous_step_waits_for_the_slowest():
     assert 0.3 < rate < 0.65  # the largest of nine draws at sigma 0.5 is about exp(0.74) times the median
 
 
+@pytest.mark.parametrize("hosts, cores, turns", [(1, 2, 2), (2, 1, 2), (1, 3, 1), (1, 1, 3), (0, 0, 1), (1, 0, 1)])
+def test_ranks_that_share_cores_compute_one_after_the_other(hosts, cores, turns):
+    """Three of them; without a number of cores each has its own."""
+    cluster = Cluster(hosts=hosts, cores=cores, compute=0.5, std=0.0, latency=0.0, bandwidth=1e15, apply=0.0)
+    assert synchronous(job(Downpour(3, 1)), cluster).time[0] == pytest.approx(turns * 0.5)
+
+
 def test_the_command_line_simulates_and_draws(tmp_path, capsys):
     data = clips(60)
     save_features(tmp_path / "f.npz", data.stored.feat, data.labels + 1, np.arange(60) >= 44)

@@ -31,7 +31,8 @@ from snippets.training.experiments.claims.sentences import CLAIMS
 from snippets.training.predictions import Predictions, save_predictions
 from snippets.training.render import page
 from snippets.training.settings import Settings
-from snippets.training.small import real_page
+from snippets.training.small import heads, real_page
+from snippets.training.small.crossval import Plan as Tries
 from snippets.training.small.real import Plan
 
 PAGES = Path(__file__).with_name("pages.txt")
@@ -135,9 +136,15 @@ def figures():
 def real_pages():
     """The page of real clips, and its picture: rows with and without a random split; pairs told apart and not."""
     about = {"by": "draw", "videos": 8, "groups": 3, "to": "single frame", "difference": [2.0, -1.0, 5.0]}
-    film = [about | {"head": name, "each": each, "mean": sum(each) / 2, "interval": [mean - 9.0, mean + 8.0]}
-            for name, each, mean in (("single frame", [50.0, 60.0], 55), ("Conv Pooling", [70.0, 62.5], 66),
-                                     ("regression on the mean", [90.0, 90.0], 90), ("LSTM", [40.0, 42.0], 41))]  # fmt: skip
+    film = [
+        about | {"head": name, "each": each, "mean": sum(each) / 2, "interval": [mean - 9.0, mean + 8.0]}
+        for name, each, mean in (
+            ("single frame", [50.0, 60.0], 55),
+            ("Conv Pooling", [70.0, 62.5], 66),
+            ("regression on the mean", [90.0, 90.0], 90),
+            ("LSTM", [40.0, 42.0], 41),
+        )
+    ]
     for row, leak in zip(film, ([3.0, 1.0, 5.0], [-2.0, -4.0, 1.0], [12.5, 0.0, 20.0]), strict=False):
         row |= {"random": row["mean"] + leak[0], "leak": leak}
     pixels = [
@@ -145,10 +152,24 @@ def real_pages():
         | {"head": "tower as it was", "to": "tower as it was", "each": [60.0], "mean": 60.0, "interval": [50.0, 70.0]}
     ]
     pixels += [pixels[0] | {"head": "fine-tuned", "each": [75.0], "mean": 75.0}]
-    ucf = [{"head": head, "by_seed": seeds, "mean": 0, "std": 0, "wilson": [40.0, 60.0], "difference": [1.0, -2.0, 4.0],
-            "videos": 12, "groups": 5} for head, seeds in (("average", [50.0, 52.0]), ("lstm", [60.0, 50.0]))]  # fmt: skip
-    pairs = [("Maximum or mean?", "max", "mean", [3.0, 1.0, 5.0]), ("", "LSTM", "max", [-9.0, -12.0, -1.0]),
-             ("Flow?", "flow", "max", [1.0, 0.0, 2.0])]  # fmt: skip
+    ucf = [
+        {
+            "head": head,
+            "by_seed": seeds,
+            "mean": 0,
+            "std": 0,
+            "wilson": [40.0, 60.0],
+            "difference": [1.0, -2.0, 4.0],
+            "videos": 12,
+            "groups": 5,
+        }
+        for head, seeds in (("average", [50.0, 52.0]), ("lstm", [60.0, 50.0]))
+    ]
+    pairs = [
+        ("Maximum or mean?", "max", "mean", [3.0, 1.0, 5.0]),
+        ("", "LSTM", "max", [-9.0, -12.0, -1.0]),
+        ("Flow?", "flow", "max", [1.0, 0.0, 2.0]),
+    ]
     plan = Plan("some/videos", "w/net.npz", "f.npz", Path("out"), "cache", 2, 4, published="about 72 %")
     records = {"film": film, "pixels": pixels}
     yield real_page.page(plan, records, pairs, ucf, film[1])
@@ -156,11 +177,35 @@ def real_pages():
     yield "\n".join(f"{one} over {other}" for _, one, other in real_page.PAIRS)
 
 
+def heads_pages():
+    """The page of heads: folds that were drawn and given, one network or the mean of several; groups known or not."""
+    row = {
+        "by": "draw",
+        "each": [50.0, 70.0],
+        "mean": 60.0,
+        "interval": [50.0, 80.0],
+        "to": "a",
+        "difference": [3.0, -1.0, 7.0],
+    }
+    for plan, given, baselines, groups in (
+        (Tries(draws=2, folds=4, seeds=3), [], ["a"], 8),
+        (Tries(draws=1, folds=5, seeds=1, split_by="video"), [], [], 3),
+        (Tries(seeds=2), [1], ["a"], 3),
+        (Tries(seeds=2), [1, 2, 3], ["a"], 3),
+    ):
+        records = [row | {"head": head, "videos": 8, "groups": groups} for head in "ab"]
+        records[1] |= {"mean": 65.0, "each": [65.0, 65.0]}
+        trial = SimpleNamespace(plan=plan, given=given, baselines=baselines)
+        yield heads.report(SimpleNamespace(data="a/f.npz"), trial, records)
+
+
 def real_picture():
     """Figure of seven hits and seven misses, of which one is as sure as can be; clips of two frames, where six fit."""
     p = np.array([[1 - q, q] for q in np.linspace(0.55, 1, 14)])
-    folds = [result_of(["a", "b"], [f"b/{i}.avi" for i in rows], np.array([i % 2 for i in rows]), p[list(rows)])
-             for rows in (range(7), range(7, 14))]  # fmt: skip
+    folds = [
+        result_of(["a", "b"], [f"b/{i}.avi" for i in rows], np.array([i % 2 for i in rows]), p[list(rows)])
+        for rows in (range(7), range(7, 14))
+    ]
     found = []
     with replaced(real_page, "write_figure", lambda path, figure, **how: found.append(figure)):
         with replaced(real_page, "frames_of", lambda path, count: ([0, 1], [np.zeros((count, 9, 3), np.uint8)] * 2)):
@@ -190,8 +235,9 @@ def pages(mini):
             yield from (f"== report: {name}", *page_lines(text))
         for text in demos(mini):
             yield from ("== demo", *page_lines(text))
-    for text in real_pages():
-        yield from ("== real video", *text.splitlines())
+    for name, texts in ("real video", real_pages()), ("heads", heads_pages()):
+        for text in texts:
+            yield from (f"== {name}", *text.splitlines())
     for text in verdicts():
         yield from ("== claims", *text.splitlines())
     for name, figure in figures():

@@ -36,7 +36,7 @@ def check_labels(labels, shape):
     """
     K, indices, on_host = shape[-1], labels.dtype.kind in "iu", xp_of(labels) is np
     if indices:
-        fits = labels.ndim < len(shape) and labels.shape == shape[: labels.ndim]
+        fits = labels.ndim < len(shape) and labels.shape in (shape[:-1], shape[:1])
     else:  # multi-hot rows, or distributions
         fits = 2 <= labels.ndim <= len(shape) and labels.shape == (*shape[: labels.ndim - 1], K)
     if not fits:

@@ -1,6 +1,7 @@
 """A function in several processes (data/store/processes.py), and what a store says and does while it fills itself."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from snippets.data.decoder import Source
 from snippets.data.flow.images import FlowDecoder
 from snippets.data.flow.tvl1 import TVL1
 from snippets.data.layouts.splits import Video
-from snippets.data.store.processes import in_processes
+from snippets.data.store.processes import as_done, in_processes
 from snippets.data.store.store import Store
 from snippets.data.video import write_video
 
@@ -79,3 +80,10 @@ def test_flow_is_computed_by_as_many_threads_and_on_such_arrays_as_the_store_is_
     other = SimpleNamespace()
     store.compute_on(other)
     assert store.source.xp is other
+
+
+def test_what_waits_is_looked_at_twice_a_second():
+    """`each` is called though nothing is done: it lets the only job end, whose answer would be another after 20 s."""
+    gone = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        assert list(as_done(lambda _: pool.submit(gone.wait, 20), "x", lambda: 1, gone.set)) == [True]

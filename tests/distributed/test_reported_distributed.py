@@ -201,3 +201,17 @@ def test_rows_of_a_comparison_with_real_runs(monkeypatch):
     assert found[0] == ["run", "replicas", "seconds", "clips/s", "waiting, %", "staleness", "largest"]
     assert found[2:] == [["simulated", "3", "4", "4", "25", "3", "4"], ["real", "3", "8", "2", "50", "1", "2"]]
     assert shares == [2] and [(set(each), each["progress"]) for each in how] == [({"folder", "progress"}, False)]
+
+
+@pytest.mark.parametrize("given, hosts", [([], 1), (["--hosts", "3", "--latency", "0.5", "--grow", "2"], 3)])
+def test_what_simulate_compares_with_real_runs(tmp_path, monkeypatch, capsys, given, hosts):
+    """So many hosts and their links; what has to be measured is not told."""
+    save_features(tmp_path / "f.npz", np.ones((4, 2, D), np.float32), [1, 2, 1, 2], [0, 0, 1, 1])
+    calls = []
+    monkeypatch.setattr(snippets.training.cli.scale, "compare", lambda *args: calls.append(args[1:]) or "a table")
+    command = ["simulate", str(tmp_path / "f.npz"), "--head", "average", "--fc", "0", "--real", "--counts", "1", "2"]
+    assert main([*command, "--address", "head:1", *given]) == 0 and "a table" in capsys.readouterr().out
+    ((counts, told, address),) = calls
+    assert (counts, address, told["hosts"]) == ([1, 2], "head:1", hosts)
+    assert set(told) == {"hosts", "latency", "bandwidth", "grow", "mtbf", "cluster_seed"}
+    assert (told["latency"], told["grow"]) == ((0.5, 2) if given else (Cluster().latency, Cluster().grow))

@@ -235,7 +235,7 @@ def softmax_refuses(module):
         ((2,), int, True), ((2, 3), int, True), ((2, 5), float, True), ((2, 3, 5), float, True),
         ((2, 3, 5), int, False), ((2, 5), int, False), ((3,), int, False), ((2, 2), int, False),
         ((5,), float, False), ((3, 5), float, False), ((2, 4), float, False), ((2, 2, 5), float, False),
-        ((2, 3, 5, 1), float, False), ((2, 3, 5, 5), float, False),
+        ((2, 3, 5, 1), float, False), ((2, 3, 5, 5), float, False), ((), int, False), ((), float, False),
     ]:  # fmt: skip
         try:
             module.softmax_loss(np.zeros((2, 3, 5)), np.ones(shape, kind))

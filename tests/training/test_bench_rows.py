@@ -92,3 +92,14 @@ def test_the_true_motion_and_errors_of_tvl1_pan():
     assert row.note_on(arguments, {"u": u}) == "error 5.000 at 5 px"
     u -= 3, -4
     assert row.note_on(arguments, {"u": u}, {"u": u + (0, 0.5)}) == "error 0.000 at 5 px; theirs error 0.500 at 5 px"
+
+
+def test_what_two_flows_are_worth():
+    """On grey frames only what differs within a flow costs anything: a ramp, not a flow that is the same everywhere."""
+    (row,) = [row for row in ROWS if row.name == "tvl1"]
+    I0, ours, theirs = np.full((3, 6, 8), 100.0), np.zeros((3, 6, 8, 2)), np.zeros((3, 6, 8, 2))
+    theirs[0, ..., 0], theirs[1:] = 0.5 * np.arange(8), (3, 4)
+    ramp, apart = 0.5 * 7 / 8, (0.5 * 3.5 + 5 + 5) / 3
+    assert row.note_on((I0, I0), {"u": theirs}) == f"energy {ramp / 3:.4f}"
+    told = row.note_on((I0, I0), {"u": ours}, {"u": theirs})
+    assert told == f"energy 0.0000, theirs {ramp / 3:.4f}, lower in 1 of 3 pairs; {apart:.2f} pixels apart"

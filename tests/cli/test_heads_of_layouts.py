@@ -97,6 +97,14 @@ def test_a_fold_without_test_videos_is_told(tower, tmp_path, capsys):
     assert "fold 2: 4 training videos of 2 classes and 0 test videos, expected" in said.err
 
 
+def test_a_fold_with_training_videos_of_one_class_is_told(tower, tmp_path, capsys):
+    data = make_hmdb(tmp_path / "data")
+    for name in ("ride/ride 2.avi", "ride/ride 3.avi"):
+        (data / name).unlink()
+    assert train(data, tower, tmp_path, "--available") == 1
+    assert "fold 1: 2 training videos of 1 classes and 2 test videos, expected two classes" in capsys.readouterr().err
+
+
 def test_classes_that_cannot_be_learned_are_counted(tower, tmp_path, capsys):
     data = films(make_parts(tmp_path / "data"), "test/c/1.avi", "test/c/2.avi", "test/c/3.avi")
     assert train(data, tower, tmp_path) == 0

@@ -2,6 +2,8 @@
 
 import pickle
 import shutil
+import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,6 +37,29 @@ def test_other_code_and_other_versions_are_named():
     )
     with pytest.raises(OSError, match=r"host b has another version of layers/new\.py: install"):
         check_installed(here, here | {"layers/new.py": 1}, "host b")
+
+
+def test_a_host_has_some_time_to_see_what_another_has_written(tmp_path, monkeypatch):
+    """A file that comes late is seen; where none comes, files of an earlier run are told."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "far" / "shards").mkdir(parents=True)
+    (tmp_path / "far" / "shards" / "0.npz").touch()
+    looks = []
+
+    def on_each(ray, look, args, say):
+        mark = Path(args[0])
+        looks.append(look(str(tmp_path / "far" / mark.name), 0.2))
+        mark.rename(mark.with_suffix(".later"))
+        threading.Timer(0.3, lambda: mark.with_suffix(".later").rename(mark)).start()
+        looks.append(look(*args))
+        return {("id", "1.2.3.4"): looks[1]}
+
+    monkeypatch.setattr(hosts, "nodes_of", lambda ray: [("id", "1.2.3.4"), ("other", "1.2.3.5")])
+    monkeypatch.setattr(hosts, "on_each", on_each)
+    (host,) = hosts.survey(None, tmp_path / "here", lambda *_: None)
+    assert host.sees and host.address == "1.2.3.4"
+    (_, far, old, _), (_, near, none, there) = looks
+    assert (far, old, near, none, there) == (False, [str(tmp_path / "far" / "shards" / "0.npz")], True, [], installed())
 
 
 def test_videos_that_a_host_lacks_or_has_otherwise_are_named(clip, tmp_path):

@@ -158,6 +158,18 @@ def threaded(function):
         raise error
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_session_ends_what_it_has_begun_and_no_more(known, monkeypatch):
+    calls = []
+    ray = SimpleNamespace(is_initialized=lambda: known, shutdown=lambda **how: calls.append(how))
+    monkeypatch.setattr(ray_session, "import_ray", lambda: ray)
+    monkeypatch.setattr(ray_session, "connect", lambda *_, **how: calls.append(how["address"]))
+    monkeypatch.setattr(ray_session, "check_address", lambda address: None)
+    with pytest.raises(OSError, match="of the job"), ray_session.ray_session("head:1"):
+        raise OSError("of the job")
+    assert calls == ([] if known else ["head:1", {"wait_for_processes": True}])
+
+
 def test_ray_does_not_take_sigterm_away():
     pytest.importorskip("ray")
     before = signal.getsignal(signal.SIGTERM)

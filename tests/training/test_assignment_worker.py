@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from snippets.training.assignments.compare import report
+from snippets.training.assignments.compare import hints, report
 from snippets.training.assignments.worker import where
 
 
@@ -79,3 +79,10 @@ def test_right_numbers_and_equal_slopes_say_nothing():
     assert not right and "2.001 by the backward pass, 2.0000001 by the forward pass" in text
     for numeric in (0.0, np.nan):
         assert not report("own/slope", {"analytic": np.array(numeric), "numeric": np.array(numeric)}, {})[0]
+
+
+def test_a_hint_is_of_the_bug_whose_outputs_are_all_the_students():
+    a, b, c = np.ones(3), np.arange(3.0), np.full(3, 7.0)
+    bugs = {"both": {"x": a, "y": b}, "one": {"x": a, "y": c}, "alone": {"y": b}, "another": {"x": a, "y": b, "z": c}}
+    assert hints({"x": a, "y": b}, bugs) == ["both", "alone"]
+    assert hints({"x": np.array("text"), "y": b}, bugs) == ["alone"]

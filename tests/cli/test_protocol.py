@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
+import snippets.training.cli.scale
+import snippets.training.cli.train
 from snippets.training.checkpoint import load
 from snippets.training.cli.main import main
 from snippets.training.log import read_log
@@ -21,6 +23,21 @@ def folds(mini, tmp_path_factory):
     options = ["--cache", str(out.parent / "cache"), *SMALL, "--epochs", "1", "--views", "2"]
     assert main(["train", str(mini), "--fold", "all", "--out", str(out), *options]) == 0
     return out
+
+
+@pytest.mark.parametrize("command", ["train", "simulate"])
+def test_the_memory_of_a_step_is_that_of_the_videos_there_are(command, mini, tmp_path, monkeypatch, capsys):
+    """A batch of 5 of 32 training videos, and one of more than there are."""
+
+    def told(config, shape, *_, **__):
+        raise ValueError(f"a step of {shape}")
+
+    for module in (snippets.training.cli.train, snippets.training.cli.scale):
+        monkeypatch.setattr(module, "fit_memory", told)
+    for batch, clips in ("5", 5), ("1000", 32):
+        given = [*SMALL, "--batch", batch, "--out", str(tmp_path / "run"), "--cache", "none"]
+        assert main([command, str(mini), *given]) == 1
+        assert f"a step of {(clips, 4, 28, 28, 3)}" in capsys.readouterr().err
 
 
 def again(folds, mini):

@@ -16,7 +16,7 @@ from snippets.data.mini.make import CLASSES, KIND_NAMES, KINDS
 from snippets.nets.zoo import HEADS
 from snippets.training.cli.main import main
 from snippets.training.evaluate import result_of
-from snippets.training.experiments import demo_page
+from snippets.training.experiments import demo_page, report
 from snippets.training.experiments.report import CANNOT
 from snippets.training.experiments.statistics import wilson
 from snippets.training.log import read_log
@@ -236,3 +236,28 @@ def test_what_is_no_run_is_told(runs, tmp_path, capsys):
 
 def test_every_head_has_its_limits_in_words():
     assert set(CANNOT) == set(HEADS) and json.dumps(CANNOT).isascii()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_of_very_many_classes_those_stand_there_that_are_wrong_most(more, monkeypatch):
+    """As many as fit keep their order; with one more the best is left out, as which a class without videos counts."""
+    monkeypatch.setattr(report, "MOST", 4)
+    shown = []
+    monkeypatch.setattr(report, "bar_table", lambda head, rows: shown.append([row[0] for row in rows]))
+    names, right = ["a", "b", "c", "d", "e"][: 4 + more], [0.5, 1.0, 0.25, np.nan, 0.75][: 4 + more]
+    result = SimpleNamespace(classes=names, per_class=right, truth=np.ones((3, len(names))))
+    report.classes([SimpleNamespace(name="run", result=result)])
+    assert shown == [["a", "b", "c", "d"] if not more else ["c", "a", "e", "b"]]
+
+
+@pytest.mark.parametrize("K", [report.LARGEST, report.LARGEST + 1])
+def test_the_largest_matrix_of_confusions(K, monkeypatch):
+    monkeypatch.setattr(report, "confusion", lambda matrix, names, title: ("matrix", names, title))
+    monkeypatch.setattr(report, "commonest_errors", lambda result: [("k1", "k2", 3, 4)])
+    monkeypatch.setattr(report, "table", lambda head, rows, title: ("list", rows, title))
+    result = SimpleNamespace(classes=[f"k{k}" for k in range(K)], confusion=np.eye(K))
+    kind, rows, title = report.confusions(SimpleNamespace(name="run", result=result))
+    if K == report.LARGEST:
+        assert (kind, rows, title) == ("matrix", result.classes, "run")
+    else:
+        assert (kind, rows, title) == ("list", [["k1", "k2", "3 of 4"]], "run: the commonest errors")

@@ -42,3 +42,8 @@ def test_text_stands_on_its_line_and_is_shortened_to_fit():
     assert canvas.fitted("short", 200) == "short"
     long = canvas.fitted("a very long name of a class", 100)
     assert long.endswith("…") and 60 < canvas.text_mask(long)[0].shape[1] <= 100
+
+
+def test_what_is_full_in_a_letter_covers_all_of_a_pixel():
+    mask, above = canvas.text_mask("\u2588")  # a block
+    assert mask.max() == 1 and mask.min() >= 0 and 0 < above <= len(mask)

@@ -57,6 +57,9 @@ def test_three_folds_and_their_mean(folds, mini, capsys):
     assert f"mean of 3 folds: video Hit@1 {mean:.1f} %" in text and f"clip Hit@1 {clip:.1f} %" in text
     assert all(f"fold {p.fold}: {p.result}" in text for p in found)
     assert before == [(folds / f"fold{k}" / "predictions.npz").stat().st_mtime_ns for k in (1, 2, 3)]
+    untyped = ["train", str(mini), "--fold", "all", "--out", str(folds), "--cache", str(folds.parent / "cache")]
+    assert main([*untyped, "--views", "2", "--resume"]) == 0  # with the settings of its first fold
+    assert f"mean of 3 folds: video Hit@1 {mean:.1f} %" in capsys.readouterr().out
     assert main([*again(folds, mini), "--epochs", "1"]) == 1
     assert "fold1 holds a run: continue it with --resume" in capsys.readouterr().err
 

@@ -156,6 +156,15 @@ def test_sides_take_turns():
     assert calls.count("ours") > 10  # a short call is timed many times over
 
 
+def test_a_short_call_is_repeated_until_it_fills_the_time():
+    """Of 0.02 s, as the second look says, three fill 0.05 s; one of 0.06 is called once, and looked at once."""
+    times = {int: [0.01, 0.02, 1, 2, 3], float: [0.06, 4, 5, 6]}  # two functions, and what a sample of each takes
+    asked = []
+    found = bench.alternate([*times], 3, least=0.05, sample=lambda run, n: asked.append((run, n)) or times[run].pop(0))
+    assert asked == [(int, 1), (int, 1), (float, 1), *[(int, 3), (float, 1)] * 3]
+    assert found.tolist() == [[1, 4], [2, 5], [3, 6]]
+
+
 def test_multiply_adds_are_those_of_the_formulas():
     rng = np.random.default_rng(0)
     conv, image = Conv2D(4, 6, 3, rng=rng), of_images(Conv2D(3, 4, 5, 2, rng=rng))

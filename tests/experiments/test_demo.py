@@ -10,6 +10,7 @@ from snippets.data.mini.make import KIND_NAMES, KINDS
 from snippets.data.open import DataSpec, open_data
 from snippets.training.cli.main import main
 from snippets.training.evaluate import evaluate
+from snippets.training.experiments import demo_page
 from snippets.training.experiments.demo import QUICK_STAGES, SIZE, accuracy_table, demo
 from snippets.training.model import load_model
 
@@ -77,3 +78,19 @@ def test_the_table_says_how_far_heads_differ():
     heads = dict.fromkeys((*KIND_NAMES, "overall"), [0.5, 1.0, 0.25])
     table = accuracy_table({"LSTM": heads})
     assert "50 (25 to 100)" in table and "median of 3 heads" in table
+
+
+def test_clips_of_the_demos_page_are_of_the_class_that_is_said(mini, monkeypatch):
+    """One test clip of each class; mirrored classes show the same one, for it is the same film, played backwards."""
+    _, videos = open_data(DataSpec(mini, SIZE, cache=None, progress=False), 12, build=False)
+    label, shown = {video.path: video.label for video in videos.videos}, []
+    monkeypatch.setattr(demo_page, "frames_of", lambda path, count: shown.append(path) or ([0.25], [path]))
+    monkeypatch.setattr(demo_page, "strip", lambda frames, titles, least: titles[0])
+    monkeypatch.setattr(demo_page, "text", lambda words, kind: "")
+    for kind in dict.fromkeys(KINDS.values()):
+        shown.clear()
+        titles = demo_page.samples(videos, kind).split(", 0.25 s")[:-1]
+        names = [videos.classes[label[path]] for path in shown]
+        assert titles == names and sorted(names) == sorted(name for name, of in KINDS.items() if of == kind)
+        numbers = {name: path.name[-11:] for name, path in zip(names, shown, strict=True)}
+        assert all(numbers[name] == numbers[twin] for name in names if (twin := demo_page.mirror(name)) in names)

@@ -88,6 +88,7 @@ def test_experiments_hand_on_where_to_compute(monkeypatch, tmp_path):
     assert (features, heads, seeds, out) == ("w.npz", ["average", "conv", "lstm"], 2, "runs/compare")
     assert options["device"] == "cuda:1" and (how["workers"], how["ray"]) == (1, None)
     (numbers, trials, data, execute, ray), _ = told["tables"]
+    assert numbers == (1, 2, 3, 4, 5, 6, 7)
     assert {trial.device for trial in trials} == {"cuda:1"} and [trial.seed for trial in trials] == [0, 1, 2]
     assert all("--device cuda:1" in str(c) for c in trials[0].commands("googlenet-conv-30"))
     assert told["bench"] == ([], [], 3, None, None, True, "cuda:1")

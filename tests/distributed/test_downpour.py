@@ -13,7 +13,7 @@ from outcomes import Outcome, hold
 from snippets.nets.zoo import build
 from snippets.training.checkpoint import CheckpointError
 from snippets.training.distributed import ray_actors
-from snippets.training.distributed.downpour import Ask, Downpour, History, Part, Push, Take, Wait, replica
+from snippets.training.distributed.downpour import Ask, Downpour, History, Part, Push, Take, Wait, fetch, replica
 from snippets.training.distributed.shard import Adagrad, Shard
 from snippets.training.loop import train
 from snippets.training.objective import Weighting, loss_and_gradient
@@ -170,6 +170,18 @@ def test_a_push_travels_with_the_fetch_behind_it(monkeypatch):
     plain = build(CONFIG, 1)
     train(plain, clips(), SETTINGS, progress=False)
     assert shard.vector.tobytes() == flatten(plain.params).tobytes()
+
+
+def test_the_bound_on_staleness_goes_by_the_slowest_replica_that_any_shard_knows():
+    """Shards hear of a replica at different times; where one of them knows it three steps behind, two are exceeded."""
+    work = fetch(Downpour(2, 2, staleness=2), 6)
+    assert next(work) == Ask(6) and work.send(None) == Take()
+    assert work.send([SimpleNamespace(slowest=3), SimpleNamespace(slowest=7)]) == Wait()
+    assert next(work) == Ask(6) and next(work) == Take()
+    answers = [SimpleNamespace(slowest=4), SimpleNamespace(slowest=7)]
+    with pytest.raises(StopIteration) as found:
+        work.send(answers)
+    assert found.value.value == answers
 
 
 def test_a_replica_ends_when_all_its_pushes_have_arrived(monkeypatch):

@@ -9,6 +9,7 @@ from small_nets import SMALL
 
 from snippets.nets.inspect.draw import COLOURS, draw, drawn_layers
 from snippets.nets.inspect.pages import TABLES, config_of, filled, pictures
+from snippets.nets.inspect.pages import main as write_pages
 from snippets.nets.inspect.summary import layer_rows
 from snippets.nets.zoo import HEADS, NetConfig, build, input_shape
 from snippets.training.cli.main import main
@@ -52,6 +53,17 @@ def test_the_tables_in_the_pages_are_those_of_the_networks(request, no_weights):
     assert told >= 20
     heads = {config_of(options).head for page in pages for _, options in pictures(page.read_text(encoding="utf-8"))}
     assert heads == set(HEADS), "a head without a picture, or one that is no more"
+
+
+def test_a_page_is_written_anew_with_its_picture(tmp_path, no_weights, capsys):
+    """Whatever stands in the place of a table is replaced; the picture has the network's own words as its title."""
+    page, options = tmp_path / "page.md", "--tower alexnet --head average --frames 3 --size 36 --width 0.1 --fc 8"
+    page.write_text(f"before\n<!-- picture: a.png {options} -->\n<!-- net: {options} -->\nold\n<!-- end -->\nafter\n")
+    write_pages([str(page)])
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "| " in text
+    assert text == filled(text) and (tmp_path / "a.png").stat().st_size > 1000
+    assert capsys.readouterr().out == f"{page}\n"
 
 
 def test_every_link_in_the_pages_leads_somewhere(request):

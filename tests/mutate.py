@@ -129,6 +129,8 @@ def run_tests(tree, names, patience):
         output = late or log.read_text(encoding="utf-8", errors="replace")
     if process.returncode in (0, 5):  # 5: no test here
         return None
+    if "ImportError while loading conftest" in output:
+        return "tests/conftest.py"
     if process.returncode == 4:
         raise RuntimeError(f"pytest does not accept its command: {output}")
     if "Timeout (" in output:

@@ -164,6 +164,12 @@ def test_files_of_flow_at_their_limits(tmp_path):
     assert tvl1(*np.zeros((2, 0, 5, 6))).shape == (0, 5, 6, 2)
 
 
+def test_hmdb51_without_its_split_files(tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no \*_test_split\S+ in it or beside it; put the split files there"):
+        list_hmdb51(tmp_path, 1, (), [])
+
+
 def test_a_set_is_hmdb51_by_its_classes_and_held_to_its_numbers(tmp_path):
     """51 classes, the first of them brush_hair: 70 videos train and 30 test of each."""
     lines = [f"{n}.avi {1 if n < 70 else 2}" for n in range(100)] + ["100.avi 0"]

@@ -70,7 +70,8 @@ def test_a_mutant_dies_survives_or_runs_out_of_time(tmp_path):
     (root / "tests").mkdir()
     (root / ".links" / "snippets").mkdir(parents=True)
     (root / ".links" / "snippets" / "layers").symlink_to("../../layers")
-    (root / "layers" / "a.py").write_text("def f(n):\n    while n > 0:\n        n -= 2\n    return n\n")
+    (root / "layers" / "a.py").write_text("K = 7\n\n\ndef f(n):\n    while n > 0:\n        n -= 2\n    return n\n")
+    (root / "tests" / "conftest.py").write_text("from snippets.layers import a\n\nassert a.K == 7\n")
     (root / "tests" / "test_a.py").write_text(
         "from snippets.layers.a import f\n\n\ndef test_f():\n    assert f(5) == -1\n"
     )
@@ -84,6 +85,7 @@ def test_a_mutant_dies_survives_or_runs_out_of_time(tmp_path):
         ("n > 0", "(n >= 0)"): ("survived", "all tests"),
         ("n -= 2", "pass"): ("timed out", "test_a.py:5 test_f"),
         ("2", "1"): ("died", "tests/test_a.py::test_f"),
+        ("7", "8"): ("died", "tests/conftest.py"),
     }
     drawn = {(m.old, m.new): m for m in draw("layers", 20, 0, root)}
     assert {change: judge(drawn[change], tree, False, 1) for change in wanted} == wanted

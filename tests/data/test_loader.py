@@ -1,5 +1,6 @@
 """Batches: the same bits whatever the threads and wherever the run stopped; no end leaves a thread hanging."""
 
+import pickle
 import threading
 import time
 from contextlib import closing
@@ -11,7 +12,7 @@ from waiting import until
 from snippets.data.augment import cache_side
 from snippets.data.decoder import Decoder
 from snippets.data.layouts.splits import Video
-from snippets.data.loader import ClipSet, Position, Preprocessing, batches, label_array, prepare
+from snippets.data.loader import ClipSet, Position, Preprocessing, Subset, batches, label_array, prepare
 from snippets.data.store.store import Store
 from snippets.data.video import VideoError, write_video
 
@@ -246,3 +247,11 @@ def test_from_files_through_the_cache(tmp_path):
     for a, b in zip(plain, cached, strict=True):
         np.testing.assert_array_equal(a.x, b.x)
         assert a.x.shape[1:] == (4, 28, 28, 3) and -1 <= a.x.min() < -0.5 and 0.5 < a.x.max() <= 1
+
+
+def test_some_rows_of_a_data_set_travel_to_another_process():
+    data = Drawn()
+    data.groups, data.frames = [f"g{i}" for i in range(V)], 5
+    some = pickle.loads(pickle.dumps(Subset(data, [3, 1])))
+    assert (some.names, some.groups, some.frames, len(some)) == (["3", "1"], ["g3", "g1"], 5, 2)
+    assert some.labels.tolist() == [1, 1] and some.classes == ["a", "b"]

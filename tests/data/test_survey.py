@@ -59,6 +59,7 @@ def test_every_fault_is_named_and_the_skip_list_makes_the_rest_usable(ucf, tmp_p
     (ucf / "Zebra/v_Zebra_g02_c01.avi").unlink()
     (ucf / "Apple/v_Apple_g09_c01.avi").write_bytes((ucf / "Apple/v_Apple_g02_c01.avi").read_bytes())
     survey = check_dataset(ucf, progress=False)
+    assert survey.path == ucf and survey.layout.startswith("UCF-101")
     assert list(survey.damaged) == ["Apple/v_Apple_g01_c01.avi"] and survey.missing == ["Zebra/v_Zebra_g02_c01.avi"]
     assert survey.unlisted == ["Apple/v_Apple_g09_c01.avi"] and survey.problems == [] and survey.wrong
     skip = tmp_path / "skip.txt"

@@ -159,47 +159,6 @@ def test_a_task_is_given_up_when_its_host_is_lost_or_when_it_does_not_begin(monk
         assert clock[0] > 1000
 
 
-def test_hosts_that_come_go_or_fall_silent_are_told(monkeypatch):
-    """A host alone is not; two are, and one that is lost, of which tasks are given up; each silence once, after SAY."""
-    clock, told = [100.0], []
-    monkeypatch.setattr(ray_tasks.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(ray_tasks.tqdm, "write", lambda text, file: told.append(text))
-
-    def node(name, room, alive=True):
-        return {"Alive": alive, "NodeManagerAddress": name, "NodeManagerHostname": "h", "Resources": {"CPU": room}}
-
-    tasks = ray_tasks.Tasks.__new__(ray_tasks.Tasks)
-    tasks.failed, tasks.hosts, tasks.gone, tasks.noted, tasks.looked, tasks.heard = None, {}, set(), set(), 0.0, {}
-    nodes, tasks.kind = [node("a", 2.0)], "CPU"
-    tasks.ray = SimpleNamespace(nodes=lambda: nodes)
-    tasks.look()
-    assert not told and tasks.hosts == {"a (h)": 2.0}
-    nodes.append(node("b", 3.0))
-    tasks.look()  # too soon
-    assert not told
-    clock[0] += ray_tasks.SAY
-    tasks.heard = {1: ("b (h)", clock[0]), 2: ("b (h)", clock[0] - 30)}
-    tasks.look()
-    assert told == ["host b (h) takes part: room for 5 tasks now"]
-    clock[0] += ray_tasks.SAY + 1
-    tasks.look()
-    clock[0] += ray_tasks.SAY
-    tasks.look()
-    waits = f"waiting for host b (h), which has sent nothing for {ray_tasks.SAY} s; it computes 2 videos"
-    assert told[1:] == [waits] and not tasks.gone
-    nodes[1], tasks.heard = node("b", 3.0, alive=False), {}
-    clock[0] += ray_tasks.SAY
-    tasks.look()
-    assert told[2:] == ["host b (h) is lost: room for 2 tasks now"] and tasks.gone == {"b (h)"}
-    nodes[1] = node("b", 3.0)
-    clock[0] += ray_tasks.SAY
-    tasks.look()
-    assert told[3:] == ["host b (h) takes part: room for 5 tasks now"] and not tasks.gone
-    tasks.failed = OSError("of a task")
-    with pytest.raises(OSError, match="of a task"):
-        tasks.look()
-
-
 def test_hosts_that_differ_are_refused(tmp_path, monkeypatch):
     """Other code, or a video that is not the one here: nothing is computed, and the message names the host."""
     here = os.uname().nodename

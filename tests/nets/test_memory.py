@@ -2,6 +2,7 @@
 
 import math
 import platform
+import statistics
 import subprocess
 import sys
 import tracemalloc
@@ -158,11 +159,14 @@ def test_cost_of_layers_that_can_be_counted_by_hand():
 
 
 def test_long_clips_train_in_the_memory_of_short_ones():
-    """Recomputing, 120 frames peak at no more than 1.5 times as much as 8; without it, at many times as much."""
+    """Recomputing, 120 frames peak at no more than 1.5 times as much as 8; without it, at many times as much.
+
+    Medians: how the moments of two threads fall together moves a peak by 5 %.
+    """
     config = dict(GOOGLENET, head="conv", size=64, width=0.5, vector=1000, fc=512)
     short, long = (NetConfig(5, **{**config, "frames": T}) for T in (8, 120))
-    least = peak_of_a_step(short, recompute=True)
-    assert peak_of_a_step(long, recompute=True) <= 1.5 * least
+    least, most = (statistics.median(peak_of_a_step(c, recompute=True) for _ in range(3)) for c in (short, long))
+    assert most <= 1.5 * least
     assert predicted(long) > 3 * least
 
 

@@ -149,20 +149,28 @@ def test_a_push_that_comes_with_a_fetch_is_in_the_answer():
     assert answer.version == one.version == 1 and together.done == apart.done == [5]
 
 
-def test_a_push_travels_with_the_fetch_behind_it(monkeypatch):
+@pytest.fixture
+def waited(monkeypatch):
+    """Instead of Ray calls that are done at once; a list that notes of each wait (of how many, until how many)."""
+    calls = []
+
+    def wait(refs, num_returns=1):
+        calls.append((len(refs), num_returns))
+        return refs[:num_returns], refs[num_returns:]
+
+    ray = SimpleNamespace(get=lambda ref: ref, wait=wait)
+    monkeypatch.setattr(ray_actors, "import_ray", lambda: ray)
+    return calls
+
+
+def test_a_push_travels_with_the_fetch_behind_it(waited):
     """One call of a shard per step, but for the first fetch and the last push; what they do is plain SGD."""
-    one, calls, waited = job(Downpour(1, 1, fetch=1, push=1)), [], []
+    one, calls = job(Downpour(1, 1, fetch=1, push=1)), []
 
     class Actor:
         def __getattr__(self, name):
             return SimpleNamespace(remote=lambda *args: calls.append(name) or getattr(shard, name)(*args))
 
-    def wait(refs, num_returns=1):
-        waited.append((len(refs), num_returns))
-        return refs[:num_returns], refs[num_returns:]
-
-    ray = SimpleNamespace(get=lambda ref: ref, wait=wait)
-    monkeypatch.setattr(ray_actors, "import_ray", lambda: ray)
     shard = Shard(one, 0)
     shard.join(0, 0)
     ray_actors.ReplicaActor([one], 0, [Actor()]).run()
@@ -184,9 +192,9 @@ def test_the_bound_on_staleness_goes_by_the_slowest_replica_that_any_shard_knows
     assert found.value.value == answers
 
 
-def test_a_replica_ends_when_all_its_pushes_have_arrived(monkeypatch):
+def test_a_replica_ends_when_all_its_pushes_have_arrived(waited):
     """Two shards, a fetch every third step: pushes go out by themselves, and both of the last ones are waited for."""
-    one, waited = job(Downpour(1, 2, fetch=3, push=1)), []
+    one = job(Downpour(1, 2, fetch=3, push=1))
     shards = [Shard(one, i) for i in range(2)]
 
     def actor(shard):
@@ -194,11 +202,6 @@ def test_a_replica_ends_when_all_its_pushes_have_arrived(monkeypatch):
         calls = {name: SimpleNamespace(remote=getattr(shard, name)) for name in ("progress", "fetch", "push")}
         return SimpleNamespace(**calls)
 
-    def wait(refs, num_returns=1):
-        waited.append((len(refs), num_returns))
-        return refs[:num_returns], refs[num_returns:]
-
-    monkeypatch.setattr(ray_actors, "import_ray", lambda: SimpleNamespace(get=lambda ref: ref, wait=wait))
     ray_actors.ReplicaActor([one], 0, [actor(shard) for shard in shards]).run()
     last, most = waited[-1][0], ray_actors.IN_FLIGHT * 2
     assert waited[-1] == (last, last) and 2 <= last <= most

@@ -132,11 +132,10 @@ class Simulation:
         """
         c = self.cluster
         for i, (thread, shard) in enumerate(zip(self.threads, self.shards, strict=True)):
-            bytes = self.bytes(i)
-            work = c.message + c.touch * bytes * ((push is not None) + (step is not None))
-            work += c.apply * c.grow * shard.vector.size if push else 0
+            there, back = (0 if what is None else self.bytes(i) for what in (push, step))
+            work = c.message + c.touch * (there + back) + (c.apply * c.grow * shard.vector.size if push else 0)
             served = thread.add, work, self.served, i, worker, worker.life, push, step
-            self.links.send(worker.place, self.places[i], bytes if push else 0, *served)
+            self.links.send(worker.place, self.places[i], there, *served)
 
     def served(self, i, worker, life, push, step):
         """Shard i has had a call, or was dead."""

@@ -88,7 +88,7 @@ class Plan(NamedTuple):
 
     def folder(self, split, part):
         """Where the heads of a part are."""
-        return self.out / split / part
+        return self.out / split / part.replace(" ", "-")
 
     def commands(self):
         """All that is run on videos, in order."""
@@ -109,7 +109,7 @@ class Plan(NamedTuple):
         for name, how in TUNED.items():
             found.append(training_command(
                 self.videos, PIXELS, how, "--init", self.tower("rgb"), "--cache", self.cache,
-                out=self.folder("pixels", name.replace(" ", "-")), product="fold3/predictions.npz",
+                out=self.folder("pixels", name), product="fold3/predictions.npz",
             ))  # fmt: skip
         return found
 
@@ -131,8 +131,8 @@ def real(plan, execute):
         film[row["head"]] |= {"random": row["mean"], "leak": [100 * x for x in statistics.bootstrap(leak, groups)]}
     ucf = None
     if plan.features:
-        how = {"execute": execute, "workers": usable_cores()}
-        ucf = compare(plan.features, UCF_HEADS, plan.seeds, plan.out / "ucf101", UCF, **how)
+        out, cores = plan.out / "ucf101", usable_cores()
+        ucf = compare(plan.features, UCF_HEADS, plan.seeds, out, UCF, execute=execute, workers=cores)
     records["pixels"] = records_of(tuned(plan), (next(iter(TUNED)),))
     write_page(plan, records, list(compared(hits["film"], groups)), ucf, by_split["film"])
 
@@ -154,8 +154,7 @@ def results(plan, split):
 
 def tuned(plan):
     """{name of TUNED: [list of the `Result`s of the folder's folds]}."""
-    folders = {name: plan.folder("pixels", name.replace(" ", "-")) for name in TUNED}
-    files = {name: sorted(folder.glob("fold*/predictions.npz")) for name, folder in folders.items()}
+    files = {name: sorted(plan.folder("pixels", name).glob("fold*/predictions.npz")) for name in TUNED}
     return {name: [[load_predictions(file).result for file in some]] for name, some in files.items()}
 
 

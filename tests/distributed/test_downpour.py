@@ -12,7 +12,6 @@ from outcomes import Outcome, hold
 
 from snippets.nets.zoo import build
 from snippets.training.checkpoint import CheckpointError
-from snippets.training.distributed import ray_actors
 from snippets.training.distributed.downpour import Ask, Downpour, History, Part, Push, Take, Wait, fetch, replica
 from snippets.training.distributed.shard import Adagrad, Shard
 from snippets.training.loop import train
@@ -149,37 +148,6 @@ def test_a_push_that_comes_with_a_fetch_is_in_the_answer():
     assert answer.version == one.version == 1 and together.done == apart.done == [5]
 
 
-@pytest.fixture
-def waited(monkeypatch):
-    """Instead of Ray calls that are done at once; a list that notes of each wait (of how many, until how many)."""
-    calls = []
-
-    def wait(refs, num_returns=1):
-        calls.append((len(refs), num_returns))
-        return refs[:num_returns], refs[num_returns:]
-
-    ray = SimpleNamespace(get=lambda ref: ref, wait=wait)
-    monkeypatch.setattr(ray_actors, "import_ray", lambda: ray)
-    return calls
-
-
-def test_a_push_travels_with_the_fetch_behind_it(waited):
-    """One call of a shard per step, but for the first fetch and the last push; what they do is plain SGD."""
-    one, calls = job(Downpour(1, 1, fetch=1, push=1)), []
-
-    class Actor:
-        def __getattr__(self, name):
-            return SimpleNamespace(remote=lambda *args: calls.append(name) or getattr(shard, name)(*args))
-
-    shard = Shard(one, 0)
-    shard.join(0, 0)
-    ray_actors.ReplicaActor([one], 0, [Actor()]).run()
-    assert calls == ["progress", "fetch", *["fetch"] * 17, "push"] and waited == [(1, 1)]
-    plain = build(CONFIG, 1)
-    train(plain, clips(), SETTINGS, progress=False)
-    assert shard.vector.tobytes() == flatten(plain.params).tobytes()
-
-
 def test_the_bound_on_staleness_goes_by_the_slowest_replica_that_any_shard_knows():
     """Shards hear of a replica at different times; where one of them knows it three steps behind, two are exceeded."""
     work = fetch(Downpour(2, 2, staleness=2), 6)
@@ -190,22 +158,6 @@ def test_the_bound_on_staleness_goes_by_the_slowest_replica_that_any_shard_knows
     with pytest.raises(StopIteration) as found:
         work.send(answers)
     assert found.value.value == answers
-
-
-def test_a_replica_ends_when_all_its_pushes_have_arrived(waited):
-    """Two shards, a fetch every third step: pushes go out by themselves, and both of the last ones are waited for."""
-    one = job(Downpour(1, 2, fetch=3, push=1))
-    shards = [Shard(one, i) for i in range(2)]
-
-    def actor(shard):
-        shard.join(0, 0)
-        calls = {name: SimpleNamespace(remote=getattr(shard, name)) for name in ("progress", "fetch", "push")}
-        return SimpleNamespace(**calls)
-
-    ray_actors.ReplicaActor([one], 0, [actor(shard) for shard in shards]).run()
-    last, most = waited[-1][0], ray_actors.IN_FLIGHT * 2
-    assert waited[-1] == (last, last) and 2 <= last <= most
-    assert all(found == most + 2 and count == 2 for found, count in waited[:-1])
 
 
 def test_a_replica_starts_again_where_the_shards_have_it():

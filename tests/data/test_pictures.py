@@ -29,6 +29,11 @@ def test_pictures_are_a_video(tmp_path, form):
     assert [number(x) for x in read_frames(folder, 12.5)] == [number(x) for x in read_frames(folder, 5, picture_fps=10)]
     assert len(list(read_frames(folder, 12.5))) == 6 and len(list(read_frames(folder, 12.5, picture_fps=12.5))) == 12
     assert vars(read_header(folder)) == dict(fps=25, frames=12, width=64, height=48, beat=25)
+    with open_film(folder, 10) as film:
+        assert list(film.times()) == [t / 10 for t in range(12)]
+    with open_film(folder, 10) as film:
+        shown = [(float(start), float(end)) for start, end, _ in film.pictures()]
+        assert shown == [(t / 10, (t + 1) / 10) for t in range(12)]
     cache, video = Store(tmp_path / "c", Decoder(24)), Video(folder, 0, "v", "v")
     assert [number(x) for x in cache.frames(video)] == list(range(12))
     imwrite(folder / form.format(5), numbered(99))

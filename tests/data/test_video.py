@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from snippets.data.video import VideoError, read_frames, read_header, write_video
+from snippets.data.video import VideoError, read_frames, read_header, write_film, write_video
 
 T = 30
 
@@ -135,6 +135,18 @@ def test_size_is_height_then_width(tmp_path):
     assert frame.shape == (20, 40, 3)
     assert frame[:, :16].max() < 30 and frame[:, 24:].min() > 225
     assert next(read_frames(tmp_path / "a.avi", size=32)).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_packets_are_in_the_order_of_frames(tmp_path, codec):
+    """No frame waits for a later one, so the last packet is the last frame, which is given its length."""
+    still = np.kron(np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    shown = [(t / 10, (t + 1 + (t == 11)) / 10, np.roll(still, 2 * t, axis=1)) for t in range(12)]
+    write_film(tmp_path / "a.mp4", iter(shown), 10, codec=codec)
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        packets = [packet for packet in file.demux(video=0) if packet.pts is not None]
+        assert [float(p.pts * p.time_base) for p in packets] == [t / 10 for t in range(12)]
+        assert float(packets[-1].duration * packets[-1].time_base) == 0.2
 
 
 def test_bad_frames_are_not_written(tmp_path):

@@ -1,19 +1,22 @@
 """Mutants: small seeded changes of the library, each of which some test should notice.
 
-    python -m tests.mutate --package layers --n 60 --seed 2
-    python -m tests.mutate --package training --n 30 --seed 5 --only 4 17 --quick
+    python -m tests.mutate --seed 2 --jobs 2
+    python -m tests.mutate --package training --n 60 --seed 5 --only 4 17 --quick
 
 A mutant is one change of one place in one file, drawn from its syntax tree: an operator, a comparison, a constant, an
-axis, a condition, a call. It is made in a temporary copy of the tree and never in the checkout. Tests run in two
-stages and stop at the first failure: the test files that name the module (themselves, or a file of tests/ that they
-import does), then all others of the default suite and of the assignments. A mutant that no test notices survives: then
-a test is missing, or the change makes no difference that matters, which a person has to decide.
+axis, a condition, a call. It is made in a temporary copy of the tree and never in the checkout. First the default
+suite runs once, to find out which test runs which function. Then each mutant meets the tests that run the function it
+is in, quickest first, and after them all of the default suite and of the assignments, until one fails. A mutant that
+no test notices survives: then a test is missing, or the change makes no difference that matters, which a person has to
+decide.
 
 Left out of the draw: texts (docstrings, messages, annotations), and files that need a GPU or PyTorch (ELSEWHERE).
 Left out of the tests: those that compare source with a listing, and notice any change of a line (LISTINGS).
 """
 
 import argparse
+import ast
+import json
 import os
 import random
 import re
@@ -23,8 +26,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = map(str, (ROOT / "tests", ROOT / "tests" / "kit"))
@@ -36,6 +41,8 @@ ELSEWHERE = (  # run on a GPU, or beside PyTorch, only
 )  # fmt: skip
 MARKS = "not slow and not outcomes and not hosts"  # the default suite and the assignments
 LISTINGS = ("test_planted_bugs.py", "test_museum.py", "test_mutate.py")
+MOST = 120  # seconds of tests that run a mutant's function, before all others
+FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda
 
 
 def draw(package, n, seed, root=ROOT):
@@ -55,37 +62,63 @@ def draw(package, n, seed, root=ROOT):
     return chosen
 
 
-def stages(file, root=ROOT):
-    """The test files that name the module of `file`, those named after it first; and all others.
+class Reach(NamedTuple):
+    """Which tests of the default suite run which functions: {file: {line where it begins: {test}}}, {test: seconds}."""
 
-    Where none names it, those count that name a module that imports it, and so on.
-    """
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((root / "tests").rglob("*.py"))}
-    tests = [name for name in texts if name.startswith("test_") and f"{name}.py" not in LISTINGS]
-    library = {
-        path: path.read_text(encoding="utf-8") for package in PACKAGES for path in (root / package).rglob("*.py")
-    }
-    wanted, stem, near = {root / file}, Path(file).stem, []
+    functions: dict
+    seconds: dict
 
-    def names(text):
-        return any(
-            re.search(rf"\b{room}\.{p.stem}\b|from {room} import [^\n]*\b{p.stem}\b", text)
-            for p, room in ((p, ".".join(("snippets", *p.parent.relative_to(root).parts))) for p in wanted)
-        )
+    def tests(self, mutant, source):
+        """The tests that run the innermost function around a mutant, quickest first, MOST seconds of them.
 
-    def concerned(test, seen):
-        seen.add(test)
-        imported = re.findall(r"^\s*(?:from|import) (?:tests\.)?(\w+)", texts[test], re.M)
-        return names(texts[test]) or any(concerned(m, seen) for m in imported if m in texts and m not in seen)
+        Where none does (it is in no function, or runs in other processes), those that run anything of its file.
+        """
+        lines = self.functions.get(mutant.file, {})
+        around = [node for node in ast.walk(ast.parse(source)) if isinstance(node, FUNCTIONS)]  # the outer ones first
+        around = [begin(node) for node in around if begin(node) <= mutant.line <= node.end_lineno]
+        found = [lines[line] for line in around if line in lines] or [set().union(*lines.values())]
+        chosen, left = [], MOST
+        for test in sorted(found[-1], key=lambda test: (self.seconds[test], test)):
+            left -= self.seconds[test]
+            if chosen and left < 0:
+                break
+            chosen.append(test)
+        return chosen
 
-    while not near:
-        near = [name for name in tests if name.startswith(f"test_{stem}") or concerned(name, set())]
-        more = {path for path, text in library.items() if names(text)} - wanted
-        if not more:
-            break
-        wanted |= more
-    near.sort(key=lambda name: (not name.startswith(f"test_{stem}"), len(texts[name])))
-    return near, [name for name in tests if name not in near]
+
+def begin(function):
+    """The line at which Python says that a function begins: that of its first decorator."""
+    return min(node.lineno for node in (function, *getattr(function, "decorator_list", ())))
+
+
+def reach(tree, jobs):
+    """The `Reach` of the default suite, run once in a tree (tests/kit/reached.py). RuntimeError if a test fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pytest", "-p", "reached", "-q", "-p", "no:cacheprovider", "-n", str(jobs)]
+        env = environment(tree) | {"REACHED": folder}
+        if subprocess.run([*command, *ignored(tree)], cwd=tree, env=env, stdin=subprocess.DEVNULL).returncode:
+            raise RuntimeError("the default suite fails, see above: mend that first")
+        functions, seconds = {}, {}
+        for path in Path(folder).glob("*.json"):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            seconds |= found["seconds"]
+            for place, tests in found["functions"].items():
+                file, _, line = place.rpartition(":")
+                functions.setdefault(file, {}).setdefault(int(line), set()).update(tests)
+    return Reach(functions, seconds)
+
+
+def environment(tree):
+    """Variables for pytest in a tree: its own library and tools, and real clips where this checkout has some."""
+    path = os.pathsep.join(map(str, (tree / ".links", tree / "tests" / "kit")))
+    clips = os.environ.get("SNIPPETS_SHARED", str(ROOT.parent / "shared" / "data"))
+    # no bytecode: a change within a second that keeps a file's size would not be seen
+    return os.environ | {"PYTHONPATH": path, "SNIPPETS_SHARED": clips, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def ignored(tree):
+    """Options that leave out the LISTINGS."""
+    return [f"--ignore={path}" for name in LISTINGS for path in sorted((tree / "tests").rglob(name))]
 
 
 def copy_tree(root, folder):
@@ -99,14 +132,15 @@ def copy_tree(root, folder):
             shutil.copy(root / name, folder / name, follow_symlinks=False)
 
 
-def run_tests(tree, names, patience):
-    """None if all pass, else the test that failed or, after "timed out: ", the one that took over `patience` s."""
+def run_tests(tree, tests, patience):
+    """None if all pass, else the test that failed or, after "timed out: ", the one that took over `patience` s.
+
+    tests: arguments of pytest.
+    """
     with tempfile.TemporaryDirectory() as temporary:
-        # no bytecode: a change within a second that keeps a file's size would not be seen
-        env = os.environ | {"PYTHONPATH": str(tree / ".links"), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": temporary}
-        files = [str(path) for name in names for path in (tree / "tests").rglob(f"{name}.py")]
+        env = environment(tree) | {"TMPDIR": temporary}
         command = [
-            sys.executable, "-m", "pytest", *files, "-x", "-q", "-p", "no:cacheprovider", "-m", MARKS,
+            sys.executable, "-m", "pytest", *tests, "-x", "-q", "-p", "no:cacheprovider", "-m", MARKS,
             "-o", f"faulthandler_timeout={patience}", "-o", "faulthandler_exit_on_timeout=true",
         ]  # fmt: skip
         log = Path(temporary, "output")  # no pipe, which children of a test that hangs would keep open
@@ -140,54 +174,57 @@ def run_tests(tree, names, patience):
     return failed[1] if failed else output.strip().splitlines()[-1][:100]
 
 
-def judge(mutant, tree, quick, patience):
-    """Make the mutant in the tree, run the tests, mend it; (outcome, what noticed it)."""
+def judge(mutant, tree, near, quick, patience):
+    """Make the mutant in the tree, run the tests, mend it; (outcome, what noticed it). near: the tests to run first."""
     path = tree / mutant.file
     data = path.read_bytes()
     path.write_bytes(data[: mutant.start] + mutant.new.encode() + data[mutant.end :])
     try:
-        for names in stages(mutant.file, tree)[: 1 if quick else 2]:
-            found = run_tests(tree, names, patience) if names else None
-            if found:
+        for tests in [near] * bool(near) + [ignored(tree)] * (not quick):
+            if found := run_tests(tree, tests, patience):
                 return ("timed out", found[11:]) if found.startswith("timed out: ") else ("died", found)
-        return "survived", "the tests that name its module" if quick else "all tests"
+        return "survived", f"{len(near)} tests" if quick else "all tests"
     finally:
         path.write_bytes(data)
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser("python -m tests.mutate", description=__doc__.split("\n")[0])
-    parser.add_argument("--package", choices=PACKAGES, required=True)
-    parser.add_argument("--n", type=int, default=30, help="mutants to draw (default: 30)")
+    parser.add_argument("--package", choices=PACKAGES, nargs="+", default=PACKAGES, help="default: all four")
+    parser.add_argument("--n", type=int, default=30, help="mutants to draw of each package (default: 30)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     parser.add_argument("--only", type=int, nargs="+", metavar="I", help="of the mutants drawn, these numbers alone")
     parser.add_argument("--list", action="store_true", help="show the mutants and run no test")
-    parser.add_argument("--quick", action="store_true", help="only the tests that name the module")
+    parser.add_argument("--quick", action="store_true", help="only the tests that run the changed function")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time, each in its own copy (default: 1)")
     parser.add_argument("--patience", type=int, default=300, help="seconds that one test may take (default: 300)")
     args = parser.parse_args(argv)
+    drawn = list(enumerate((m for package in args.package for m in draw(package, args.n, args.seed)), 1))
+    drawn = [(i, mutant) for i, mutant in drawn if not args.only or i in args.only]
     if args.list:
-        print(*(f"{i:4}  {m}" for i, m in enumerate(draw(args.package, args.n, args.seed), 1)), sep="\n")
+        print(*(f"{i:4}  {mutant}" for i, mutant in drawn), sep="\n")
         return 0
-    counts = {"died": 0, "timed out": 0, "survived": 0}
+    counts = Counter()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(args.jobs) as pool:
         trees = [Path(folder) / f"tree{i}" for i in range(args.jobs)]
         for tree in trees:
             copy_tree(ROOT, tree)
-        drawn = list(enumerate(draw(args.package, args.n, args.seed, trees[0]), 1))
-        drawn = [(i, mutant) for i, mutant in drawn if not args.only or i in args.only]
+        reached = reach(trees[0], args.jobs)
 
         def work(pair):
             tree, started = trees.pop(), time.monotonic()
             try:
-                return *pair, *judge(pair[1], tree, args.quick, args.patience), time.monotonic() - started
+                near = reached.tests(pair[1], (tree / pair[1].file).read_text(encoding="utf-8"))
+                return *pair, *judge(pair[1], tree, near, args.quick, args.patience), time.monotonic() - started
             finally:
                 trees.append(tree)
 
         for i, mutant, outcome, told, seconds in pool.map(work, drawn):
-            counts[outcome] += 1
+            counts[mutant.file.partition("/")[0], outcome] += 1
             print(f"{i:4}  {outcome:9}  {mutant}  [{told}, {seconds:.0f} s]", flush=True)
-    print(f"{args.package}, seed {args.seed}: " + ", ".join(f"{n} {outcome}" for outcome, n in counts.items()))
+    for package in args.package:
+        told = ", ".join(f"{counts[package, outcome]} {outcome}" for outcome in ("died", "timed out", "survived"))
+        print(f"{package}, seed {args.seed}: {told}")
     return 0
 
 

@@ -42,7 +42,8 @@ def main(argv=None):
             if args.only not in name:
                 continue
             (tree / fix.file).write_text(source(fix), encoding="utf-8")
-            found = run_tests(tree, tests, args.patience)
+            files = [str(path) for test in tests for path in (tree / "tests").rglob(f"{test}.py")]
+            found = run_tests(tree, files, args.patience)
             (tree / fix.file).write_text((ROOT / fix.file).read_text(encoding="utf-8"), encoding="utf-8")
             unnoticed += found is None
             print(f"{'unnoticed' if found is None else 'noticed':10} {fix.file}: {name}  [{found}]", flush=True)

@@ -35,7 +35,7 @@ from snippets.training.settings import Conduct, Settings
 class Driver:
     """Starts the actors, waits, starts a replica's work again after its death, keeps the log."""
 
-    def __init__(self, job, paths, log, stopped, progress=True):
+    def __init__(self, job, paths, log, stopped, progress):
         self.ray, self.job, self.log, self.stopped = import_ray(), job, log, stopped
         self.stalls, self.reports, self.at, self.step = Stalls(self.say), {}, {}, Counter()
         self.took = []  # what `run` of each replica returned

@@ -18,7 +18,7 @@ from course import NAMES, SEED
 from waiting import HANG
 
 from snippets.training.assignments import manifest
-from snippets.training.assignments.cut import body_of, cut_functions, functions_of, leaks
+from snippets.training.assignments.cut import body_of, functions_of, leaks
 from snippets.training.assignments.release import answers_of, labels, release
 from snippets.training.assignments.submit import unpack
 from snippets.training.cli.main import main
@@ -80,35 +80,6 @@ def test_a_leak_is_found_with_other_names_too(a5, tmp_path):
     with pytest.raises(ValueError, match="layers/conv_lstm.py: .*gates_backward"):
         release(replace(a5.assignment, also_cut={}), tmp_path / "none", SEED)
     assert not (tmp_path / "none").exists()
-
-
-def test_methods_are_cut_by_their_full_names():
-    text = "def f(x):\n    return x + 1\n\n\nclass A:\n    def f(self):\n        '''Doc.'''\n        return 2\n"
-    cut = cut_functions(text, {"A.f": "3.3 f"}, "a.py")
-    assert cut == text.replace("return 2", 'raise NotImplementedError("3.3 f")')
-    with pytest.raises(ValueError, match="a.py: no function 'B.f', found f, A.f"):
-        cut_functions(text, {"B.f": ""}, "a.py")
-
-
-def test_kernels_are_cut_by_their_braces():
-    kernel = "static int half(int n)\n{\n    return n / 2;\n}\n\n// {\nextern void f(int a,\n       int b)\n{%s}\n"
-    body = """
-    for (int k = max(a + 2, b * 3); k < min(b, half(a) * 7); k++) { // }
-        if (b)
-            x[k] = y[k + 1] * z[k];
-    }
-"""
-    cut = cut_functions(kernel % body, {"f": "6.1 f"}, "a.cu")
-    assert cut == kernel % '\n    // raise NotImplementedError("6.1 f")\n'
-    (found,) = functions_of(kernel % body, ["f"], "a.cu")
-    statements = ["int k = max(a + 2, b * 3)", "k < min(b, half(a) * 7)", "x[k] = y[k + 1] * z[k]"]
-    assert body_of(found) == statements
-    for statement in statements:
-        assert leaks([body_of(found)], {"b.md": f"`{statement.replace(' ', '')};`"}) == [("b.md", statement)]
-    given = kernel % body + "extern void g() { x[k] = y[k+1] * z[k]; }"
-    assert body_of(functions_of(given, ["f"], "a.cu")[0]) == statements[:2]
-    with pytest.raises(ValueError, match="a.cu: no kernel 'h'"):
-        cut_functions(kernel, {"h": ""}, "a.cu")
 
 
 @courses

@@ -30,8 +30,7 @@ def fault(name, got, right):
     """What is wrong with one array of a case, "" if nothing is."""
     wanted = right[name]
     if got.shape != wanted.shape:
-        turned = got.ndim > 1 and got.T.shape == wanted.shape
-        hint = ": it is transposed" if turned and same(got.T, wanted) else ""
+        hint = ": it is transposed" if same(got.T, wanted) else ""
         return f"{name} has shape {got.shape}, expected {wanted.shape}{hint}"
     off = distance(got, wanted)
     rtol = RTOL.get(wanted.dtype.itemsize, RTOL[8])
@@ -56,7 +55,7 @@ def kind_of(name, got, right, wrong):
         return f"\n  these are the numbers of {others[0]}: are the results in another order?"
     if same(got, -1.0 * wanted):  # not -wanted, which there is not of truth values
         return f"\n  {name} has the opposite sign"
-    if got.ndim > 1 and got.shape == got.T.shape and same(got.T, wanted):
+    if same(got.T, wanted):
         return f"\n  {name} is transposed"
     ratio = float((got * wanted).sum()) / max(float((wanted * wanted).sum()), 1e-300)
     if same(got, ratio * wanted):

@@ -134,8 +134,9 @@ def test_a_replica_that_dies_on_another_host_goes_on_there(ray, tmp_path):
         ray.actors("ShardActor")[1].done[1] = 1  # which has not got the second step
         raise RayActorError("killed")
 
-    ray.instead["run"] = [lambda replica, *args: replica.run(*args), dies]
+    ray.instead["run"] = [lambda replica, *args: replica.run(*args) | {"waiting": 1.23456}, dies]
     run(Downpour(2, 2, 1, 1), tmp_path / "run")
+    assert [r["waiting"] for r in read_log(tmp_path / "run" / "log.jsonl") if r["event"] == "done"][0] == 1.235
     log = events(tmp_path / "run")
     assert [r for r in log if r["event"] != "step"] == [
         *STARTED[:4], done(0), {"event": "died", "replica": 1}, started("replica", 1, THERE, step=2),

@@ -104,6 +104,21 @@ def test_what_shards_report_is_kept(driver):
     assert list(driver.stalls.last) == ["a step of replica 0", "a step of replica 1 on host b"]
 
 
+def test_a_shard_that_does_not_report_is_waited_for(driver, ray):
+    """It is asked again only when it has answered, or is gone."""
+    dead = ray.put(None)
+    dead.error = RayActorError("gone")
+    answers, asked = iter(["first", dead, "second"]), []
+    remote = SimpleNamespace(remote=lambda: asked.append(0) or next(answers))
+    driver.ray, driver.shards, driver.reports = ray, [SimpleNamespace(report=remote)], {}
+    ray.get = lambda ref: {"events": [ref], "records": [], "done": []} if ref != dead else type(ray).get(ray, ref)
+    for ready, number, last in ((False, 1, "waits"), (True, 1, "over"), (True, 2, "waits"), (False, 3, "waits")):
+        ray.wait = lambda refs, timeout, ready=ready: ((refs, []) if ready else ([], refs)) if timeout == 0 else None
+        driver.report()
+        assert (len(asked), driver.stalls.last) == (number, {"shard 0": last})
+    assert driver.written == ["first"] and driver.reports == {0: "second"}
+
+
 def test_what_is_waited_for_is_said_and_logged(driver, capsys, monkeypatch):
     driver.say("shard 1 on host b", 10.26)
     out, err = capsys.readouterr()

@@ -35,6 +35,19 @@ class Ref:
         self.value, self.error, self.put = value, error, put
 
 
+class Stream:
+    """What a task yields, one value after the other; an error is its last one."""
+
+    def __init__(self, ray, host, values):
+        self.ray, self.host, self.values = ray, host, values
+
+    def __next__(self):
+        found = self.ray.call(self.host, next, (self.values, Stream))
+        if found.value is Stream:
+            raise StopIteration
+        return found
+
+
 class Remote:
     """A class or a function, and how Ray is asked to start it."""
 
@@ -46,8 +59,10 @@ class Remote:
 
     def remote(self, *args):
         where = self.how.get("scheduling_strategy")
-        host = self.ray.hosts[0] if where is None else where.node_id.removeprefix("id of ")
+        host = where.node_id.removeprefix("id of ") if hasattr(where, "node_id") else self.ray.hosts[0]
         self.ray.made.append((self.what.__name__, host, self.how, args))
+        if self.how.get("num_returns") == "streaming":
+            return Stream(self.ray, host, self.what(*args))
         if not isinstance(self.what, type):
             return self.ray.call(host, self.what, args)
         actor = Actor(self.ray, host, self.what.__name__)
@@ -57,7 +72,7 @@ class Remote:
 
 
 class Actor:
-    """An actor: `actor.method.remote(*args)`. `ray.instead[method]`: what is called in place of the next ones."""
+    """An actor: `actor.method.remote(*args)`."""
 
     def __init__(self, ray, host, name):
         self.ray, self.host, self.name = ray, host, name
@@ -77,13 +92,14 @@ class Ray:
     """The module `ray`, connected to a cluster of hosts, given by their addresses, this one first.
 
     made: what was started, [(name, host, options, arguments)]; asked: the calls of actors, [(name, method, arguments)];
-    waited: the arguments of each `wait`; over: the actors that were ended. there: host -> a context in which it works.
+    waited: the arguments of each `wait`; over: the actors and tasks that
+    were ended. there: host -> a context in which it works. instead: method -> what its next calls do, one by one.
     """
 
     def __init__(self, *hosts):
         self.hosts, self.here, self.there = list(hosts), hosts[0], {}
         self.made, self.asked, self.waited, self.instead = [], [], [], {}
-        self.living, self.over = [], []
+        self.living, self.over, self.free = [], [], {}
         self.reconstructed = False
         self.exceptions = SimpleNamespace(
             RayError=RayError, RayActorError=RayActorError, RayTaskError=RayTaskError,
@@ -142,6 +158,12 @@ class Ray:
         self.waited.append((len(refs), how))
         number = how.get("num_returns", 1)
         return refs[:number], refs[number:]
+
+    def cancel(self, task):
+        self.over.append(task)
+
+    def available_resources(self):
+        return self.free
 
     def kill(self, actor):
         self.over.append(actor)

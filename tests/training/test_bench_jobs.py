@@ -117,13 +117,13 @@ def test_a_quick_bench_calls_each_side_once(monkeypatch):
     """It is tried and looked at once before; the time is that of the clock that it was given."""
     rivals(monkeypatch, peer=dict)
     asked = []
+    monkeypatch.setattr(bench, "peak_memory", lambda name, setup: None)
     monkeypatch.setattr(bench, "machine_info", lambda quick: {"sgemm_gflops": 1.0, "copy_gbs": 1.0})
     monkeypatch.setattr(bench, "sample", lambda run, calls: asked.append(calls) or 0.002)
     (record,) = bench.bench(["relu"], ["peer"], quick=True)["rows"]
     assert set(asked) == {1} and (record["ours_ms"], record["peer_ms"], record["repetitions"]) == (2, 2, 1)
     asked.clear()
     monkeypatch.setattr(bench, "Setup", lambda quick, *how: Setup(False, *how))
-    monkeypatch.setattr(bench, "peak_memory", lambda name, setup: None)
     (record,) = bench.bench(["relu"], ["peer"], repeat=2)["rows"]
     assert asked == [1, 1, 1, 1, *[25] * 4] and record["repetitions"] == 2 and record["ours_ms"] == 2
 

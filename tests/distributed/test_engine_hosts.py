@@ -85,6 +85,9 @@ def test_a_run_on_two_hosts(ray, tmp_path, capsys):
     ]  # fmt: skip
     assert capsys.readouterr().err == "" and not list((tmp_path / "run").glob(".seen-*"))
     assert (found["staleness"], found["samples"]) == ({0: 12}, 44) and 0 < found["waiting"] < 1
+    times = [r["seconds"] for r in read_log(tmp_path / "run" / "log.jsonl")]
+    assert times[:5] == 5 * [0] and sorted(times) == times and times[5] > 0  # the clock starts with the work
+    assert times[-2] - 0.001 <= found["seconds"] <= times[-1] + 0.001
     end = load(tmp_path / "run" / "checkpoint.npz")
     assert (end.epoch, end.steps, end.fold, end.history, end.content) == (1, 6, 2, found["history"], videos_of(clips()))
     assert flatten(end.params).tobytes() == flatten(net.params).tobytes() != flatten(build(CONFIG, 1).params).tobytes()
@@ -100,6 +103,16 @@ def test_what_one_shard_has_of_a_step_is_not_done_again(ray, tmp_path):
     assert [args for _, name, args in ray.asked if name == "join"][2:4] == [(0, 2)] * 2
     assert {"event": "lost", "shard": 1, "replica": 0, "first": 1, "end": 2} in events(tmp_path / "run")
     assert [r["batch"] for r in events(tmp_path / "run") if r["event"] == "step"] == [0, 1, 2, 4, 3, 5]
+
+
+def test_a_last_push_that_never_came_is_told(ray, tmp_path):
+    """In a new log: what an earlier run wrote, which did not come to any shards, is gone."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.jsonl").write_text('{"event": "started", "shard": 7, "seconds": 1}\n')
+    ray.instead["push"] = [lambda shard, me, part: None]
+    _, found = run(Downpour(2, 2, 1, 1), tmp_path / "run")
+    assert {"event": "lost", "shard": 0, "replica": 0, "first": 2, "end": 3} in events(tmp_path / "run")
+    assert events(tmp_path / "run")[0] == STARTED[0] and found["staleness"] == {0: 11} and found["samples"] == 44 - 8
 
 
 @contextlib.contextmanager
@@ -163,10 +176,11 @@ def test_an_error_of_a_replica_names_its_host_if_there_are_several(ray, number, 
 
 def test_ctrl_c_ends_the_replicas_first_and_saves_what_they_have_sent(ray, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_engine, "ray_session", lambda address: contextlib.nullcontext((ray, ["pressed"])))
-    folder = tmp_path / "run"
-    d = Downpour(2, 2, 1, 1)
+    folder, d, wait = tmp_path / "run", Downpour(2, 2, 1, 1), ray.wait
+    ray.wait = lambda refs, **how: ([], refs) if how.get("timeout") == 0 else wait(refs, **how)  # late reports
     with pytest.raises(KeyboardInterrupt, match=f"^stopped; the shards are saved in {folder}: run again with resume$"):
         run(d, folder)
     assert [actor.name for actor in ray.over] == [*["ReplicaActor"] * 2, *["ReplicaActor"] * 2, *["ShardActor"] * 2]
+    assert sorted(r["batch"] for r in events(folder) if r["event"] == "step") == list(range(6))
     assert events(folder)[-1] == {"event": "stopped"} and not (folder / "checkpoint.npz").exists()
     assert [load(folder / "shards" / f"{i}.npz").steps for i in range(2)] == [6, 6]

@@ -50,7 +50,7 @@ def ranks(report=print_traceback):
 
     report: is called with an error that ends them all, and with words that name the rank, if it is not the first.
     """
-    started = max((int(os.environ.get(name, 1)) for name in LAUNCHERS), default=1)
+    started = max(int(os.environ.get(name, 1)) for name in LAUNCHERS)
     return MPIRanks(started, report=report) if started > 1 else ALONE
 
 
@@ -58,7 +58,7 @@ class MPIRanks(Ranks):
     """The ranks of an MPI communicator. As a context: shares out cores, stops on Ctrl-C at one step, fails together."""
 
     def __init__(self, started=None, comm=None, report=print_traceback):
-        if os.environ.get("MPI_LOCALNRANKS", 0) == os.environ.get("PMI_SIZE"):  # all on this machine
+        if os.environ.get("MPI_LOCALNRANKS", "") == os.environ.get("PMI_SIZE"):  # all on this machine
             os.environ.setdefault("UCX_NET_DEVICES", "lo")  # so MPICH need not listen to others
         try:
             with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # said better below

@@ -12,17 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from written import assert_written
 
-from snippets.data.layouts.splits import Video
-from snippets.nets.zoo import NetConfig, build
-from snippets.training.bench import machine, seconds
+from snippets.training.bench import machine
 from snippets.training.bench import run as bench
 from snippets.training.bench.jobs import Workload
 from snippets.training.bench.peers import PEERS, Peer
 from snippets.training.bench.rows import Setup, choose
-from snippets.training.settings import Settings
 
 WRITTEN = Path(__file__).with_name("bench.txt")
 ROWS = ["relu", "lstm-8x30", "decode"]  # which have no error that depends on the processor
@@ -115,63 +111,6 @@ def test_the_processor_is_named_as_the_system_names_it(tmp_path, monkeypatch):
     monkeypatch.setattr(machine.platform, "processor", lambda: "")
     monkeypatch.setattr(machine.platform, "machine", lambda: "riscv")
     assert machine.processor() == "riscv"
-
-
-class Clock:
-    """A clock that goes on by what work is said to take."""
-
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.mark.parametrize("vectors", [True, False])
-def test_what_a_step_costs_is_solved_from_two_sizes(vectors, monkeypatch):
-    """A step takes 2 s and 0.25 s a frame, a prediction 0.125 s a frame; the first call of each takes a second more."""
-    clock, calls = Clock(), []
-    monkeypatch.setattr(seconds.time, "perf_counter", clock)
-    monkeypatch.setattr(seconds, "saving_seconds", lambda net: 7.0)
-
-    def work(kind, x, fixed, each):
-        clock.now += fixed + each * x.shape[0] * x.shape[1] + (calls.count((kind, x.shape)) == 0)
-        calls.append((kind, x.shape))
-
-    monkeypatch.setattr(seconds, "step", lambda run, x, labels, rng: work("step", x, 2.0, 0.25))
-    own = dict(tower="features", features=3, frames=12) if vectors else dict(tower="alexnet", size=36, frames=12)
-    config = NetConfig(4, head="conv", fc=5, width=0.1, **own)
-    net = build(config)
-    net.predict = lambda x: work("predict", x, 0.0, 0.125)
-    found = seconds.step_seconds(net, config, Settings(batch=8))
-    assert found == pytest.approx((2.0, 0.25, 0.125, 7.0 if vectors else 0.0))
-    N, T, times = ((2, 8), 12, 4) if vectors else ((1, 2), 10, 2)
-    shapes = [(kind, (n, T)) for kind, n in (("step", N[0]), ("step", N[1]), ("predict", N[1])) for _ in range(times)]
-    assert [(kind, shape[:2]) for kind, shape in calls] == shapes
-
-
-def test_frames_are_timed_from_the_second_video_on(monkeypatch):
-    """Each takes a second a frame; the first has an extra one of 100 s. After LIMIT seconds it is enough."""
-    clock, seen = Clock(), []
-    monkeypatch.setattr(seconds.time, "perf_counter", clock)
-
-    class Source:
-        limit = None
-
-        def stream(self, video):
-            seen.append((video.name, self.limit))
-            clock.now += 100 * (len(seen) == 1)
-            for _ in range(2):
-                clock.now += 1
-                yield 0
-
-    videos = [Video("", 0, str(n), "") for n in range(60)]
-    assert seconds.frame_seconds(Source(), videos) == 1.0
-    assert seen == [("0", seconds.SHORT), ("0", seconds.SHORT), ("3", seconds.SHORT), ("6", seconds.SHORT)]
-    clock.now, source = 0.0, Source()
-    source.tower = None
-    seen.clear()
-    assert seconds.frame_seconds(source, videos[:2]) == 1.0 and seen == [("0", None), ("0", None), ("1", None)]
-    assert source.limit is None
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from snippets.training.assignments import bugs, release
+from snippets.training.assignments import bugs, manifest, release
 from snippets.training.assignments.calls import hunt, slopes, with_directions
 from snippets.training.assignments.cut import cut_functions, cut_lines
 from snippets.training.assignments.kernels import Kernels, read
@@ -120,9 +120,23 @@ def test_what_a_teacher_wrote_wrongly(tmp_path, monkeypatch, capsys):
     assert f"{tmp_path}: no assignment here; change to the folder" in said(
         student_tree, tmp_path, kind=FileNotFoundError
     )
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "FOLDER", tmp_path)
+        assert manifest.names() == []
+        assert said(read_assignment, "a1").endswith("; there: none: work in a checkout of the project")
     monkeypatch.chdir(tmp_path)
     assert main(["assignment"]) == 1
     assert capsys.readouterr().err.startswith("snippets: say which: snippets assignment list, check, hunt, submit,")
     assert "a line starts with '?', expected one of == * - + #" in said(bugs.read_bugs, "== bug\n? what\n")
     bug = bugs.Bug("twice", "a.py", [["x", "y"]])
     assert "occurs 2 times in a.py, expected once" in said(bugs.source, bug, "x + x", kind=bugs.Stale)
+
+
+def test_a_release_goes_into_a_new_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "none"):
+        assert release.new_folder(str(tmp_path / name)) == tmp_path / name
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    (tmp_path / "empty" / "a").touch()
+    for write in (release.release, release.release_grader):
+        assert said(write, None, tmp_path / "empty", 0) == f"{tmp_path / 'empty'} is not empty; choose a new folder"

@@ -1,4 +1,4 @@
-"""What a training, a test and a loaded model hand on: to the loader, to other ranks, to bars of progress, to a network."""
+"""What a training and a test hand on: to the loader, to other ranks, to bars of progress and to videos."""
 
 import dataclasses
 from types import SimpleNamespace

@@ -27,6 +27,7 @@ from snippets.data.layouts.splits import Video
 from snippets.data.lock import one_run
 from snippets.data.mini import make as mini
 from snippets.data.open import DataSettings, DataSpec
+from snippets.data.options import Range, check
 from snippets.data.store.store import Store
 
 
@@ -145,6 +146,28 @@ def test_the_largest_and_the_smallest_features(tmp_path):
                 save_features(tmp_path / "f.npz", whole, [1, 2], [0, 1])
     small = unit_vectors(np.full((1, 4), 1e-6))
     np.testing.assert_allclose(small, np.sqrt(0.5), rtol=1e-9)  # mean square 1e-12, as much as is added to it
+
+
+def test_numbers_at_the_ends_of_their_range():
+    """A least and a most are allowed, what is above or below a limit is not the limit itself; True is no number."""
+    for within, inside, outside, told in (
+        (Range(1, 3), (1, 3), (0.99, 3.01), "at least 1 and at most 3"),
+        (Range(above=0, below=1), (0.01, 0.99), (0, 1), "more than 0 and less than 1"),
+        (Range(), (-1e300, 1e300, np.inf, -np.inf), (), ""),
+    ):
+        assert [x for x in (*inside, *outside) if x in within] == list(inside) and str(within) == told
+        for x in outside:
+            with pytest.raises(ValueError, match=f"^n is {x}, expected {told}$"):
+                check("n", x, within)
+    check("n", 1.5, Range(1, 3))
+    check("n", np.int64(2), Range(1, 3), whole=True)
+    for value, whole, told in (
+        (1.5, True, "a whole number, at"),
+        (True, True, "a whole number"),
+        (True, False, "a num"),
+    ):
+        with pytest.raises(ValueError, match=f"n is {value}, expected {told}"):
+            check("n", value, Range(1, 3), whole)
 
 
 def test_files_of_flow_at_their_limits(tmp_path):

@@ -165,6 +165,14 @@ def test_work_ahead_is_bounded():
         assert len(started) == 2 + 3  # the batch in hand, the next one, and one example a thread
 
 
+def test_what_waits_for_a_thread_at_an_early_end_is_not_done():
+    """The first of 500 results is enough, of which each takes a fiftieth of a second."""
+    done = []
+    with closing(prepare(lambda n: time.sleep(n and 0.02) or done.append(n), range(500), 1, 500)) as results:
+        next(results)
+    assert 0 in done and len(done) < 500 and not alive()
+
+
 def test_bad_arguments():
     for name, wrong in (("batch", {"batch": 0}), ("step", {"start": Position(0, 0, -1)}), ("workers", {"workers": -1})):
         with pytest.raises(ValueError, match=f"{name} is "):
@@ -221,6 +229,8 @@ def test_videos_of_one_length(rng):
     assert clips.whole_video(0)[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
     assert [len(x) for x in clips.blocks(0, block=3)] == [3, 3, 2]
     np.testing.assert_array_equal(np.concatenate(list(clips.blocks(0, block=3))), clips.whole_video(0))
+    clips.length = 67
+    assert [len(x) for x in clips.blocks(0)] == [32, 32, 3] and Position(3) == (3, 0, 0)
 
 
 def test_labels_of_several_classes():

@@ -15,7 +15,7 @@ FRAMES = [numbered(n) for n in range(3)]
 
 
 def test_how_a_film_is_written_by_default(tmp_path, monkeypatch):
-    """4 Mbit a second, MPEG-4, times in 60000ths of a second or in frames; also where FFmpeg lacks what is asked for."""
+    """4 Mbit a second, MPEG-4, times in 60000ths of a second or in frames; also where FFmpeg lacks a codec."""
     rate = 30000 / 1001
     write_video(tmp_path / "a.mp4", FRAMES, rate)
     write_film(tmp_path / "b.mp4", [(n / rate, (n + 1) / rate, x) for n, x in enumerate(FRAMES)], rate)

@@ -16,7 +16,16 @@ from snippets.data.features import FeatureSet, VideoFeatures
 from snippets.data.layouts.splits import Video
 from snippets.data.video import VideoError
 from snippets.training.distributed import hosts
-from snippets.training.distributed.hosts import Host, check_data, check_installed, installed, nodes_of, on_each, survey
+from snippets.training.distributed.hosts import (
+    Host,
+    Stalls,
+    check_data,
+    check_installed,
+    installed,
+    nodes_of,
+    on_each,
+    survey,
+)
 
 HERE, THERE = "10.0.0.3", "10.0.0.2"
 THIRD = "10.0.0.1"
@@ -33,7 +42,30 @@ def nobody(*args):
 
 
 def test_hosts_are_those_that_are_alive_this_one_first(ray):
+    """The others by their addresses."""
     assert nodes_of(ray) == [(f"id of {host}", host) for host in (HERE, THIRD, THERE)]
+    others = [("x", "10.0.0.5", True), ("a", "10.0.0.6", True), ("b", "10.0.0.4", False), (f"id of {HERE}", "z", True)]
+    ray.nodes = lambda: [{"NodeID": id, "NodeManagerAddress": at, "Alive": alive} for id, at, alive in others]
+    assert nodes_of(ray) == [(f"id of {HERE}", "z"), ("x", "10.0.0.5"), ("a", "10.0.0.6")]
+
+
+def test_how_long_and_at_how_many_videos_hosts_look(ray, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    asked = []
+    monkeypatch.setattr(hosts, "nodes_of", lambda ray: [1, 2])
+    monkeypatch.setattr(hosts, "on_each", lambda ray, look, args, say: asked.append((args, say)) or {})
+    assert survey(None, tmp_path, nobody) == [] and check_data(None, [1, 2], "a job", nobody) is None
+    (((_, seconds), one), (job, other)) = asked
+    assert (seconds, job, one, other) == (2, ("a job", 20), nobody, nobody)
+
+
+def test_silence_is_said_after_exactly_ten_seconds(monkeypatch):
+    clock, said = [0.0], []
+    monkeypatch.setattr(hosts.time, "monotonic", lambda: clock[0])
+    stalls = Stalls(lambda *args: said.append(args))
+    for clock[0] in (0.0, 9.9, 10.0, 19.9, 20.0, 39.9, 40.0):
+        stalls.waiting("a")
+    assert said == [("a", 10.0), ("a", 20.0), ("a", 40.0)]
 
 
 def test_each_host_is_asked_once_and_waited_for(ray, monkeypatch):

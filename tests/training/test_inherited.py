@@ -152,7 +152,7 @@ def test_the_network_to_start_from_is_that_of_the_fold(fold, number, read, capsy
     args = options(init="a.npz", lr=2, batch=3, weight_decay=4)
     del args.resume, args.given  # of a command that resumes nothing
     model.inherit(args, Ranks())
-    assert capsys.readouterr().out == ""  # all of it is so already
+    assert read[1:] == ["a.npz"] and capsys.readouterr().out == ""  # all of it is so already
 
 
 @pytest.mark.parametrize("given", [dict(init="a.npz"), dict(resume=True)])

@@ -83,7 +83,15 @@ def test_a_trial_times_steps_and_updates(clock, ray, monkeypatch, limit, steps, 
     assert times == found
     assert shared == [(trial.job.net, 3)]
     assert [[answer.version for answer in answers] for answers in seen[:2]] == [[0, 0], [1, 1]][: len(seen)]
+    assert [[answer.slowest for answer in answers] for answers in seen] == [[n, n] for n in range(len(seen))]
     assert updates == ([2**-20, 2**-19] * len(updates))[: len(updates)] and len(updates) >= 2
+
+
+def test_a_trial_of_a_bound_on_staleness_ends(ray, monkeypatch):
+    """One replica is never ahead of itself, whatever the bound."""
+    monkeypatch.setattr(ray_actors, "threadpool_limits", lambda *args: None)
+    times, updates = Trial([ray.put(job(Downpour(1, 2, fetch=1, push=1, staleness=0)))], 0, ()).steps(0)
+    assert len(times) == 2 and len(updates) == 4
 
 
 def test_a_trial_runs_in_an_actor_that_is_not_started_again(clock, ray, monkeypatch):

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from snippets.layers.device.xp import usable_cores
-from snippets.training.distributed.downpour import Compute, Push, Take, replica
+from snippets.training.distributed.downpour import Ask, Compute, Push, Take, replica
 from snippets.training.distributed.machines import Cluster
 from snippets.training.distributed.ranks import Reducer
 from snippets.training.distributed.ray_actors import ACTOR, PATIENCE, ReplicaActor, share_cores
@@ -36,9 +36,7 @@ class Trial(ReplicaActor):
         job, times, updates, took, answer = self.job, [], [], 0.0, None
         share_cores(job.net, job.downpour.replicas)
         shards = [Shard(job, i) for i in range(job.downpour.shards)]
-        for shard in shards:
-            shard.join(self.me, 0)
-        work, until = replica(job, self.me), time.perf_counter() + limit
+        work, until, step = replica(job, self.me), time.perf_counter() + limit, 0
         while len(times) < 3 or time.perf_counter() < until:
             start = time.perf_counter()
             request = next(work, None) if answer is None else work.send(answer)
@@ -46,8 +44,10 @@ class Trial(ReplicaActor):
             answer = None
             if request is None:
                 break
-            if isinstance(request, Take):
-                answer = [shard.fetch(self.me, 0) for shard in shards]
+            if isinstance(request, Ask):
+                step = request.step
+            elif isinstance(request, Take):
+                answer = [shard.fetch(self.me, step) for shard in shards]
             elif isinstance(request, Compute):
                 times.append(took)
                 took = 0.0

@@ -23,13 +23,16 @@ def test_a_picture_has_words_and_perhaps_a_caption(monkeypatch):
     monkeypatch.setattr(page, "uri", lambda picture: f"<{picture}>")
     with pytest.raises(ValueError, match="expected alt in words"):
         page.image("x", "")
-    x, y = ('<figure><img src="<%s>" alt="a %s">%s</figure>' % (name, name, "%s") for name in "xy")
-    assert page.picture("x", "a x") == x % "" + "\n"
-    assert page.picture("x", "a x", "<b>") == x % "<figcaption>&lt;b&gt;</figcaption>" + "\n"
-    start = '<div class="strip" style="--least:%spx">'
-    assert page.strip("xy", ["a x", "a y"]) == start % 72 + x % "" + y % "" + "</div>\n"
+
+    def figure(name, below=""):
+        return f'<figure><img src="<{name}>" alt="a {name}">{below}</figure>'
+
+    assert page.picture("x", "a x") == figure("x") + "\n"
+    assert page.picture("x", "a x", "<b>") == figure("x", "<figcaption>&lt;b&gt;</figcaption>") + "\n"
+    start = '<div class="strip" style="--least:{}px">'
+    assert page.strip("xy", ["a x", "a y"]) == start.format(72) + figure("x") + figure("y") + "</div>\n"
     found = page.strip("xy", ["a x", "a y"], ["", "&"], least=9)
-    assert found == start % 9 + x % "" + y % "<figcaption>&amp;</figcaption>" + "</div>\n"
+    assert found == start.format(9) + figure("x") + figure("y", "<figcaption>&amp;</figcaption>") + "</div>\n"
     for alts, captions in ((["a x"], None), (["a x", "a y", "a z"], None), (["a x", "a y"], ["c"])):
         with pytest.raises(ValueError, match="zip"):
             page.strip("xy", alts, captions)

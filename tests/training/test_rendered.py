@@ -70,6 +70,7 @@ def drawings(folder):
             yield from told
             told.clear()
             yield f"shades {[int(image[300, 300, 0] / 20 + 0.5) for _, _, image in frames]}"
+            yield f"ground ({numbers(*frames[0][2][0, 0])})"
     finally:
         for name, function in kept.items():
             setattr(render, name, function)

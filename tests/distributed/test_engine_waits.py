@@ -1,16 +1,19 @@
 """What Downpour's driver says while it waits, counts on its bar and hears of shards, with Ray replaced."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
-from downpour_runs import CONFIG, SETTINGS, clips
+from downpour_runs import CONFIG, SETTINGS, clips, job
 from ray_stand_in import RayActorError, ray_stand_in
 
 from snippets.nets.zoo import build
+from snippets.training.checkpoint import CheckpointError
 from snippets.training.distributed import ray_actors, ray_engine
 from snippets.training.distributed.downpour import Downpour
 from snippets.training.distributed.ray_actors import patient
-from snippets.training.distributed.ray_engine import Driver, downpour
+from snippets.training.distributed.ray_engine import Driver, check_shards, downpour
+from snippets.training.distributed.shard import Shard
 from snippets.training.log import read_log
 from snippets.training.settings import Settings
 
@@ -177,3 +180,26 @@ def test_an_actor_that_cannot_begin_is_not_asked_again(ray):
     with pytest.raises(OSError, match="^shard 1 has no checkpoint: bring it$") as error:
         patient(None, asked=lost)
     assert type(error.value) is OSError and error.value.__cause__ is None
+
+
+def test_what_a_resumed_run_needs_of_its_shards(tmp_path):
+    """The first; the others unless the run was stopped before its first update, when they begin anew."""
+    one = job(Downpour(2, 3))
+    paths = [str(tmp_path / f"{i}.npz") for i in range(3)]
+    shards = [Shard(one, i) for i in range(3)]
+    for shard, path in zip(shards[1:], paths[1:], strict=True):
+        shard.save(path)
+    with pytest.raises(FileNotFoundError, match=f"^cannot resume: there is no {paths[0]}$"):
+        check_shards(one, paths)
+    shards[0].save(paths[0])
+    check_shards(one, paths)
+    os.remove(paths[2])
+    check_shards(one, paths)
+    shards[0].opt.steps = 1
+    shards[0].save(paths[0])
+    with pytest.raises(FileNotFoundError, match=f"^cannot resume: {paths[2]} is gone, and with it a part of the param"):
+        check_shards(one, paths)
+    shards[2].save(paths[2])
+    check_shards(one, paths)
+    with pytest.raises(CheckpointError, match="0.npz"):
+        check_shards(job(Downpour(3, 3)), paths)

@@ -146,7 +146,7 @@ def others(spec, videos):
     if not folder.layout.official:
         return []
     known = {video.name for video in videos}
-    return [video for video in folder.load(ALL, skip, spec.available, check=False).test if video.name not in known]
+    return [video for video in folder.load(ALL, skip, spec.available).test if video.name not in known]
 
 
 def check_price(args, source, sets):

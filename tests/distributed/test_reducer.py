@@ -9,6 +9,7 @@ import pytest
 from snippets.layers.core.base import Sequential
 from snippets.layers.linear import Linear
 from snippets.training.distributed import ranks as module
+from snippets.training.distributed.column_parallel import ColumnLinear
 from snippets.training.distributed.ranks import NCCL, MPIRanks, Reducer
 
 
@@ -142,3 +143,27 @@ def test_gpus_add_up_on_a_stream_of_their_own(monkeypatch):
     del nccl.available
     with pytest.raises(OSError, match="needs NCCL"):
         NCCL(team)
+
+
+@pytest.mark.parametrize("R", [1, 2, 3])
+def test_the_columns_of_ranks_add_up_to_the_whole_layer(R, rng):
+    """Five columns; each rank adds its own to zeros, its part of dx to the others', and keeps its gradients."""
+    whole = Linear(3, 5, rng)
+    x, dy = rng.standard_normal((2, 4, 3)).astype(np.float32), rng.standard_normal((2, 4, 5)).astype(np.float32)
+    y, cache = whole.forward(x)
+    dx, grads = whole.backward(dy, cache)
+    added, ends = [], []
+    for rank in range(R):
+        team = SimpleNamespace(rank=rank, size=R, sum=lambda a: added.append(a.copy()))
+        part = ColumnLinear(team, **whole.params)
+        mine, cache = part.forward(x)
+        assert mine.dtype == np.float32 and part.params["W"].flags["C_CONTIGUOUS"]
+        found = part.backward(dy, cache)[1]
+        for key in ("W", "b"):
+            np.testing.assert_array_equal(part.params[key], whole.params[key][..., part.columns])
+            np.testing.assert_allclose(found[key], grads[key][..., part.columns], rtol=1e-5)
+        assert not np.shares_memory(part.params["b"], whole.params["b"])
+        ends.append((part.columns.start, part.columns.stop))
+    assert ends == {1: [(0, 5)], 2: [(0, 2), (2, 5)], 3: [(0, 1), (1, 3), (3, 5)]}[R]
+    np.testing.assert_allclose(sum(added[::2]), y, rtol=1e-5)
+    np.testing.assert_allclose(sum(added[1::2]), dx, rtol=1e-4, atol=1e-6)

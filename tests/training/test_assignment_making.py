@@ -56,8 +56,8 @@ functions = ["forward"]
 points = { public = 2, hidden = 3, own = 4 }
 mistakes = [
     { bug = "plus", hint = "Plus." }, { old = "- 1", new = "+ 1 * 1", hint = "Again." },
-    { old = "3 * x", new = "2 * x", hint = "Two." }, { old = "helper(x) -", new = "nothing(x) -", hint = "Error." },
-    { old = "3 * x", new = "x * 3", hint = "Same." },
+    { old = "3 * x", new = "2 * x", hint = "Two." }, { old = "3 * x", new = "x * 3", hint = "Same." },
+    { old = "helper(x) -", new = "helper(*[x] * (1 + len(x) // 5)) -", hint = "Error." },
 ]
 [[question]]
 id = "1.2"
@@ -172,8 +172,8 @@ def test_mistakes_are_planted_bugs_or_changes_of_the_solution(b1):
     assert set(release.planted()) == {"layers/lin.py", "layers/lin.cu"}
     assert list(release.planted()["layers/lin.py"]) == ["plus", "never"]
     found = release.bugs_of(b1, b1.question("forward"), 0)
-    assert [hint for _, hint in found] == ["Plus.", "Again.", "Two.", "Error.", "Same."]
-    assert [bug.name for bug, _ in found] == ["plus", "Again.", "Two.", "Error.", "Same."]
+    assert [hint for _, hint in found] == ["Plus.", "Again.", "Two.", "Same.", "Error."]
+    assert [bug.name for bug, _ in found] == ["plus", "Again.", "Two.", "Same.", "Error."]
     assert found[0][0].changes == [["- 1", "+ 1"]]
     assert found[2][0] == Bug("Two.", "layers/lin.py", [["3 * x", "2 * x"]])
     for seed, own in ((0, "One."), (1, "Two.")):

@@ -226,7 +226,7 @@ def finish(trial, head, spec, content, out):
 def joins(tower, config):
     """Whether a head on features is the same behind the tower: not if the tower ends in maps whose layout it reads."""
     maps = len(output_shape(tower.layer, (1, *[224] * 2, 3))) > 2
-    return config.reads == "any" and not (maps and config.differences) if maps else config.reads != "maps"
+    return config.reads == "any" and not config.differences if maps else config.reads != "maps"
 
 
 def behind_tower(state, config, spec):

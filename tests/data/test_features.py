@@ -93,6 +93,17 @@ def test_save_and_load(tmp_path):
         ({"scale": np.array(np.nan)}, "expected one finite number or 3"),
         ({"name": np.array(["A/a", "B/b", "B/c", "B/d"])}, "label 8 goes with A and B"),
         ({"name": np.array(["A/a", "A/b", "A/c", "A/d"])}, "label 2 goes with A"),
+        ({"feat": np.zeros((4, 6, 3), bool)}, r"feat is bool \(4, 6, 3\)"),
+        ({"name": np.array(["A/a"])}, r"name has shape \(1,\), expected \(4,\), one per video"),
+        ({"group": np.array([["a", "b"]] * 4)}, r"group has shape \(4, 2\), expected \(4,\), one per video"),
+        ({"scale": np.array(["x"])}, r"scale is <U1 \(1,\), expected one finite number or 3"),
+        ({"scale": np.array([1, np.inf, 1])}, r"scale is float64 \(3,\), expected one finite number or 3"),
+        (
+            {"classes": np.array([list("abcd"), list("efgh")])},
+            "label holds 2 to 8, expected 1 to 8, one for each class",
+        ),
+        ({"classes": np.array(list("abcdefg"))}, "label holds 2 to 8, expected 1 to 7, one for each class"),
+        ({"fold": np.array(1.5)}, r"fold is array\(1.5\), expected one whole number"),
         ({"label": np.array([1, 2, 1, 2], object)}, "not an .npz file of plain arrays, or damaged"),
     ],
 )
@@ -118,9 +129,17 @@ def test_several_classes_and_a_fold(tmp_path):
         ({"label": hot[:3]}, r"label has shape \(3, 3\), expected \(4,\)"),
         ({"label": hot, "classes": np.array(["a", "b"])}, "expected one name for each of 3"),
         ({"fold": np.array([1, 2])}, "expected one whole number"),
+        ({"label": hot, "is_test": np.array([0, 1])}, r"is_test has shape \(2,\), expected \(4,\)"),
     ):
         with pytest.raises(ValueError, match=message):
             load_features(write(tmp_path / "bad.npz", **changed))
+
+
+def test_one_class_alone_and_clips_of_the_length_that_they_have(tmp_path):
+    save_features(tmp_path / "f.npz", **example(label=np.array([1, 1, 1, 1]), classes=np.array(["a"])))
+    train, test = load_features(tmp_path / "f.npz")
+    assert train.classes == test.classes == ["a"] and not train.labels.any()
+    assert train.in_clips(None) is train is train.in_clips(6) and train.in_clips(2).frames == 2
 
 
 def test_nan_missing_truncated(tmp_path):

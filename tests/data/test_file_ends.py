@@ -1,7 +1,9 @@
 """How files end: what is forced to disk, what stands in a last record, and what Windows does with open files."""
 
 import errno
+import gc
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -64,6 +66,31 @@ def test_windows_renames_and_deletes_only_files_that_nobody_has_open(tmp_path, m
     with replacing(tmp_path / "a") as file:
         file.write(b"x")
     assert closed == [True] and sorted(os.listdir(tmp_path)) == [".snippets-held.tmp", "a"]
+
+
+@pytest.mark.parametrize("moment", ["a member is open", "a member is half written"])
+def test_nothing_is_said_later_of_an_archive_that_ctrl_c_left_open(tmp_path, monkeypatch, moment):
+    """Whatever closes its member, and then the archive, writes into nothing."""
+    opened, members, said = zipfile.ZipFile.open, [], []
+
+    def interrupted(archive, *arguments, **more):
+        members.append(opened(archive, *arguments, **more))
+        if moment == "a member is half written":
+            with members[0]:
+                members.pop().write(b"half")
+                raise KeyboardInterrupt
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: said.append(what.exc_value))
+    monkeypatch.setattr(zipfile.ZipFile, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_npz(tmp_path / "a.npz", {"a": np.ones(3)})
+    gc.collect()
+    for member in members:
+        member.close()
+    members.clear()
+    gc.collect()
+    assert said == [] and os.listdir(tmp_path) == []
 
 
 ENDS = {  # content: what is said of it as an archive of arrays

@@ -6,10 +6,12 @@ After a change that is meant: `python tests/data/test_mini_pictures.py > tests/d
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from snippets.data.files import read_json
 from snippets.data.mini.camera_shake import make_shaky, shaken
 from snippets.data.mini.make import CLASSES, claim, look_of, paint_clip, write_avi
+from snippets.data.mini.sprites import Canvas
 from snippets.data.video import read_frames
 
 PICTURES = Path(__file__).with_name("mini_pictures.txt")
@@ -56,6 +58,15 @@ def test_noise_has_a_deviation_of_a_hundredth_of_the_range():
         calm, noisy = (paint_clip(name, look_of(name, 0, 1), Even(value), 16, 16).astype(int) for value in (0, 10))
         between = (calm > 0) & (noisy < 255)
         assert between.mean() > 0.5 and set(np.unique((noisy - calm)[between])) <= {25, 26}
+
+
+def test_a_shape_is_turned_in_those_frames_that_say_so():
+    """Not at all in the first one, and by a quarter in the second one; and all frames alike where one angle is given."""
+    canvas = Canvas(look_of("StarDance", 0, 1), np.zeros((2, 2)), 8)
+    u, v = canvas.around(0.4, 0.6, 0.5, [0, np.pi / 2])
+    np.testing.assert_allclose([u[1], v[1]], [-v[0], u[0]], atol=1e-6)
+    assert u[0, 0, 0] == pytest.approx((1 / 16 - 0.6) / 0.5) and v[0, 0, 0] == pytest.approx((0.4 - 1 / 16) / 0.5)
+    np.testing.assert_allclose(canvas.around(0.4, 0.6, 0.5, np.pi / 2), np.stack([u[[1, 1]], v[[1, 1]]]), atol=1e-6)
 
 
 def test_a_camera_shakes_by_four_pixels_and_its_light_flickers_by_a_seventh(tmp_path):

@@ -26,6 +26,9 @@ def test_how_a_film_is_written_by_default(tmp_path, monkeypatch):
             assert file.streams.video[0].codec_context.name == "mpeg4" and file.format.name.startswith("mov")
         with Film(tmp_path / name) as opened:
             assert opened.fps == Fraction(30000, 1001) and list(opened.times()) == [0, 1001 / 30000, 2002 / 30000]
+    write_video(tmp_path / "a.avi", FRAMES, rate)
+    with Film(tmp_path / "a.avi") as opened:
+        assert opened.fps == Fraction(30000, 1001) == 1 / Fraction(opened.stream.time_base)
     best = "h264" if "libx264" in av.codecs_available else "mpeg4"
     for available, codec in ((av.codecs_available, best), ({"mpeg4"}, "mpeg4")):
         monkeypatch.setattr(av, "codecs_available", available)

@@ -61,7 +61,7 @@ def test_noise_has_a_deviation_of_a_hundredth_of_the_range():
 
 
 def test_a_shape_is_turned_in_those_frames_that_say_so():
-    """Not at all in the first one, and by a quarter in the second one; and all frames alike where one angle is given."""
+    """Not at all in the first one, by a quarter in the second one; all frames alike where one angle is given."""
     canvas = Canvas(look_of("StarDance", 0, 1), np.zeros((2, 2)), 8)
     u, v = canvas.around(0.4, 0.6, 0.5, [0, np.pi / 2])
     np.testing.assert_allclose([u[1], v[1]], [-v[0], u[0]], atol=1e-6)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_small_sets import T, config, videos
+from film_features import T, config, videos
 
 from snippets.data.augment import Views
 from snippets.data.loader import Subset

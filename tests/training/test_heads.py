@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_small_sets import T, config, videos
+from film_features import T, config, videos
 
 from snippets.data.features import FeatureSet, StoredFeatures, save_features
 from snippets.data.open import DataSettings, DataSpec

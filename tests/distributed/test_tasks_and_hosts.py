@@ -241,10 +241,27 @@ def test_any_other_error_is_that_of_its_host(tasks, where, host, monkeypatch):
     assert str(found.value) == f"host {host}: ModuleNotFoundError: no such module" and tasks.failed is found.value
 
 
+def test_a_task_has_two_minutes_to_begin(tasks, monkeypatch):
+    """If there is room for it; a look each second. The task that is given up is cancelled."""
+    clock, ray = [0.0], tasks.ray
+    monkeypatch.setattr(ray_tasks.time, "monotonic", lambda: clock[0])
+
+    def wait(refs, timeout):
+        clock[0] += timeout
+        return [], refs
+
+    ray.wait, ray.free = wait, {"CPU": 1.0}
+    with pytest.raises(NotBegunError):
+        tasks.wait("piece", "task", 7)
+    assert clock[0] == 7 + 120 + 1 and ray.over == ["task"]
+
+
 @pytest.mark.parametrize("kind, told", [("CPU", 1), ("GPU", 0)])
 def test_other_kernels_are_said_once(tasks, kind, told, capsys, monkeypatch):
-    """On a CPU; a task is heard of while it sends."""
-    tasks.kind, heard = kind, []
+    """On a CPU; a task is heard of while it sends, and waited for: until there is a piece, and until it is here."""
+    tasks.kind, heard, waits = kind, [], []
+    monkeypatch.setattr(tasks, "wait", lambda what, of, since: waits.append((type(what).__name__, of, since)))
+    monkeypatch.setattr(ray_tasks.time, "monotonic", lambda: 5.0)
 
     def pieces(*args):
         for host in (ME, Host("far (b)", "Haswell"), Host("far (b)", "Haswell")):
@@ -254,6 +271,8 @@ def test_other_kernels_are_said_once(tasks, kind, told, capsys, monkeypatch):
     task = tasks.ray.remote(num_returns="streaming")(pieces)
     assert list(tasks.pieces(task, VIDEO, 0)) == [[1]] * 3
     assert heard == [[], [ME.name], ["far (b)"]] and tasks.heard == {}
+    (of,) = {of for _, of, _ in waits}
+    assert waits == [("Stream", of, 5), ("Ref", of, 5)] * 3 + [("Stream", of, 5)]
     words = "note: far (b) multiplies matrices with OpenBLAS's Haswell kernels, this host with Zen: the last bits"
     err = capsys.readouterr().err
     assert err.count("note: ") == err.count(words) == told

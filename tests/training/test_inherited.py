@@ -1,7 +1,8 @@
 """Which options a run takes from the checkpoint that it resumes or starts from, and what a loaded model is made of."""
 
 from argparse import Namespace
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,11 @@ from small_nets import SMALL
 
 from snippets.data.decoder import Decoder
 from snippets.data.open import DataSettings, DataSpec
+from snippets.layers.core.base import Sequential
+from snippets.layers.pool import GlobalAvgPool
+from snippets.layers.relu import ReLU
+from snippets.nets.auxiliary import PLACES
+from snippets.nets.frames import OverFrames
 from snippets.nets.zoo import NetConfig, build
 from snippets.training import model
 from snippets.training.alone import Ranks
@@ -206,3 +212,63 @@ def test_a_prediction_is_the_mean_over_clips():
         expected = p[:, -1] if mode == "last" else p.mean(axis=1)
         np.testing.assert_allclose(model.predict_clips(loaded, clips), expected.mean(axis=0), rtol=1e-5)
     assert model.Model(net, None, None, Checkpoint({})).mode == "weighted"
+
+
+def test_features_are_known_by_the_tower_that_made_them(tmp_path):
+    """The settings of the tower, but for those of the videos' own, and the name under which features are kept."""
+    tower = OverFrames(Sequential(average=GlobalAvgPool()))
+    config = NetConfig(3, "googlenet", frames=2, size=36, width=0.25, vector=7)
+    data = DataSettings(mean=7.0, scale=2.0, fps=5.0, count=4, dtype="float16")
+    made = model.Model(SimpleNamespace(layers={"tower": tower}), config, data, Checkpoint({}))
+    spec = model.with_features(DataSpec(tmp_path, settings=DataSettings(fps=2.0), cache=tmp_path / "cache"), made)
+    expected = DataSettings(mean=7.0, scale=2.0, fps=2.0, count=4, stored_as=spec.settings.stored_as)
+    assert (spec.size, spec.settings) == (36, expected) and not list(tmp_path.iterdir())
+    source = replace(spec, cache=None).source()
+    assert source.name == expected.stored_as and source.name.startswith("42px_2fps_4spread_googlenet_")
+    about = {
+        "tower": "googlenet",
+        "width": 0.25,
+        "norm": "lrn",
+        "vector": 7,
+        "variant": config.variant,
+        "tap": "vector",
+    }
+    assert source.about == about and (source.settings.seen, source.settings.spread) == ((36, 7.0, 2.0), 4)
+    assert source.tower is tower and type(source.source) is Decoder
+    again = replace(made, data=expected)
+    assert model.with_features(DataSpec(tmp_path, settings=DataSettings(fps=2.0)), again).settings == expected
+    with pytest.raises(ValueError, match=f"trained on features {expected.stored_as}, but these are 42px_5fps_4spread_"):
+        model.with_features(DataSpec(tmp_path, settings=DataSettings(fps=5.0)), again)
+    for wrong, told in (
+        (dict(mean=9.0), "--mean is 9.0, but the tower has 7.0"),
+        (dict(flow_fps=9.0), "--flow-fps is 9.0"),
+    ):
+        with pytest.raises(ValueError, match=f"{told}.*: leave it out"):
+            model.with_features(DataSpec(tmp_path, settings=DataSettings(**wrong)), made)
+    with pytest.raises(ValueError, match="--size is 40, but the tower has 36: leave it out"):
+        model.with_features(DataSpec(tmp_path, size=40), made)
+    assert model.with_features(DataSpec(tmp_path, size=36, settings=DataSettings(mean=7.0)), made).size == 36
+    with pytest.raises(ValueError, match="the model has no tower that sees single frames"):
+        model.with_features(DataSpec(tmp_path), replace(made, net=SimpleNamespace(layers={"tower": Sequential()})))
+
+
+def test_a_tower_ends_where_it_is_tapped():
+    """Its layers up to there, without auxiliary heads, and its chunk."""
+    names = ("conv1", "aux1", "inception5b", "average", "dropout", "vector")
+    tower = OverFrames(Sequential(**{name: ReLU() for name in names}), 3)
+
+    def config(tap, tower="googlenet"):
+        return SimpleNamespace(tower=tower, tapped=tap)
+
+    assert model.tapped_tower(tower, config("vector"), "vector") is tower
+    for tap, kept in (("maps", names[:3]), ("average", names[:4])):
+        found = model.tapped_tower(tower, config("vector"), tap)
+        assert found.chunk == 3 and list(found.layer.layers) == [name for name in kept if name not in PLACES]
+        assert all(layer is tower.layer.layers[name] for name, layer in found.layer.layers.items())
+    for end, tap, of in (
+        ("maps", "average", "googlenet"),
+        ("average", "vector", "googlenet"),
+        ("vector", "maps", "alexnet"),
+    ):
+        with pytest.raises(ValueError, match=f"tap is {tap}, but the model's tower, {of}, ends at {end}"):
+            model.tapped_tower(tower, config(end, of), tap)

@@ -31,7 +31,8 @@ TINY = 1e-12
 @pytest.mark.parametrize(
     "name, inside, outside",
     [("momentum", (0, 0.999), (-TINY, 1)), ("weight_decay", (0, 0.5, 9), (-TINY,)),
-     ("clip_norm", (TINY, math.inf, None), (0,)), ("groups", ({"A": 0}, {"A": TINY}, {"A": 9}, {}, None), ({"A": -TINY},))],
+     ("clip_norm", (TINY, math.inf, None), (0,)),
+     ("groups", ({"A": 0}, {"A": TINY}, {"A": 9}, {}, None), ({"A": -TINY},))],
 )  # fmt: skip
 def test_options_of_the_optimiser(name, inside, outside):
     for value in inside:

@@ -161,4 +161,4 @@ def test_the_demo_runs_its_stages_and_prints_where_its_page_is(given, monkeypatc
     assert {title: one.results for title, one in trained.items()} == shares
     assert by_title == {stage.title: stage for stage in stages.values()} and list(by_title) == list(shares)
     table, printed = demo.accuracy_table(accuracies), capsys.readouterr().out
-    assert re.fullmatch(rf"{re.escape(f'{table}\n{path}')}\n\d+ s\n", printed)
+    assert re.fullmatch(re.escape(f"{table}\n{path}\n") + r"\d+ s\n", printed)

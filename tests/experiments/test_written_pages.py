@@ -5,17 +5,20 @@ Nothing is trained: accuracies, histories and probabilities are made up. After a
 """
 
 import os
+import re
 import sys
 import tempfile
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 from seen import drawn, figure_lines, page_lines
 from written import assert_written
 
+from snippets.data.layouts.table import VideoFolder
 from snippets.data.mini.make import make_mini
 from snippets.data.open import DataSettings, DataSpec, open_data
 from snippets.data.video import write_video
@@ -23,7 +26,7 @@ from snippets.nets.zoo import NetConfig
 from snippets.training.checkpoint import Checkpoint, save
 from snippets.training.distributed import simulation_report
 from snippets.training.evaluate import result_of
-from snippets.training.experiments import demo, demo_page, report, tables_report
+from snippets.training.experiments import clips, demo, demo_page, report, tables_report
 from snippets.training.experiments.claims import judge
 from snippets.training.experiments.claims.ablations import ABLATIONS
 from snippets.training.experiments.claims.lab import QUICK, Lab
@@ -36,17 +39,6 @@ from snippets.training.small.crossval import Plan as Tries
 from snippets.training.small.real import Plan
 
 PAGES = Path(__file__).with_name("pages.txt")
-
-
-@contextmanager
-def replaced(where, name, value):
-    """For a while something else stands there."""
-    kept = getattr(where, name)
-    setattr(where, name, value)
-    try:
-        yield
-    finally:
-        setattr(where, name, kept)
 
 
 def history(tests):
@@ -117,13 +109,58 @@ def demos(mini):
     )
 
 
+def real_clips():
+    """What the page of real clips asks for, and what it shows: with the names of classes and an LSTM, and without."""
+    for label in "abc":
+        for n in range(9):
+            Path(f"films/{label}").mkdir(parents=True, exist_ok=True)
+            pixels = [np.full((24, 48, 3), 9 * t, np.uint8) for t in range((5, 20, 16)[n % 3])]
+            write_video(f"films/{label}/v_{label}_g{n // 3}_c{n % 3}.avi", pixels, 25)
+    Path("loose").mkdir()
+    write_video("loose/one.avi", [np.full((24, 48, 3), 9 * t, np.uint8) for t in range(9)], 25)
+    Path("loose/two.avi").write_text("no video")
+    told, test = [], VideoFolder("films").load(1).test
+    names, labels = [v.name for v in test], np.array([v.label for v in test])
+    p = [np.roll([0.5 + n / 20, 0.2, 0.1, 0.05, 0.02], k + (n % 3 == 0)) for n, k in enumerate(labels)]
+    classes, spoken = list("abcde"), ["one, first", "two, second", "three", "four"]
+    data = SimpleNamespace(names=names, labels=labels, classes=classes, whole_video=lambda i: np.zeros((15, 4)))
+
+    def predict(x):
+        """Scores of frames (N, K), or after each frame (1, N, K)."""
+        N, K = (x.shape[1], 5) if x.ndim == 3 else (len(x), 4)
+        scores = 2 * np.sin(np.arange(N * K) * 4.0).reshape(N, K)
+        return scores[None] if x.ndim == 3 else scores
+
+    def load_model(path, device):
+        told.append(f"model {path} {device}")
+        net = SimpleNamespace(params={"W": np.zeros(1)}, predict=predict)
+        about = {"data": DataSettings(features="raw" if "named" in str(path) else "unit"), "classes": spoken}
+        return SimpleNamespace(net=net, config=SimpleNamespace(size=8), **about)
+
+    stand_ins = {
+        "read_weights": lambda path: SimpleNamespace(program="caffe"), "load_model": load_model,
+        "run": lambda commands, execute, log=None: told.append(f"run {len(commands)} {execute} {log}"),
+        "load_predictions": lambda path: SimpleNamespace(result=result_of(classes, names, labels, np.array(p))),
+        "LARGEST": 5, "load_features": lambda *how: told.append("features {} {} {}".format(*how)) or (None, data),
+    }  # fmt: skip
+    with patch.multiple(clips, **stand_ins):
+        for some in ("films", "labels.txt", "cuda:1", "execute"), ("loose", None):
+            path = clips.write_clips("out", "w/net.onnx", *some)
+            yield "\n".join([*told, path.read_text(encoding="utf-8")]).replace("\\", "/")
+            told.clear()
+
+
 def figures():
     """Name and Figure of the tables, and of a simulation."""
     found = []
     record = {"paper": {"hit1": 70.0}, "ours": {"hit1": [50.0, 60.0]}, "differs": ""}
     rows = [{**record, "table": 3, "row": "a"}, {**record, "table": 3, "row": "b", "ours": {}}]
     rows += [{**record, "table": 5, "row": "c", "ours": {"hit1": [40.0]}}]
-    with replaced(tables_report, "write_figure", lambda path, figure, **_: found.append(("tables", figure))):
+
+    def noted(path, figure, dpi):
+        found.append((f"tables: {path}, {dpi} dots per inch", figure))
+
+    with patch.object(tables_report, "write_figure", noted):
         tables_report.picture("tables.png", rows)
     smooth = (np.array([1.0, 2.0]), np.array([4.0, 8.0]), np.array([3.0, 1.0]))
     traces = [
@@ -207,8 +244,10 @@ def real_picture():
         for rows in (range(7), range(7, 14))
     ]
     found = []
-    with replaced(real_page, "write_figure", lambda path, figure, **how: found.append(figure)):
-        with replaced(real_page, "frames_of", lambda path, count: ([0, 1], [np.zeros((count, 9, 3), np.uint8)] * 2)):
+    with patch.object(real_page, "write_figure", lambda path, figure, **how: found.append(figure)):
+        with patch.object(
+            real_page, "frames_of", lambda path, count: ([0, 1], [np.zeros((count, 9, 3), np.uint8)] * 2)
+        ):
             real_page.picture("real.jpg", Path("videos"), folds)
     return found[0]
 
@@ -230,11 +269,13 @@ def verdicts():
 
 def pages(mini):
     """Lines of all of them; they are written where the process stands."""
-    with replaced(page, "uri", drawn):
+    with patch.object(page, "uri", drawn):
         for name, text in reports():
             yield from (f"== report: {name}", *page_lines(text))
         for text in demos(mini):
             yield from ("== demo", *page_lines(text))
+        for text in real_clips():
+            yield from ("== clips", *(re.sub("clips-[0-9a-f]{8}", "clips-OF-BOTH", line) for line in page_lines(text)))
     for name, texts in ("real video", real_pages()), ("heads", heads_pages()):
         for text in texts:
             yield from (f"== {name}", *text.splitlines())

@@ -235,10 +235,10 @@ def test_features_are_known_by_the_tower_that_made_them(tmp_path):
     }
     assert source.about == about and (source.settings.seen, source.settings.spread) == ((36, 7.0, 2.0), 4)
     assert source.tower is tower and type(source.source) is Decoder
-    again = replace(made, data=expected)
-    assert model.with_features(DataSpec(tmp_path, settings=DataSettings(fps=2.0)), again).settings == expected
-    with pytest.raises(ValueError, match=f"trained on features {expected.stored_as}, but these are 42px_5fps_4spread_"):
-        model.with_features(DataSpec(tmp_path, settings=DataSettings(fps=5.0)), again)
+    trained = DataSettings(fps=2.0, stored_as=source.name)  # of a head on these features
+    assert model.with_features(DataSpec(tmp_path, settings=trained), made).settings == expected
+    with pytest.raises(ValueError, match=f"trained on features {source.name}, but these are 42px_5fps_4spread_"):
+        model.with_features(DataSpec(tmp_path, settings=replace(trained, fps=5.0)), made)
     for wrong, told in (
         (dict(mean=9.0), "--mean is 9.0, but the tower has 7.0"),
         (dict(flow_fps=9.0), "--flow-fps is 9.0"),

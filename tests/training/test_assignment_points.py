@@ -1,5 +1,6 @@
 """Points and words of one question, from outputs that are made up: nothing runs here."""
 
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -136,6 +137,8 @@ def test_a_check_that_fails_is_told_once(error, told):
 def test_answers_are_kept_with_their_hints(tmp_path):
     known = answers({f"hint {n}": 0.5 + n for n in range(11)})
     write_answers(tmp_path / "f.npz", known)
+    with zipfile.ZipFile(tmp_path / "f.npz") as archive:
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_DEFLATED}
     found = read_answers(tmp_path / "f.npz")
     assert found.cases == list(CASES) and list(found.bugs) == list(known.bugs)
     for ours, theirs in zip((found.inputs, found.right, *found.bugs.values()),

@@ -29,6 +29,20 @@ def trial(*heads, **more):
     return Trial(videos(), configs, SETTINGS, Candidates(), plan, **more)
 
 
+def test_how_much_may_be_asked_for():
+    assert Plan() == Plan((), 5, 3, 3, True, "group") and Candidates() == Candidates((), ())
+    for cls, name, right, wrong in (
+        (Plan, "folds", (2, 100), (1, 101)), (Plan, "draws", (1, 1000), (0, 1001)), (Plan, "seeds", (1, 1000), (0, 1001)),
+        (Candidates, "tune_lr", ((1e-30,), (1e30,)), ((0,), (1.5e30,))),
+        (Candidates, "tune_weight_decay", ((0,), (1e3,)), ((-1e-30,), (1.5e3,))),
+    ):  # fmt: skip
+        for value in right:
+            assert getattr(cls(**{name: value}), name) == value
+        for value in wrong:
+            with pytest.raises(ValueError, match=f"{name} is .*, expected"):
+                cls(**{name: value})
+
+
 def test_jobs_go_fold_by_fold_through_all_rows():
     t, names = trial("conv", "single"), ("conv", "single", *REGRESSIONS)
     assert t.jobs() == [(name, draw, fold) for draw in (1, 2) for fold in (1, 2, 3) for name in names]

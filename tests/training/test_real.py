@@ -73,6 +73,75 @@ def test_its_commands_are_ones_that_can_be_typed(tmp_path):
             assert ("tower-flow" in args.features_of) == (Path(args.out).name == "flow")
 
 
+TOWERS = "snippets import w.npz --keep-classifier {}--out out/tower-{}.npz"
+HEADS = (
+    "snippets train VIDEOS --preset features --no-differences {}--epochs 12 --tune-lr 0.001 0.003 0.01 "
+    "--tune-weight-decay 0.1 --split-by {} --features-of out/tower-{}.npz --draws 2 --folds 4 --heads {} "
+    "--cache cache --out out/{}"
+)
+PIXELS = (
+    "snippets train VIDEOS --tower googlenet --variant caffe --tap vector --head conv --fc 0 --standardise --size 112 "
+    "--count 8 --frames 8 --epochs 6 --evaluate-every 6 --batch 16 --lr 0.003 --decay 0.85 --weight-decay 0.01 "
+    "--fold all {} --init out/tower-rgb.npz --cache cache --out out/pixels/{}"
+)
+ON_FRAMES = "single average conv timeconv lstm"
+
+
+def test_its_commands_are_these():
+    """Word for word, and the file that each leaves behind."""
+    commands = Plan("VIDEOS", "w.npz", None, Path("out"), "cache", 2, 4).commands()
+    assert [str(c).replace("\\", "/") for c in commands] == [
+        TOWERS.format("", "rgb"),
+        TOWERS.format("--stream flow --size 112 --bound 20 ", "flow"),
+        HEADS.format("", "group", "rgb", ON_FRAMES, "film/frames"),
+        HEADS.format("--fc 64 --dropout 0.3 ", "group", "rgb", "late slow local --no-regressions", "film/layers"),
+        HEADS.format("--depth 5 ", "group", "rgb", "lstm --no-regressions", "film/deep"),
+        HEADS.format("", "group", "flow", "conv lstm --no-regressions", "film/flow"),
+        HEADS.format("", "video", "rgb", ON_FRAMES, "random/frames"),
+        PIXELS.format("--freeze tower/", "tower-as-it-was"),
+        PIXELS.format("--lr-group tower/=0.1", "fine-tuned"),
+    ]
+    for c in commands[:2]:
+        assert (str(c.product), c.folder) == (c.arguments[-1], None)
+    for c in commands[2:]:
+        assert str(c.folder) == c.arguments[-1]
+        assert c.product == c.folder / ("model.npz" if "--heads" in c.arguments else "fold3/predictions.npz")
+
+
+def test_what_is_run_and_compared(plan, monkeypatch):
+    """What is not on videos is a comparison of its own, with as many processes as there are cores."""
+    assert Plan("v", "w", None, Path("o"), "c")[5:] == (3, 5, 10, "")
+    seen, told = [], {}
+    monkeypatch.setattr(statistics, "bootstrap", partial(statistics.bootstrap, draws=5))
+    monkeypatch.setattr(module, "run", lambda *given: seen.append(given))
+    monkeypatch.setattr(module, "usable_cores", lambda: 7)
+    monkeypatch.setattr(module, "compare", lambda *given, **how: told.update(given=given, how=how) or "compared")
+    monkeypatch.setattr(module, "write_page", lambda *given: seen.append(given))
+    plan = plan._replace(features="f.npz", seeds=4)
+    module.real(plan, "execute")
+    assert seen[0] == (plan.commands(), "execute", plan.out / "output.txt")
+    options = dict(fc=256, units=256, depth=1, dropout=0.3, epochs=6, batch=16, lr=0.02, decay=0.8, clip_norm=5.0)
+    names = ("average", "single", "conv", "late", "slow", "local", "timeconv", "fcpool", "rnn", "lstm")
+    assert told["given"] == ("f.npz", names, 4, plan.out / "ucf101", options)
+    assert told["how"] == dict(execute="execute", workers=7)
+    given, records, pairs, ucf, results = seen[1]
+    assert given is plan and ucf == "compared"
+    assert {name: {r["to"] for r in rows} for name, rows in records.items()} == {
+        "film": {"single frame"}, "random": {"single frame"}, "pixels": {"tower as it was"}
+    }  # fmt: skip
+    leaks = {r["head"]: (r["random"], r["leak"][0]) for r in records["film"] if "leak" in r}
+    assert leaks["single frame"] == (100, 50) and leaks["Conv Pooling"] == (100, 0)
+    assert pairs[0][:3] == ("What does joining frames add?", "Conv Pooling", "single frame") and pairs[0][3][0] == 50
+    assert results["LSTM on flow"][0][0].names == NAMES[:4]
+
+
+def test_streams_of_other_folds_are_not_fused(plan):
+    files = prediction_files(plan, "film", "frames", "conv")
+    for other in (files * 2, [files[0] * 2]):
+        with pytest.raises(ValueError, match="zip"):
+            fused(files, other)
+
+
 def test_the_page(plan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(statistics, "bootstrap", partial(statistics.bootstrap, draws=50))
     monkeypatch.setattr(module, "UCF_HEADS", ("average", "lstm"))

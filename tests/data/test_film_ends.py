@@ -1,6 +1,7 @@
 """Films: how they are written where nobody says how, how they end, and what is said of one that is cut or damaged."""
 
 import struct
+import wave
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -51,6 +52,27 @@ def test_a_film_is_closed_behind_its_block(tmp_path):
         assert len(list(opened.times())) == 3
     with pytest.raises(AssertionError, match="not open"):
         next(opened.container.demux())
+
+
+@pytest.mark.parametrize("name, codec", [("a.flv", "flv"), ("a.h264", "libx264")])
+def test_frames_without_a_duration_or_a_time_follow_each_other_at_the_usual_rate(tmp_path, name, codec):
+    """That is no fault of a clock."""
+    film(tmp_path / name, FRAMES, codec=codec)
+    with Film(tmp_path / name) as opened:
+        spans = [(start, end) for start, end, _ in opened.pictures(size=8)]
+        assert spans == [(0, 0.04), (0.04, 0.08), (0.08, 0.12)] and opened.clock_fault() is None
+
+
+def test_a_file_without_a_film_is_closed_at_once(tmp_path, monkeypatch):
+    files, open_file = [], av.open
+    with wave.open(str(tmp_path / "a.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(8000))
+    monkeypatch.setattr(av, "open", lambda *given, **more: files.append(open_file(*given, **more)) or files[0])
+    with pytest.raises(VideoError, match="a.wav: the file holds no video stream; skip it"):
+        Film(tmp_path / "a.wav")
+    with pytest.raises(AssertionError, match="not open"):
+        next(files[0].demux())
 
 
 def test_a_film_without_a_rate_and_with_impossible_times_has_25_frames_a_second(tmp_path):

@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import zipfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,8 +39,10 @@ class Reached(Exception):
 def test_the_smallest_crops_clips_and_frames(rng):
     assert centre_crop(5, 4, 1) == Crop(2, 1, 1, False) and random_crop(1, 1, 1, rng)[:3] == (0, 0, 1)
     for height, width, size in ((4, 4, 0), (3, 4, 4), (4, 3, 4)):
-        with pytest.raises(ValueError, match=f"a crop of {size}x{size} pixels does not fit"):
-            centre_crop(height, width, size)
+        for crop in (centre_crop, partial(random_crop, rng=rng)):
+            told = f"a crop of {size}x{size} pixels does not fit into frames of {height}x{width}"
+            with pytest.raises(ValueError, match=told):
+                crop(height, width, size)
     assert window(1, 1).tolist() == [0]
     for length, frames in ((0, 1), (1, 0)):
         with pytest.raises(ValueError, match=f"of {frames} frames from a video of {length}"):

@@ -72,7 +72,7 @@ def test_a_process_is_worth_eight_videos(monkeypatch):
 def test_ten_names_of_a_kind_are_shown(tmp_path):
     root = touched(tmp_path, *(f"{c}/{n:02d}.avi" for c in "ab" for n in range(10)))
     survey = check_dataset(root, Decoder(8), frames=5, progress=False)
-    assert len(survey.damaged) == 20 and survey.decoded["a/00.avi"].declared == 0
+    assert len(survey.damaged) == 20 and survey.decoded["a/00.avi"][:2] == (0, 0)
     for count, wanted in ((10, None), (11, "            and 1 more"), (20, "            and 10 more")):
         some = dict(list(survey.damaged.items())[:count])
         text = str(dataclasses.replace(survey, decoded={name: Decoded(0, 0, why) for name, why in some.items()}))

@@ -44,6 +44,11 @@ def test_points_are_shares_of_each_part():
     assert found == Grade(14.0, False, f"public/small: y[4] is -5, expected 5 (shape (5,)){SIGN}\n{also}")
     # who has all else right has these points, too: a slope that rounding spoils costs nothing
     assert judge(QUESTION, known, outputs(known, slope=2.0)) == Grade(17.0, True, "")
+    thirds = replace(QUESTION, points={"public": 1 / 3, "hidden": 4 / 3, "own": 2 / 3})
+    assert judge(thirds, known, outputs(known)).score == 2.33
+    known = answers(cases=(*CASES, "own/other"))  # of two slopes one is wrong
+    found = outputs(known, hidden_wide=-1) | {"own/other/analytic": np.array(2.0), "own/other/numeric": np.array(1.0)}
+    assert judge(QUESTION, known, found) == Grade(11.67, False, text)
 
 
 def test_parts_without_cases_give_nothing():

@@ -32,7 +32,8 @@ def trial(*heads, **more):
 def test_how_much_may_be_asked_for():
     assert Plan() == Plan((), 5, 3, 3, True, "group") and Candidates() == Candidates((), ())
     for cls, name, right, wrong in (
-        (Plan, "folds", (2, 100), (1, 101)), (Plan, "draws", (1, 1000), (0, 1001)), (Plan, "seeds", (1, 1000), (0, 1001)),
+        (Plan, "folds", (2, 100), (1, 101)), (Plan, "draws", (1, 1000), (0, 1001)),
+        (Plan, "seeds", (1, 1000), (0, 1001)),
         (Candidates, "tune_lr", ((1e-30,), (1e30,)), ((0,), (1.5e30,))),
         (Candidates, "tune_weight_decay", ((0,), (1e3,)), ((-1e-30,), (1.5e3,))),
     ):  # fmt: skip

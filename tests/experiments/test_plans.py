@@ -5,7 +5,7 @@ After a change that is meant:
 """
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from written import assert_written
@@ -29,6 +29,13 @@ def plans():
         yield from dict.fromkeys(str(c).replace("\\", "/") for name in nets for c in trial.commands(name))
         svm = next(row for row in ROWS if row.svm)
         yield from (str(trial.train_side(svm.nets[0], fold)).replace("\\", "/") for fold in trial.folds())
+    everywhere = {"weights": "WEIGHTS", "available": True, "device": "cuda:1"}
+    for scale in LAPTOP, replace(LAPTOP, fps=None), MINI_IMPORTED:
+        trial = Trial("DATA", scale, 3, Path("OUT"), "CACHE", **everywhere)
+        yield f"imported, {scale.fps} frames per second, folds {scale.fold}"
+        commands = (str(c).replace("\\", "/") for row in ROWS for c in trial.row_commands(row))
+        yield from dict.fromkeys(commands)
+        yield from (f"table {row.table}: {row.title}: {why}" for row in ROWS if (why := trial.missing(row)))
     trial = Trial("DATA", LAB, 3, Path("OUT"), "CACHE", VARIED)
     real = FeatureTrial("FILE.npz", REAL, 3, Path("OUT"), "", VARIED)
     both = [(trial, c) for c in CLAIMS + ABLATIONS] + [(real, c) for c in CLAIMS if c.real]

@@ -1,13 +1,11 @@
 """Jobs over videos as tasks, with Ray replaced: how they are asked for, what they send, what their errors become."""
 
 import contextlib
-import os
 import pickle
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from ray_stand_in import RayActorError, RayTaskError, ray_stand_in
 
@@ -16,7 +14,7 @@ from snippets.data.video import VideoError
 from snippets.layers.device.xp import usable_cores
 from snippets.training.distributed import ray_tasks
 from snippets.training.distributed.hosts import installed
-from snippets.training.distributed.ray_tasks import Host, HostError, NotBegunError, RayTasks, Tasks, opened, size_of
+from snippets.training.distributed.ray_tasks import Host, HostError, NotBegunError, RayTasks, Tasks
 
 ME = Host("10.0.0.1 (name of 10.0.0.1)", "Zen")
 
@@ -108,83 +106,6 @@ def test_how_tasks_are_asked_for(ray, device, room):
     assert (there, on, function) == (installed(), device, produce) and tasks.slots == room
 
 
-def test_pieces_are_sent_by_size_and_by_time(ray, monkeypatch):
-    """4 MiB or after more than two seconds; before all others an empty one says where the task runs."""
-    clock = [0.0]
-    monkeypatch.setattr(ray_tasks.time, "monotonic", lambda: clock[0])
-    half = np.zeros(2 << 20, np.uint8)
-
-    def slowly(source, video):
-        for seconds, thing in (
-            (0, "skipped"),
-            (1, half),
-            (0, half),
-            (2, 1),
-            (0.5, 2),
-            (0, half[:-1]),
-            (1, half),
-            (0, 3),
-        ):
-            clock[0] += seconds
-            yield thing
-
-    content = ray.put(None)
-    monkeypatch.setattr(ray_tasks, "opened", lambda reference: (slowly, None) if reference is content else None)
-    sent = list(ray_tasks.pieces([content], VIDEO, 5, 1))
-    assert [piece.host for piece in sent] == [ME] * len(sent)
-    kinds = [[thing if isinstance(thing, int) else thing.nbytes for thing in piece.things] for piece in sent]
-    assert kinds == [[], [2 << 20, 2 << 20], [1, 2], [(2 << 20) - 1, 2 << 20, 3]]
-
-
-@pytest.mark.parametrize("size, words", [(None, None), (5, None), (4, "has 5 bytes on host {}, 4 on this one")])
-def test_a_task_compares_the_size_of_its_video(ray, size, words, monkeypatch):
-    monkeypatch.setattr(ray_tasks, "opened", lambda reference: (produce, None))
-    if words is None:
-        assert [piece.things for piece in ray_tasks.pieces([None], VIDEO, size, 0)] == [[], ["a", "b", "c"]]
-    else:
-        told = f"v.avi {words.format(ME.name)}: every host needs all videos, under the same paths"
-        for exists in (True, False):
-            with pytest.raises(HostError) as error:
-                next(ray_tasks.pieces([None], VIDEO, size, 0))
-            assert str(error.value) == told
-            os.remove("v.avi") if exists else None
-            told = f"v.avi cannot be read on host {ME.name}: every host needs all videos, under the same paths"
-
-
-def test_the_size_of_a_video(tmp_path):
-    """Of a film, or of all pictures of a folder; none where something cannot be read."""
-    (tmp_path / "frames").mkdir()
-    for i, size in enumerate((3, 4)):
-        (tmp_path / "frames" / f"{i}.jpg").write_bytes(b"x" * size)
-    (tmp_path / "a.avi").write_bytes(b"xx")
-    assert size_of(tmp_path / "a.avi") == 2 and size_of(tmp_path / "frames") == 7
-    assert size_of(tmp_path / "none.avi") is None and size_of(tmp_path) is None
-
-
-def test_a_process_reads_a_job_once(ray, monkeypatch):
-    """It compares what is installed, computes in one thread, on its device; another job takes the place."""
-    reads, get = [], ray.get
-    monkeypatch.setattr(ray, "get", lambda ref: reads.append(ref) or get(ref))
-    monkeypatch.setattr(ray_tasks, "use_device", lambda device: f"on {device}")
-    first, second = (ray.put(pickle.dumps((installed(), on, produce, Source()))) for on in ("cpu", "cuda:1"))
-    function, source = opened(first)
-    assert (function, type(source)) == (produce, Source) and opened(first)[1] is source
-    assert reads == [first] and Source.told == ["one thread"]
-    opened(second)
-    assert Source.told == ["one thread", "one thread", "on cuda:1"] and list(ray_tasks.OPENED) == [second]
-    other = ray.put(pickle.dumps((installed() | {"numpy": "1.0"}, "cpu", produce, Source())))
-    with pytest.raises(HostError, match=f"has numpy {np.__version__} instead of 1.0") as error:
-        opened(other)
-    assert str(error.value).startswith(f"host {ME.name} has") and list(ray_tasks.OPENED) == [second]
-
-
-def test_a_host_says_which_kernels_multiply(monkeypatch):
-    ray_stand_in(monkeypatch, "10.0.0.7")
-    found = [{"user_api": "blas", "architecture": "Zen"}, {"user_api": "openmp"}, {"user_api": "blas"}]
-    monkeypatch.setattr(ray_tasks, "threadpool_info", lambda: found + found[:1])
-    assert ray_tasks.this_host.__wrapped__() == Host(f"10.0.0.7 ({os.uname().nodename})", "None Zen")
-
-
 @pytest.fixture
 def tasks(ray):
     return Tasks(ray, "cpu", (produce, Source()))
@@ -254,6 +175,32 @@ def test_a_task_has_two_minutes_to_begin(tasks, monkeypatch):
     with pytest.raises(NotBegunError):
         tasks.wait("piece", "task", 7)
     assert clock[0] == 7 + 120 + 1 and ray.over == ["task"]
+
+
+def test_hosts_are_looked_at_every_two_seconds(tasks, monkeypatch, capsys):
+    """A host alone is not spoken of; one that has been silent for more than ten seconds is, once for each silence."""
+    clock, looks, nodes = [0.0], [], tasks.ray.nodes()
+    monkeypatch.setattr(ray_tasks.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(tasks.ray, "nodes", lambda: looks.append(clock[0]) or nodes)
+    tasks.looked = 0.0
+    for clock[0] in (1.9, 2.0, 3.9, 4.0):
+        tasks.look()
+    assert looks == [2.0, 4.0] and tasks.looked == 4
+    capsys.readouterr()
+    name = "10.0.0.2 (name of 10.0.0.2)"
+    tasks.heard = {1: (name, 0.0), 2: (name, 2.0), 3: ("10.0.0.1 (name of 10.0.0.1)", 9.0)}
+    for clock[0] in (12.0, 14.1, 18.0):
+        tasks.look()
+    tasks.heard[2] = name, 18.0
+    for clock[0] in (28.0, 30.1):
+        tasks.look()
+    words = "waiting for host {}, which has sent nothing for 10 s; it computes {} videos"
+    b, a = words.format(name, 2), words.format("10.0.0.1 (name of 10.0.0.1)", 1)
+    assert capsys.readouterr().err.splitlines() == [b, a, b]
+    tasks.hosts, tasks.looked = {name: 2.0}, 0.0
+    nodes.clear()
+    tasks.look()
+    assert capsys.readouterr().err == "" and tasks.gone >= {name}
 
 
 @pytest.mark.parametrize("kind, told", [("CPU", 1), ("GPU", 0)])

@@ -116,11 +116,11 @@ class Ray:
         return True
 
     def nodes(self):
-        """Those that are there behind one that is gone, in no order."""
+        """Those that are there behind one that is gone, in no order; two cores each, two GPUs of all but the first."""
         found = [(host, True) for host in (*self.hosts[1:], self.hosts[0])]
         return [
             {"NodeID": f"id of {host}", "NodeManagerAddress": host, "NodeManagerHostname": f"name of {host}",
-             "Alive": alive, "Resources": {"CPU": 2.0, "GPU": 1.0}}
+             "Alive": alive, "Resources": {"CPU": 2.0} | ({"GPU": 2.0} if host != self.hosts[0] else {})}
             for host, alive in [("10.0.0.0", False), *found]
         ]  # fmt: skip
 

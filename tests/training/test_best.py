@@ -44,9 +44,10 @@ def test_the_first_of_the_best_networks_is_kept(tested, tmp_path):
     assert best.epoch == 2 and bits(best.params) == kept[1] and last.epoch == 4 and bits(last.params) == kept[3]
 
 
-def test_a_network_that_is_tested_once_is_not_kept_twice(tested, tmp_path):
+@pytest.mark.parametrize("every", [4, 9])
+def test_a_network_that_is_tested_once_is_not_kept_twice(tested, tmp_path, every):
     tested([0.5])
-    quiet(recurrent(), Clips(), SETTINGS, test=Clips(), folder=tmp_path, evaluate_every=9)
+    quiet(recurrent(), Clips(), SETTINGS, test=Clips(), folder=tmp_path, evaluate_every=every)
     assert not (tmp_path / "best.npz").exists() and (tmp_path / "checkpoint.npz").exists()
 
 

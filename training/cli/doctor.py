@@ -67,9 +67,9 @@ def try_codec():
         try:
             write_video(path, frames, 25)
             back = list(read_frames(path))
-        except (OSError, ValueError) as error:
-            return f"FAILED: {error}"
-    error = max(float(np.abs(a.astype(int) - b).mean()) for a, b in zip(frames, back, strict=True))
+            error = max(float(np.abs(a.astype(int) - b).mean()) for a, b in zip(frames, back, strict=True))
+        except (OSError, ValueError) as wrong:
+            return f"FAILED: {wrong}"
     return f"{'FAILED: ' if error > 16 else ''}writes and reads MPEG-4, mean error {error:.1f} of 255"
 
 

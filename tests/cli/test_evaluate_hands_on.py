@@ -39,22 +39,22 @@ def calls(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, side, clips, views, starts, mode, batch",
+    "options, side, clips, how",
     [
-        ("", 4, 4, 1, "random", "max", 16),
-        ("--views 3 --batch 5 --view-starts spread --mode last", 4, 5, 3, "spread", "last", 5),
-        ("--views 3 --batch 100 --side train", 9, 27, 3, "random", "max", 100),
+        ("", 4, 4, [(1, "random"), 16, "max"]),
+        ("--views 3 --batch 5 --view-starts spread --mode last", 4, 5, [(3, "spread"), 5, "last"]),
+        ("--views 3 --batch 100 --side train", 9, 27, [(3, "random"), 100, "max"]),
     ],
 )
-def test_an_evaluation_by_clips(calls, capsys, options, side, clips, views, starts, mode, batch):
+def test_an_evaluation_by_clips(calls, capsys, options, side, clips, how):
     """With what the network was trained with, unless told otherwise; its memory is that of a batch."""
     capsys.readouterr()
     assert main(["evaluate", "run/checkpoint.npz", "f.npz", "--save", "p.npz", *options.split()]) == 0
-    ((net, videos, *how),) = calls["evaluate"]
-    assert (len(videos), how) == (side, [(views, starts), batch, mode])
+    ((net, videos, *found),) = calls["evaluate"]
+    assert (len(videos), found) == (side, how)
     assert calls["prediction_memory"] == [(net, (clips, 4, 3))]
     assert calls["check_memory"] == [(f"a prediction for {clips} clips of 4 frames", 99)]
-    kept = Predictions(RESULT, 2, "train" if side == 9 else "test", mode, views, 3)
+    kept = Predictions(RESULT, 2, "train" if side == 9 else "test", how[2], how[0][0], 3)
     assert calls["save_predictions"] == [("p.npz", kept)] and not calls["write_probabilities"]
     *_, result, path = capsys.readouterr().out.splitlines()
     assert (result, path) == ("on the training videos: " * (side == 9) + str(RESULT), "p.npz")

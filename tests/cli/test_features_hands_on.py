@@ -204,17 +204,16 @@ def test_videos_of_a_folder_and_their_labels(monkeypatch, count, frames, hot):
 
 
 @pytest.mark.parametrize(
-    "options, own, folder, fold, count, tap, checked",
+    "options, own, fold, count, checked",
     [
-        ("data", None, True, 1, None, "auto", False), ("data --out f.npz", None, True, 1, 25, "auto", False),
-        ("data --count 4", None, True, 1, 4, "auto", False), ("data --model m.npz", 3, True, 3, None, "auto", False),
-        ("data --model m.npz --out f.npz --fold 2 --tap average", 3, True, 2, 25, "average", True),
-        ("data --model m.npz --out f.npz --count 4", 3, True, 3, 4, "auto", True),
-        ("data --model m.npz --out f.npz --count 4", None, True, 1, 4, "auto", False),
-        ("1.avi --out f.npz --fold 2", None, False, None, 25, "auto", False),
+        ("data", None, 1, None, False), ("data --out f.npz", None, 1, 25, False), ("data --count 4", None, 1, 4, False),
+        ("data --model m.npz", 3, 3, None, False), ("data --model m.npz --out f.npz --fold 2", 3, 2, 25, True),
+        ("data --model m.npz --out f.npz --count 4 --tap average", 3, 3, 4, True),
+        ("data --model m.npz --out f.npz --count 4", None, 1, 4, False),
+        ("1.avi --out f.npz --fold 2", None, None, 25, False),
     ],
 )  # fmt: skip
-def test_how_the_videos_are_read(monkeypatch, options, own, folder, fold, count, tap, checked):
+def test_how_the_videos_are_read(monkeypatch, options, own, fold, count, checked):
     """With the fold of the model, which a file of features must have."""
     checks = []
     monkeypatch.setattr(features, "fold_for", lambda path, asked: asked or 1)
@@ -222,6 +221,7 @@ def test_how_the_videos_are_read(monkeypatch, options, own, folder, fold, count,
     monkeypatch.setattr(features, "with_features", lambda spec, model: (spec, model))
     args = parsed(f"features {options} --skip s.txt --available --size 40 --cache c --mean 9".split())
     model = SimpleNamespace(checkpoint=SimpleNamespace(fold=own))
+    folder, tap = options.startswith("data"), "average" if "--tap" in options else "auto"
     spec, of = features.spec_of(args, model, folder)
     assert of is model and checks == [(model.checkpoint, "m.npz", {"fold": fold})] * checked
     assert (spec.path, spec.size, spec.fold) == ("data" if folder else ".", 40, fold)

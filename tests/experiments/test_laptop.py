@@ -137,10 +137,10 @@ def test_the_mini_tables_with_an_imported_googlenet(data, tmp_path):
 
 
 def test_prices_add_up_what_was_measured(data, tmp_path, monkeypatch):
-    """Where a frame takes 2 s and a step 3 s + 0.5 s per frame, a test frame 0.25 s, a save 1 s, and a read nothing."""
+    """Where a frame takes 2 s, a step 3 s + 0.5 s per frame, a test frame 0.25 s, a save 1 s, to read a clip 3 s."""
     monkeypatch.setattr(price, "frame_seconds", lambda source, videos: 2.0)
     monkeypatch.setattr(price, "step_seconds", lambda net, config, settings: (3.0, 0.5, 0.25, 1.0))
-    monkeypatch.setattr(price, "reading_seconds", lambda videos, config: 0.0)
+    monkeypatch.setattr(price, "reading_seconds", lambda videos, config: 3.0)
     monkeypatch.setattr(price, "usable_cores", lambda: 2)
     trial = Trial(str(data), QUICK, 0, tmp_path, str(tmp_path / "cache"), weights="w.npz")
     commands = trial.commands("googlenet-conv-30-flow")
@@ -151,14 +151,14 @@ def test_prices_add_up_what_was_measured(data, tmp_path, monkeypatch):
     features, training = found.values()
     assert features.frames == 2 * V * 3 and features.disk == V * 3 * 8 * 2  # 3 images of a video, 8 numbers of 2 bytes
     steps, seen, tested = 3 * 4, 3 * 32 * 3, 3 * 16 * 3 * 3  # T = 3, the test after the epoch and two views
-    assert training.training == (3 * steps + 0.5 * seen + 3 * 1 + 0.25 * tested) / 2
+    assert training.training == (3 * steps + 1.5 * seen + 3 * 1 + 1.25 * tested) / 2
     params = 4 * (2 * 8 + 8 * 6 + 6 + 6 * 6 + 6 + 6 * 16 + 16)  # mean and std, three layers
     assert training.disk == 3 * (2 * params - 4 * 2 * 8)
     four = Prices(trial, parsed, commands, Hosts(4, 1e3))
     features, training = four.of(commands[2]).values()
     reduced = steps * 1.5 * (params - 4 * 2 * 8) / 1e3
     assert features.frames == V * 3 * 2 / 4
-    assert training.training == pytest.approx((3 * steps + reduced + 3 + (0.5 * seen + 0.25 * tested) / 4) / 2)
+    assert training.training == pytest.approx((3 * steps + reduced + 3 + (1.5 * seen + 1.25 * tested) / 4) / 2)
     text = price_rows([row for row in ROWS if row.table == 7], [trial], parsed, Hosts(), executing([]))
     lines = [line.split("|") for line in text.splitlines()]
     assert len(lines) == 2 + 10 + 1 and "not built here" in lines[2][3]

@@ -1,12 +1,13 @@
 """Parts of pages in HTML: their numbers, shades and options, of cases small enough to be written by hand."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import imageio.v3
 import numpy as np
 import pytest
 
-from snippets.training.render import page
+from snippets.training.render import charts, page
 
 
 def test_how_pictures_are_stored(monkeypatch):
@@ -100,3 +101,37 @@ def test_sections_and_paragraphs(monkeypatch):
     for own, told in ((["a.py", "b.py"], "Lead. Computed by your a.py, b.py."), ([], "Lead.")):
         monkeypatch.setattr(page, "files_of_student", lambda own=own: own)
         assert f'<h1>T&lt;</h1>\n<p class="lead">{told}</p>\nbody</body>' in page.page("T<", "Lead.", ["bo", "dy"])
+
+
+@pytest.mark.parametrize("width, height, size", [
+    (240, 100, None), (100, 240, None), (480, 100, (50, 240)), (100, 241, (240, 100)), (4800, 1, (1, 240)),
+    (1, 4800, (240, 1)),
+])  # fmt: skip
+def test_frames_of_a_video_are_as_large_as_a_page_has_room_for(width, height, size, monkeypatch):
+    """Spread evenly from the first to the last, at the rate asked for, with the times at which they are shown."""
+    asked = []
+    film = SimpleNamespace(times=lambda: (n / 4 for n in range(8)))
+    film.pictures = lambda size: asked.append(size) or ((0, 0, f"frame {n}") for n in range(8))
+    header = SimpleNamespace(width=width, height=height)
+    monkeypatch.setattr(charts, "read_header", lambda path, fps: asked.append((path, fps)) or header)
+    monkeypatch.setattr(charts, "open_film", lambda path, fps: asked.append((path, fps)) or nullcontext(film))
+    times, found = charts.frames_of("v.avi", 3, 7)
+    assert times.tolist() == [0, 1, 1.75] and found == ["frame 0", "frame 4", "frame 7"]
+    assert asked == [("v.avi", 7)] * 3 + [size]
+    assert charts.frames_of("v.avi", 1)[1] == ["frame 0"] and asked[-2] == ("v.avi", charts.PICTURE_FPS)
+
+
+def test_many_curves_differ_in_colour_dash_or_mark():
+    """Of eight the eighth has the first one's colour, but another dash and another mark; the bold one is the first."""
+    p = np.tile(np.linspace(0.1, 0.8, 8), (3, 1))
+    axis = charts.over_time(np.array([0, 1, 2]), p, list("abcdefgh"), "frame").axes[0]
+    looks = [(line.get_color(), line.get_linestyle(), line.get_marker()) for line in axis.lines]
+    assert looks == [
+        (page.COLOURS[n % 7], page.DASHES[n % 4], "o^sDv"[n % 5]) for n in range(8)
+    ] and len(set(looks)) == 8  # fmt: skip
+    assert [line.get_linewidth() for line in axis.lines] == [2.6] + [1.4] * 7
+    assert (
+        np.allclose(axis.lines[2].get_ydata(), 30) and not (axis.xaxis.get_major_locator().tick_values(0, 1) % 1).any()
+    )
+    seconds = charts.over_time(np.array([0, 1, 2]), p, list("abcdefgh")).axes[0]
+    assert seconds.get_xlabel() == "seconds" and (seconds.xaxis.get_major_locator().tick_values(0, 1) % 1).any()

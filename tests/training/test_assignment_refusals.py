@@ -38,7 +38,7 @@ def test_lines_to_cut_are_found_once_and_in_their_order():
     assert "a.py: no function 'g', found f" in said(cut_functions, "def f():\n    return 1\n", {"g": "1.1"}, "a.py")
 
 
-def test_a_students_kernels(tmp_path):
+def test_a_students_kernels(tmp_path, monkeypatch):
     (tmp_path / "own.cu").write_text(KERNEL)
     kernels, x = read(tmp_path / "own.cu", "layers/own.cu"), np.arange(4, dtype=np.float32)
     kernels.run("twice", (1, 4), x, np.int32(4))
@@ -52,6 +52,12 @@ def test_a_students_kernels(tmp_path):
     assert told.startswith("x.cu, line 3, is not C++ (") and told.endswith("): if (i < n) x[i] = 2 * y[i];")
     told = said(kernels.run, "twice", (1, 4), x, kind=TypeError)  # our own words, not the compiler's
     assert told == "twice takes 2 arguments, got 1"
+
+    def other(*given):
+        raise ValueError("of another kind")
+
+    monkeypatch.setattr("snippets.training.assignments.kernels.watch", other)
+    assert said(kernels.run, "twice", (1, 4), x, np.int32(4)) == "of another kind"
 
 
 def test_what_is_handed_in(tmp_path):

@@ -162,6 +162,7 @@ def source(folder):
     write_answers(folder / "f.npz", Answers(inputs, {"public/small/y": np.array([0.0, 2.0, 4.0])}, {}))
     write_answers(folder / "h.npz", Answers({"public/a/x": np.ones(2)}, {"public/a/y": np.ones(2)}, {}))
     (tree(folder.parent / "tree", "stub") / "b.py").write_text("stub")
+    (folder.parent / "tree" / "given.py").touch()
     return folder.parent
 
 
@@ -178,7 +179,7 @@ def runs(source, monkeypatch):
     exec((source / "answers" / "cases.py").read_text(), calls)
 
     def in_process(question, place, folder, inputs, user=None, seconds=None):
-        assert folder == source / "answers"
+        assert folder == source / "answers" and (place / "given.py").is_file() and place != source / "tree"
         found.append(
             (question.name, {file: (place / file).read_text() for file in ("sub/a.py", "b.py")}, user, seconds)
         )

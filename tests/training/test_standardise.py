@@ -63,6 +63,26 @@ def test_a_feature_that_never_varies_is_not_divided_by_its_rounding():
     data.stored.feat[..., 2] = 0.1
     standardise_inputs(net, data)
     assert net.params["standardise/std"][2] == 1 and abs(net.params["standardise/mean"][2] - 0.1) < 1e-6
+    kept = net.params["standardise/std"].copy()
+    standardise_inputs(net, videos(offset=-7.0))  # the others have been measured
+    np.testing.assert_array_equal(net.params["standardise/std"], kept)
+
+
+@pytest.mark.parametrize(
+    "mean, variance, varies",
+    [
+        (1.0, 1.5e-9, True), (1.0, 0.5e-9, False), (1e3, 1.5e-3, True), (1e3, 0.5e-3, False),
+        (0.0, 1.5e-18, True), (0.0, 0.5e-18, False),
+    ],
+)  # fmt: skip
+def test_what_counts_as_rounding(mean, variance, varies):
+    """A variance of less than a billionth of the mean square, or of a billionth of a billionth."""
+    net, data = build(config("conv", standardise=True)), videos()
+    step = np.float32(mean + np.sqrt(variance)) - np.float32(mean)
+    data.stored.feat[..., 1] = (mean + step * np.where(np.arange(len(data)) % 2, 1, -1))[:, None]
+    standardise_inputs(net, data)
+    found = net.params["standardise/std"][1]
+    assert found == pytest.approx(step, rel=1e-3) if varies else found == 1
 
 
 def test_it_is_measured_once_and_never_learned():

@@ -15,6 +15,7 @@ from snippets.training.evaluate import result_of
 from snippets.training.experiments import statistics
 from snippets.training.predictions import Predictions, save_predictions
 from snippets.training.small import real as module
+from snippets.training.small import real_page
 from snippets.training.small.crossval import REGRESSIONS
 from snippets.training.small.real import SPLITS, TUNED, Plan, fused, parts, prediction_files
 
@@ -170,6 +171,37 @@ def test_the_page(plan, tmp_path, capsys, monkeypatch):
     assert "## Heads on f.npz\n\n4 test videos of 4 groups; one split, 2 seeds.\n\n| head | Hit@1" in text
     assert [(r["head"], len(r["by_seed"])) for r in found["ucf101"]] == [("average", 2), ("lstm", 2)]
     assert len(found["random"]) == 5 + len(REGRESSIONS) and len(rows) == 11 + 4 + len(REGRESSIONS)
+
+
+def test_the_page_is_of_the_best_network(tmp_path, monkeypatch, capsys):
+    """Of those that are no regressions; the picture is of its first draw."""
+    seen = []
+    monkeypatch.setattr(real_page, "page", lambda *given: seen.append(given) or "TEXT\n")
+    monkeypatch.setattr(real_page, "picture", lambda *given: seen.append(given))
+    rows = [
+        {"head": name, "mean": mean} for name, mean in (("a", 50), ("b", 70), ("c", 60), (next(iter(REGRESSIONS)), 90))
+    ]
+    plan, records = Plan("clips", "w", None, tmp_path, "c"), {"film": rows, "pixels": []}
+    real_page.write_page(plan, records, ["pairs"], ["ucf"], {"b": ["first", "second"], "a": ["third"]})
+    assert seen == [
+        (plan, records, ["pairs"], ["ucf"], rows[1]), (tmp_path / "real-video.jpg", Path("clips"), "first")
+    ]  # fmt: skip
+    assert capsys.readouterr().out == f"TEXT\n\n{tmp_path / 'real-video.md'} (.json, .jpg)\n"
+    assert (tmp_path / "real-video.md").read_text() == "TEXT\n"
+    found = json.loads((tmp_path / "real-video.json").read_text())
+    assert found == records | {"pairs": ["pairs"], "ucf101": ["ucf"]}
+
+
+@pytest.mark.parametrize(
+    "low, high, said",
+    [
+        (0.5, 2, "better"), (0, 2, "not told apart"), (-2, -0.5, "worse"), (-2, 0, "not told apart"),
+        (-2, 0.5, "not told apart"), (-0.5, 2, "not told apart"),
+    ],
+)  # fmt: skip
+def test_an_interval_that_holds_zero_tells_nothing_apart(low, high, said):
+    text = f"+0.2 [{low:+.1f}, {high:+.1f}]"
+    assert real_page.pair_row("why", "a", "b", (0.2, low, high)) == ["why", "a over b", text, said]
 
 
 def test_fusion_by_fold(tmp_path):

@@ -52,16 +52,19 @@ def test_pieces_are_sent_by_size_and_by_time(ray, monkeypatch):
     half = np.zeros(2 << 20, np.uint8)
 
     def slowly(source, video):
-        for seconds, thing in (
-            (0, "skipped"),
+        sizes = [
             (1, half),
             (0, half),
             (2, 1),
             (0.5, 2),
+            (0, 4),
+            (0, half),
+            (0, half),
             (0, half[:-1]),
             (1, half),
             (0, 3),
-        ):
+        ]
+        for seconds, thing in [(0, "skipped"), *sizes]:
             clock[0] += seconds
             yield thing
 
@@ -70,7 +73,7 @@ def test_pieces_are_sent_by_size_and_by_time(ray, monkeypatch):
     sent = list(ray_tasks.pieces([content], VIDEO, 5, 1))
     assert [piece.host for piece in sent] == [ME] * len(sent)
     kinds = [[thing if isinstance(thing, int) else thing.nbytes for thing in piece.things] for piece in sent]
-    assert kinds == [[], [2 << 20, 2 << 20], [1, 2], [(2 << 20) - 1, 2 << 20, 3]]
+    assert kinds == [[], [2 << 20, 2 << 20], [1, 2], [4, 2 << 20, 2 << 20], [(2 << 20) - 1, 2 << 20, 3]]
 
 
 @pytest.mark.parametrize("size, words", [(None, None), (5, None), (4, "has 5 bytes on host {}, 4 on this one")])
@@ -88,7 +91,7 @@ def test_a_task_compares_the_size_of_its_video(ray, size, words, monkeypatch):
             told = f"v.avi cannot be read on host {ME.name}: every host needs all videos, under the same paths"
 
 
-def test_the_size_of_a_video(tmp_path):
+def test_the_size_of_a_video(tmp_path, monkeypatch):
     """Of a film, or of all pictures of a folder; none where something cannot be read."""
     (tmp_path / "frames").mkdir()
     for i, size in enumerate((3, 4)):
@@ -96,6 +99,8 @@ def test_the_size_of_a_video(tmp_path):
     (tmp_path / "a.avi").write_bytes(b"xx")
     assert size_of(tmp_path / "a.avi") == 2 and size_of(tmp_path / "frames") == 7
     assert size_of(tmp_path / "none.avi") is None and size_of(tmp_path) is None
+    monkeypatch.setattr(ray_tasks.os, "access", lambda path, how: how == os.R_OK and not str(path).endswith("1.jpg"))
+    assert size_of(tmp_path / "frames") is None and size_of(tmp_path / "a.avi") == 2
 
 
 def test_a_process_reads_a_job_once(ray, monkeypatch):

@@ -238,7 +238,7 @@ def _check(path, arrays):
     if scale.dtype.kind not in "fiu" or scale.shape not in ((), (1,), feat.shape[2:]) or not np.isfinite(scale).all():
         expected = f"one finite number or {feat.shape[2]}"
         raise ValueError(f"{path}: scale is {scale.dtype} {scale.shape}, expected {expected}")
-    largest = np.array([np.abs(x).max(initial=0) if x.dtype.kind == "f" else max(x.max(), -int(x.min())) for x in feat])
+    largest = np.array([np.abs(x).max() if x.dtype.kind == "f" else max(x.max(), -int(x.min())) for x in feat])
     bad = np.flatnonzero(~np.isfinite(largest))
     if len(bad):
         raise ValueError(f"{path}: feat of video {bad[0]} holds NaN or infinite values; compute it again")

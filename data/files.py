@@ -96,7 +96,7 @@ def write(path, content, keep=True):
 
 def write_json(path, value):
     """Write a value as JSON; numbers that are not finite become null, as JSON has no word for them."""
-    write(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+    write(path, json.dumps(finite(value), indent=1) + "\n")
 
 
 def write_figure(path, figure, **options):

@@ -225,7 +225,7 @@ def batches(
     return collect()
 
 
-def prepare(function, items, workers: int = 0, ahead: int = 8) -> Iterator:
+def prepare(function, items, workers: int, ahead: int) -> Iterator:
     """function(item) for each item, in order; with workers > 0 in that many threads, at most `ahead` items early.
 
     Closing the iterator, or losing it, ends its threads.

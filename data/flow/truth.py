@@ -40,7 +40,7 @@ def _read_png(path):
         with av.open(str(path)) as file:
             frame = next(file.decode(video=0))
             name, pixels = frame.format.name, frame.to_ndarray()
-    except (av.FFmpegError, StopIteration, ValueError) as error:
+    except (av.FFmpegError, LookupError, StopIteration, ValueError) as error:
         raise ValueError(f"{path}: not a picture, or damaged ({error})") from error
     if not name.startswith("rgb48"):
         raise ValueError(f"{path}: pixels are {name}, expected KITTI's true flow: RGB with 16 bits per channel")

@@ -16,6 +16,8 @@ from snippets.training.bench.peers import in_threads
 from snippets.training.cli.main import main
 
 SIZE = (48, 64)
+FORMAT = struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+SOUND = b"RIFF" + struct.pack("<I", 44) + b"WAVEfmt " + FORMAT + b"data" + struct.pack("<I", 8) + bytes(8)
 
 
 def png16(path, pixels):
@@ -120,10 +122,14 @@ def test_files_of_true_flow(tmp_path):
         ("a.flo", b"PIEH\x01", "does not begin with PIEH"), ("a.flo", b"", "does not begin with PIEH"),
         ("a.flo", b"HIEP" + struct.pack("<ii", 1, 1) + bytes(8), "does not begin"),
         ("a.flo", b"PIEH" + struct.pack("<ii", -1, 1), "does not begin"),
+        ("a.flo", b"PIEH" + struct.pack("<ii", 1, 0), "does not begin"),
+        ("a.flo", b"PIEH" + struct.pack("<ii", 0, 1), "does not begin"),
+        ("a.flo", b"PIEH" + struct.pack("<ii", 1, 32769) + bytes(8 * 32769), "does not begin"),
         ("a.flo", b"PIEH" + struct.pack("<ii", 2, 1) + bytes(8), "20 bytes, expected 28 for 2 x 1"),
+        ("a.png", SOUND, "not a picture, or damaged"),
         ("a.png", b"\x89PNG", "not a picture, or damaged"), ("a.txt", b"", r"expected true flow in a \.flo"),
     ],
-    ids=range(7),
+    ids=range(11),
 )  # fmt: skip
 def test_damaged_files_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)

@@ -233,6 +233,13 @@ def test_videos_of_one_length(rng):
     assert [len(x) for x in clips.blocks(0)] == [32, 32, 3] and Position(3) == (3, 0, 0)
 
 
+def test_a_source_that_gives_fewer_windows_than_were_asked_for_is_an_error(clips, rng, monkeypatch):
+    """And not fewer clips of a test."""
+    monkeypatch.setattr(clips.source, "take", lambda video, windows: iter([np.zeros((5, 20, 20, 3), np.uint8)]))
+    with pytest.raises(ValueError, match="longer than argument 1"):
+        list(clips.test_clips(0, 2, rng))
+
+
 def test_labels_of_several_classes():
     """Tuples of classes become rows of a bool matrix, which batches hand on; a set without any stays integers."""
     videos = [Video(k, label, str(k), "") for k, label in enumerate([(1,), (0, 2), (2,)])]

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from films import numbered
 from tqdm import tqdm
 
@@ -80,6 +81,19 @@ def test_flow_is_computed_by_as_many_threads_and_on_such_arrays_as_the_store_is_
     other = SimpleNamespace()
     store.compute_on(other)
     assert store.source.xp is other
+
+
+def test_flow_of_fewer_images_than_a_video_has_is_an_error(tmp_path, monkeypatch):
+    """Whether the computation gives less than it was given, or the file has changed since its images were counted."""
+    write_video(tmp_path / "a.avi", [numbered(n) for n in range(4)], 15)
+    video, source = Video(tmp_path / "a.avi", 0, "a", ""), FlowDecoder(8, settings=TVL1(warps=1, iterations=1))
+    assert source.count(video) == 3
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="argument 2 is (shorter|longer)"):
+        patch.setattr(snippets.data.flow.images, "tvl1", lambda I0, *_: np.zeros((len(I0) - 1, 8, 8, 2), np.float32))
+        source.frames(video)
+    write_video(tmp_path / "a.avi", [numbered(n) for n in range(3)], 15)
+    with pytest.raises(ValueError, match="argument 2 is (shorter|longer)"):
+        list(source.take(video, [[0, 2]]))
 
 
 def test_what_waits_is_looked_at_twice_a_second():

@@ -42,7 +42,7 @@ class Rows(Source):
             yield row
 
 
-def test_checksums_are_crc_32_of_a_file_or_of_all_pictures_in_order(tmp_path, video):
+def test_checksums_are_crc_32_of_a_file_or_of_all_pictures_in_order(tmp_path, video, monkeypatch):
     assert Decoder(8).checksum(video) == zlib.crc32(video.path.read_bytes())
     folder = tmp_path / "v"
     folder.mkdir()
@@ -50,6 +50,9 @@ def test_checksums_are_crc_32_of_a_file_or_of_all_pictures_in_order(tmp_path, vi
         imwrite(folder / f"{n}.png", numbered(n))
     parts = [(folder / f"{n}.png").read_bytes() for n in (9, 10)]
     assert Decoder(8).checksum(Video(folder, 0, "v", "v")) == zlib.crc32(b"".join(parts))
+    read, source = [], Decoder(8)
+    monkeypatch.setattr(decoder, "checksum", lambda file, value: read.append(file.name) or 7)
+    assert [source.checksum(video) for _ in range(3)] == [7] * 3 and read == [str(video.path)]  # once per process
     with pytest.raises(FileNotFoundError, match="none.avi: no such video file"):
         Decoder(8).checksum(Video(tmp_path / "none.avi", 0, "none", ""))
 

@@ -41,6 +41,18 @@ def test_a_net_in_one_vector_trains_to_the_same_bits(rng):
 def test_mixed_dtypes_are_refused():
     with pytest.raises(TypeError, match="found float32, float64; convert"):
         flatten({"a": np.ones(2), "b": np.ones(2, np.float32)})
+    with pytest.raises(TypeError, match="found no array at all; convert"):
+        flatten({})
+
+
+def test_some_parameters_are_packed_and_the_others_stay():
+    net = build(CONFIG, seed=1)
+    before = dict(net.params)
+    vector = pack_parameters(net, {"scores/W", "scores/b"})
+    assert vector.size == before["scores/W"].size + before["scores/b"].size
+    for key, a in net.params.items():
+        np.testing.assert_array_equal(a, before[key])
+        assert (a is before[key]) != np.shares_memory(a, vector) == key.startswith("scores/")
 
 
 def test_a_net_on_the_cpu_is_left_as_it_is():

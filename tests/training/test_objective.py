@@ -1,12 +1,16 @@
 """What training minimises, and that frozen parts stay as they are."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from toy_clips import Clips, bits, pooled, quiet, recurrent
 
+from snippets.layers.core.base import Sequential
+from snippets.layers.linear import Linear
 from snippets.layers.loss import softmax_loss
+from snippets.layers.relu import ReLU
 from snippets.training.checkpoint import load
 from snippets.training.log import read_log
 from snippets.training.objective import Weighting, gain, loss_and_gradient, split_frozen
@@ -102,3 +106,47 @@ def test_freezing_cuts_after_the_last_frozen_layer_and_gives_the_same_gradient(r
 def test_a_clip_without_frames_has_no_gain():
     with pytest.raises(ValueError, match="at least one frame, got 0"):
         gain(0)
+
+
+def test_weights_of_short_clips_and_of_parts():
+    for mode in ("linear", "ones", "last"):
+        assert gain(1, mode).tolist() == [1]
+    assert gain(3, "last").tolist() == [0, 0, 1] and Weighting() == Weighting("mean", "linear", 1.0)
+    assert Weighting(share=0.5).of((2, 7)).tolist() == [0.25, 0.25]
+    assert Weighting("sum", "ones", 0.5).of((1, 2, 7)).tolist() == [[0.5, 0.5]]
+    for shape in ((2,), (2, 3, 4, 5)):
+        with pytest.raises(ValueError, match=rf"scores must have shape \(N, K\) or \(N, T, K\), got \({shape[0]},"):
+            Weighting().of(shape)
+
+
+def test_layers_between_frozen_ones_are_run_with_them(rng):
+    layers = dict(a=Linear(3, 3, rng), relu=ReLU(), b=Linear(3, 3, rng), last=ReLU(), c=Linear(3, 3, rng))
+    for groups, cut in (({"a/": 0}, 1), ({"a/": 0, "b/": 0}, 3), ({"b/": 0}, 0), ({"a/W": 0}, 0), ({"a/": 1e-9}, 0)):
+        frozen, rest = split_frozen(Sequential(**layers), groups)
+        assert list(frozen.layers if frozen else ()) == list(layers)[:cut] and list(rest.layers) == list(layers)[cut:]
+    assert split_frozen(layers["a"], {"W": 0}) == (None, layers["a"])  # no chain: there is nothing to cut
+
+
+def test_losses_of_auxiliary_heads_add_to_that_of_the_clip(rng):
+    """Two heads that read each of three frames: each has 1/3 of the clip's weight, or its frame's, times 0.5."""
+    labels, told = np.array([1, 0]), []
+    auxiliary = rng.standard_normal((2, 3, 2, 4))
+
+    def backward(net, dscores, cache):
+        told.append(dscores)
+        return "gradients"
+
+    for scores, weights in ((rng.standard_normal((2, 4)), np.full((2, 3), 0.5 / 3)),
+                            (rng.standard_normal((2, 3, 4)), np.tile([1 / 3, 2 / 3, 1], (2, 1)) / 6)):  # fmt: skip
+        net = SimpleNamespace(
+            weight=0.5, params={"W": np.zeros(1)}, forward=lambda x, rng, s=scores: ((s, auxiliary), 0)
+        )
+        value, given, weight, grads = loss_and_gradient(net, np.zeros(1), labels, backward=backward)
+        frames = np.repeat(0.5 * weights[..., None], 2, axis=2)
+        clip, dclip = softmax_loss(scores, labels, Weighting().of(scores.shape))
+        heads, dheads = softmax_loss(auxiliary, labels, frames)
+        assert value == pytest.approx(clip + heads) and given is scores and grads == "gradients"
+        np.testing.assert_allclose(told[-1][0], dclip)
+        np.testing.assert_allclose(told[-1][1], dheads)
+        assert weight.sum() == pytest.approx(Weighting().of(scores.shape).sum() + frames.sum())
+        assert weight.size == Weighting().of(scores.shape).size + 12

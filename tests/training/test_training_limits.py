@@ -157,6 +157,11 @@ def test_a_log_is_cut_where_the_checkpoint_ends(tmp_path):
         with Log(path, keep):
             pass
         assert read_log(path) == kept
+    with Log(path) as log:
+        log.write(records[0])
+    with Log(path):  # as a run that starts does
+        pass
+    assert read_log(path) == []
     with Log(None) as log:
         log.write({"steps": 1})
     (tmp_path / "new" / "folders" / "other.jsonl").write_text('{"steps": 1}\n{"steps"')

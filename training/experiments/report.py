@@ -167,7 +167,7 @@ def differences(runs):
 
 def classes(runs):
     """Accuracy of each class in every run; of very many classes those that the first run gets wrong most."""
-    names = [name for name in runs[0].result.classes if any(name in run.result.classes for run in runs)]
+    names = runs[0].result.classes
     shares = [dict(zip(run.result.classes, run.result.per_class, strict=True)) for run in runs]
     counts = dict(zip(runs[0].result.classes, runs[0].result.truth.sum(axis=0), strict=True))
     if len(names) > MOST:

@@ -66,12 +66,11 @@ def bootstrap(difference, groups, draws=4000, seed=0):
 
     groups (V,): videos of equal value are drawn together.
     """
-    rng, S = np.random.default_rng(seed), len(difference)
+    rng = np.random.default_rng(seed)
     _, group = np.unique(groups, return_inverse=True)
-    G = group.max() + 1
-    sums, counts = np.zeros((S, G)), np.bincount(group, minlength=G)
-    for s in range(S):
-        sums[s] = np.bincount(group, difference[s], minlength=G)
+    counts = np.bincount(group)
+    sums = np.stack([np.bincount(group, row) for row in difference])  # (seeds, groups)
+    S, G = sums.shape
     means = []
     for _ in range(draws):
         s, g = rng.integers(0, S, S), rng.integers(0, G, G)

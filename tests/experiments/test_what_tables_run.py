@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.container import ErrorbarContainer
 
-from snippets.training.experiments import compare, statistics, tables
+from snippets.data.files import read_json
+from snippets.training.experiments import compare, statistics, tables, tables_report
 from snippets.training.experiments.paper import ROWS, Row
 from snippets.training.experiments.scales import LAPTOP, MINI, MINI_IMPORTED, PAPER
 from snippets.training.experiments.tables import parse_numbers, print_commands, record
@@ -95,6 +97,44 @@ def test_a_row_says_how_many_seeds_are_measured():
     assert record(row, [trial(0), trial(1, False)])["differs"] == "1 of 2 seeds measured; "
     gone = record(row, [trial(0, why="not here"), trial(1, why="not here")])
     assert (gone["differs"], gone["ours"]) == ("not here", {})
+
+
+def test_tables_are_printed_and_written_in_four_ways(monkeypatch, tmp_path, capsys):
+    """A row that is measured, one that the paper has and we have not; a measure that we have and the paper has not."""
+    pictures = []
+    monkeypatch.setattr(tables_report, "picture", lambda *args: pictures.append(args))
+    both = {"table": 3, "row": "both", "paper": {"hit1": 72.1}, "ours": {"hit1": [100 / 3, 200 / 3], "clip": [10.0]}}
+    rows = [both | {"differs": "thin"}, {"table": 3, "row": "none", "paper": {"hit5": 1.0}, "ours": {}, "differs": ""}]
+    about = {"command": "snippets tables", "data": "mini", "seeds": [4, 5]}
+    tables_report.write_tables(tmp_path, rows, about)
+    page, place = tables_report.markdown(rows, about), tmp_path / "tables"
+    assert capsys.readouterr().out == f"{page}\n{place}.md (.csv, .json, .png)\n"
+    assert (tmp_path / "tables.md").read_text(encoding="utf-8") == page and pictures == [
+        (tmp_path / "tables.png", rows)
+    ]
+    assert read_json(tmp_path / "tables.json") == about | {"rows": rows}
+    assert (tmp_path / "tables.csv").read_text().splitlines() == [
+        "table,row,measure,paper,ours_mean,ours_std,ours_by_seed,differs",
+        "3,both,clip Hit@1,,10.0,,10.0,thin",
+        f"3,both,Hit@1,72.1,50.0,23.57,{100 / 3} {200 / 3},thin",
+        "3,none,Hit@5,1.0,,,,",
+    ]
+
+
+def test_the_picture_of_one_table(monkeypatch):
+    """An error bar where there are several seeds, as long as their standard deviation, and with caps."""
+    found = []
+    monkeypatch.setattr(tables_report, "write_figure", lambda path, figure, **how: found.append((path, figure, how)))
+    rows = [{"table": 3, "row": name, "paper": {"hit1": 70.0}, "ours": {"hit1": ours}}
+            for name, ours in (("a", [40.0]), ("b", [50.0, 60.0]))]  # fmt: skip
+    tables_report.picture("p.png", rows)
+    ((path, figure, how),) = found
+    (axis,) = figure.axes
+    (errors,) = (c for c in axis.containers if isinstance(c, ErrorbarContainer))
+    _, caps, (bars,) = errors
+    half = 50**0.5  # of 50 and 60
+    np.testing.assert_allclose(bars.get_segments(), [[[55 - half, 1], [55 + half, 1]]])
+    assert {cap.get_markersize() for cap in caps} == {4.0} and (path, how) == ("p.png", {"dpi": 100})
 
 
 @pytest.mark.parametrize("words", [["8"], ["0"], ["12"], [""], ["1", "23"], ["one"]])

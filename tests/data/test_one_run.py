@@ -153,3 +153,23 @@ def test_windows_locks_a_byte_behind_the_text(tmp_path, monkeypatch):
             pass
         lock.HELD.paths.add(tmp_path.resolve())
     assert locked == [(2, 1, 1 << 30)]
+
+
+def test_every_file_that_is_opened_for_a_lock_is_closed_again(tmp_path, monkeypatch):
+    """That of a run that is refused, that whose holder has just removed it, and its own at the end of the block."""
+    real, files = lock.fcntl.flock, []
+
+    def flock(file, how):
+        if len(files) == 1:
+            os.unlink(tmp_path / ".lock")
+        return real(file, how)
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    monkeypatch.setattr(lock, "open", lambda *a, **more: files.append(open(*a, **more)) or files[-1], raising=False)
+    with one_run(tmp_path):
+        lock.HELD.paths.clear()  # as another process would see it
+        with pytest.raises(OSError, match="in use by process"), one_run(tmp_path):
+            pass
+        lock.HELD.paths.add(tmp_path.resolve())
+        assert [file.closed for file in files] == [True, False, True]
+    assert all(file.closed for file in files) and not list(tmp_path.iterdir())

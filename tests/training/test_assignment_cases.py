@@ -142,3 +142,9 @@ def test_kernels_are_read_and_their_file_is_their_source(limits, tmp_path, monke
     assert (found.pop("source/f"), found.pop("source/g")) == (path, path)
     told = "IndexError: index 0 is out of bounds for axis 0 with size 0"
     assert found == {"public/small/error": told, "hidden/a/error": told}
+
+
+def test_inputs_that_are_programs_are_not_read(limits, tmp_path):
+    np.savez("inputs.npz", **{"public/small/x": np.array([{}], object)})
+    with pytest.raises(ValueError, match="allow_pickle"):
+        main(str(tmp_path / "tree"), "sub/own_f.py", "f", "q", "3")

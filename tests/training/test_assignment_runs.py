@@ -98,7 +98,7 @@ def test_what_runs_sees_its_own_tree_alone(folder):
     """The real worker: results, what was printed, where functions come from, and what surrounds them."""
     text = "import sys, os\nprint(sys.flags.isolated, sys.dont_write_bytecode, sys.stdin.read() == '')\n" + RIGHT
     place = tree(folder.parent / "tree", text)
-    outputs, printed = run(QUESTION, place, folder, INPUTS)
+    outputs, printed = run(QUESTION, place, folder, INPUTS, seconds=600)
     assert outputs["public/small/y"].tolist() == [0, 2, 4] and printed.split() == ["1", "True", "True"]
     file = os.path.realpath(place / "sub" / "a.py")
     assert {key: str(a) for key, a in outputs.items() if key != "public/small/y"} == {

@@ -28,7 +28,7 @@ def text_mask(text, size=18, weight="normal"):
     """Coverage (h, w) of one line of text, and how many of its rows stand above the baseline."""
     font = _font(size, weight)
     font.set_text(text)
-    font.draw_glyphs_to_bitmap(antialiased=True)
+    font.draw_glyphs_to_bitmap()  # with smooth edges
     mask = np.array(font.get_image(), np.float32) / 255
     return mask, len(mask) - round(font.get_descent() / 64)
 

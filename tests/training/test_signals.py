@@ -51,6 +51,30 @@ def test_sigterm_is_ctrl_c_also_where_a_shell_has_made_the_process_deaf_to_that(
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_handlers_of_others_are_asked_and_put_back():
+    """Of Ctrl-C the one that is there, as if it had been pressed; both signals have theirs again afterwards."""
+    came, before = [], {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def theirs(number, frame):
+        came.append((number, frame is not None))
+
+    try:
+        for number in before:
+            signal.signal(number, theirs)
+        with stoppable() as stopped:
+            signal.raise_signal(signal.SIGTERM)
+        assert stopped == [signal.SIGTERM] and came == [(signal.SIGINT, True)]
+        with defer_interrupt() as held:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            assert held == [True, True] and len(came) == 1
+        assert len(came) == 2  # once, however often it was pressed
+        assert {signal.getsignal(number) for number in before} == {theirs}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process at once")
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_stopped_saves_and_tells_how_to_go_on(tmp_path, number, status):

@@ -43,7 +43,7 @@ def test_several_functions_are_cut_wherever_they_stand():
     cut = cut_functions(text % ("    y = x\n    return y\n", "    return (\n        x\n    )\n"), labels, "a.py")
     assert cut == text % tuple(f'    raise NotImplementedError("{label}")\n' for label in ("1.1 f", "1.2 g"))
     kernels = "int f(int a)\n{%s}\n// between\nint g(int b) {%s}\nend"
-    given = kernels % ("\n    a += g(a) * 2 - 1;\n", " b = b * 3 - 1 + b; ")
+    given = kernels % (" a += g(a) * 2 - 1; ", "\n    b = b * 3 - 1 + b;\n")
     cut = cut_functions(given, labels, "a.cu")
     assert cut == kernels % tuple(f'\n    // raise NotImplementedError("{label}")\n' for label in ("1.1 f", "1.2 g"))
     found = functions_of(given, ["g", "f"], "a.cu")

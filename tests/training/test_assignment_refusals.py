@@ -32,6 +32,7 @@ def test_lines_to_cut_are_found_once_and_in_their_order():
     text = 'a = 1\nb = 2\nb = 3\n"""Text."""\nc = 4\n'
     assert cut_lines(text, "b = 2", "c", "cut", "x.py") == "a = 1\ncut\n\nc = 4\n"
     assert cut_lines(text, "a", '"""', "cut", "x.py") == 'cut\n"""Text."""\nc = 4\n'  # no empty line before a docstring
+    assert cut_lines("ab\nac\n", "ab", "a", "cut", "x.py") == "cut\n\nac\n"  # until the next such line
     for first, until in (("d", "c"), ("b", "c"), ("c", "a"), ("c", "c"), ("a", "d")):
         words = f"x.py: no single line begins with {first!r}, with one below that begins with {until!r}"
         assert said(cut_lines, text, first, until, "cut", "x.py") == words

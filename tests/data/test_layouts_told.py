@@ -5,7 +5,7 @@ from layout_folders import manifest, names, pictures, touched
 
 from snippets.data.decoder import Decoder
 from snippets.data.layouts.folder import find_parts
-from snippets.data.layouts.splits import Split, Video, check_present, only_present
+from snippets.data.layouts.splits import Split, Video, check_groups, check_present, only_present
 from snippets.data.layouts.survey import check_dataset
 from snippets.data.layouts.table import LAYOUTS, VideoFolder, is_data, layout_of
 from snippets.data.layouts.ucf101 import read_classes
@@ -63,6 +63,16 @@ def test_a_listed_file_or_the_folder_of_its_pictures(tmp_path):
     (tmp_path / "broken").mkdir()
     found = {name: video_at(tmp_path / f"{name}.avi").name for name in ("both", "file", "folder", "broken", "none")}
     assert found == {"folder": "folder"} | {name: f"{name}.avi" for name in found if name != "folder"}
+
+
+def test_of_several_groups_or_videos_on_both_sides_the_first_is_named():
+    train, test = ([Video(None, 0, f"{g}{side}", g) for g in "cab"] for side in "12")
+    with pytest.raises(ValueError) as caught:
+        check_groups(Split(["x"], train, test[1:]))
+    words = "group a is on both sides of the split (a1 trains, a2 tests; such groups: 2); keep all clips of a group on"
+    assert str(caught.value) == f"{words} one side"
+    with pytest.raises(ValueError, match=r"^a1 is on both sides of the split \(such videos: 3\); take it off one"):
+        check_groups(Split(["x"], train, train))
 
 
 def test_videos_that_are_missing_are_counted(tmp_path):

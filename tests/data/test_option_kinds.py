@@ -6,6 +6,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from snippets.data.decoder import Decoder
+from snippets.data.flow.images import FlowDecoder
+from snippets.data.flow.tvl1 import TVL1
+from snippets.data.loader import Preprocessing
+from snippets.data.open import DataSettings
 from snippets.data.options import Options, add_options, check_option, chosen, float_or_none, option, plain, renamed
 
 
@@ -104,3 +109,38 @@ def test_values_are_pythons_own():
     assert [type(value) for value in (some.rate, some.count, some.sizes)] == [float, int, list]
     found = plain({np.int64(1): (np.float64(2), [np.array([3]), "x", None])})
     assert found == {1: (2.0, [[3], "x", None])} and isinstance(found[1], tuple) and type(next(iter(found))) is int
+
+
+RANGES = {  # of the numbers that say how data are read: what is just inside, what is just outside
+    DataSettings: {
+        "fps": ((1e-9, 1e3), (0, 1001)), "picture_fps": ((1e-9, 1e3), (0, 1001)), "flow_fps": ((1e-9, 1e3), (0, 1001)),
+        "bound": ((1e-9, 1e4), (0, 10001)), "seconds": ((1e-9, 1e6), (0, 1000001)), "count": ((1, 10**6), (0, 1000001)),
+    },
+    TVL1: {
+        "tau": ((1e-9, 0.25), (0, 0.251)), "lam": ((1e-9, 1e6), (0, 1000001)), "theta": ((1e-9, 1e6), (0, 1000001)),
+        "scales": ((1, 1000), (0, 1001)), "warps": ((1, 10**4), (0, 10001)), "epsilon": ((0, 1e4), (-1e-9, 10001)),
+        "iterations": ((1, 10**6), (0, 1000001)), "step": ((1e-9, 0.95), (0, 0.951)),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, name", [(kind, name) for kind in RANGES for name in RANGES[kind]])
+def test_numbers_of_data_and_of_flow_lie_in_their_ranges(kind, name):
+    inside, outside = RANGES[kind][name]
+    assert [getattr(kind(**{name: value}), name) for value in inside] == list(inside)
+    for value in outside:
+        with pytest.raises(ValueError, match=f"^{name} is {value}, expected "):
+            kind(**{name: value})
+
+
+def test_data_and_flow_by_default():
+    assert dataclasses.asdict(TVL1()) == dict(
+        tau=0.25, lam=0.15, theta=0.3, scales=13, warps=5, epsilon=0.01, iterations=300, step=0.8
+    )
+    assert dataclasses.asdict(DataSettings()) == dict(
+        stream="rgb", fps=None, picture_fps=25.0, flow_fps=15.0, bound=40.0, tvl1="", seconds=None, mean=127.5,
+        scale=127.5, features="unit", count=None, dtype="float32", stored_tap="auto", stored_as="",
+    )  # fmt: skip
+    source = FlowDecoder()
+    assert (source.side, source.flow_fps, source.bound, source.settings) == (256, 15.0, 40.0, TVL1())
+    assert (Decoder().side, Decoder().picture_fps, Preprocessing()) == (256, 25.0, Preprocessing(220, 127.5, 127.5))

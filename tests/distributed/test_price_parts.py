@@ -42,7 +42,8 @@ class Frames:
 
 
 @pytest.mark.parametrize(
-    "count, step, limit", [(1, 1, 9), (39, 1, 99), (40, 2, 99), (63, 3, 99), (63, 3, 3), (63, 3, 3.5), (63, 3, 0)]
+    "count, step, limit",
+    [(1, 1, 9), (2, 1, 9), (39, 1, 99), (40, 2, 99), (63, 3, 99), (63, 3, 3), (63, 3, 3.5), (63, 3, 0)],
 )
 def test_a_sample_of_the_videos_is_decoded(count, step, limit, tmp_path, monkeypatch):
     """About twenty, evenly, until the limit is exceeded; a folder of pictures has no size of its own."""

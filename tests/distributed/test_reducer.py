@@ -74,6 +74,16 @@ def test_what_is_complete_travels_at_once(chunk, frozen, sizes, rng):
     assert all(not g.any() for g in reducer(one, None, None).values())
 
 
+def test_a_net_of_another_kind_is_sent_when_all_of_it_is_there(rng):
+    one, team = net(rng), Team()
+    other = type("Other", (Sequential,), {})(**one.layers)
+    x, dy = rng.standard_normal((5, 3)), rng.standard_normal((5, 4))
+    y, cache = other.forward(x)
+    for key, g in Reducer(team, other.params, 136)(other, dy, cache).items():
+        np.testing.assert_array_equal(g, net_gradients(one, x, dy)[key])
+    assert [part.size for part in team.sent] == [17, 16]
+
+
 def net_gradients(one, x, dy):
     y, cache = one.forward(x)
     return one.backward(dy, cache)[1]

@@ -27,14 +27,19 @@ RUNS = {  # seconds of the order of one, and each of its own, so that every part
     "one of each, nothing shared": (Downpour(1, 1, fetch=2, push=1), {}),
     "three replicas and two shards on two hosts of a core": (Downpour(3, 2, 2, 1), dict(hosts=2, cores=1)),
     "two pushes on their way at most, of each of two shards": (Downpour(1, 2, 99, 1), dict(latency=20, compute=0.5)),
-    "asked a step ahead, one push in two steps": (Downpour(2, 2, 2, 2, ahead=1), dict(grow=3, std=0.4)),
+    "asked a step ahead, one push in two steps": (Downpour(2, 2, 1, 2, ahead=1), dict(grow=3, std=0.4)),
     "no step ahead of the slowest": (Downpour(2, 1, 1, 1, staleness=0), dict(hosts=3, std=1.5, latency=0.002)),
+    "the same from afar, of whom one ends before the others": (
+        Downpour(3, 1, 1, 1, staleness=0),
+        dict(hosts=2, latency=20),
+    ),
     "a warm start of two steps": (Downpour(3, 1, 1, 2, warm_start_steps=2), dict(hosts=1, cores=2)),
     "deaths": (Downpour(2, 2, 1, 1, checkpoint_every=2), dict(hosts=2, cores=2, mtbf=30, restart=3, std=0.3)),
     "deaths while the others wait for a warm start": (
         Downpour(2, 1, 2, 2, warm_start_steps=3, checkpoint_every=1),
         dict(mtbf=15, restart=5),
     ),
+    "nobody dies who is dead": (Downpour(1, 1, 1, 1, checkpoint_every=1), dict(mtbf=18, restart=12)),
 }
 COSTS = dict(compute=4, std=0, latency=0.25, bandwidth=64, message=0.03, touch=1 / 4096, wake=0.001, apply=1 / 128)
 
@@ -57,12 +62,17 @@ class Draws:
 
 
 class Numbered(Job):
-    """Gradients of zeros that cost nothing; every batch has clips and a loss of its own."""
+    """Gradients of ones that cost nothing; a loss of so many halves, and of the replica's first bias."""
 
     def gradient(self, run, number):
-        zeros = {key: np.zeros_like(a) for key, a in run.opt.params.items()}
-        sums = {"loss": 2.0 * number + 1, "weight": 2.0, "hits": 0, "clips": 1 + number % 3}
-        return Gradient(0.0, None, 1.0, zeros, 0.0), sums
+        ones = {key: np.ones_like(a) for key, a in run.opt.params.items()}
+        loss = 2.0 * number + 1 + float(run.net.params["scores/b"][0])
+        return Gradient(0.0, None, 1.0, ones, math.sqrt(12)), {
+            "loss": loss,
+            "weight": 2.0,
+            "hits": 0,
+            "clips": 1 + number % 3,
+        }
 
 
 def job(d, epochs=2):
@@ -75,7 +85,7 @@ def job(d, epochs=2):
 def told(trace):
     """A line per step, then those of the events."""
     for time, samples, loss in zip(trace.time, trace.samples, trace.loss, strict=True):
-        yield f"{time:9.4f} s  {samples:2} clips  loss {loss}"
+        yield f"{time:9.4f} s  {samples:2} clips  loss {loss:.3f}"
     for event in trace.events:
         yield " ".join(f"{key} {value:.4f}" if key == "time" else f"{key} {value}" for key, value in event.items())
 

@@ -213,7 +213,7 @@ class Worker:
         job = copy(world.job)
         job.net = deepcopy(job.net)
         self.steps, self.stop = replica(job, self.me, start, stop), stop
-        self.asked, self.answers, self.taking, self.in_flight, self.full = 0, [], False, 0, False
+        self.answers, self.taking, self.in_flight, self.full = [], False, 0, False
         self.held = None  # a push that goes with the next fetch
         self.go(self.life)
 

@@ -79,7 +79,8 @@ def calls(monkeypatch, tmp_path):
     feat = np.random.default_rng(0).standard_normal((13, 4, 3)).astype(np.float32)
     save_features("f.npz", feat, np.arange(13) % 2 + 1, np.arange(13) >= 9)
     found = Cluster(compute=0.25, latency=0.5)
-    return recorder(monkeypatch, fit_memory=None, simulate_all="rows", measured=found, compare="real", prices="table")
+    answers = dict(fit_memory=None, simulate_all="rows", measured=found, compare="real", prices="table", inherit=None)
+    return recorder(monkeypatch, **answers)
 
 
 @pytest.mark.parametrize("batch, clips", [(5, 5), (50, 9)])
@@ -87,6 +88,8 @@ def test_what_is_simulated(calls, capsys, batch, clips):
     """Each replica takes four times the parameters besides the one that computes."""
     given = f"--batch {batch} --counts 2 7 3 --momenta 0.5 --hosts 2 --compute 0.5 --out there --fetch 3 --lr 0.03"
     assert main(["simulate", "f.npz", *NET.split(), *given.split()]) == 0
+    ((args, team, _),) = calls["inherit"]
+    assert (args.data, team.size) == ("f.npz", 1)
     ((config, shape, settings, how),) = calls["fit_memory"]
     assert (config.head, shape, settings.batch, how) == ("average", (clips, 4, 3), batch, {"more": 28})
     ((job, test_set, cluster, *rest),) = calls["simulate_all"]

@@ -59,14 +59,17 @@ def test_a_bracket_is_closed_outside_of_comments():
 
 def test_a_statement_tells_something_from_its_second_operation_on():
     """With other names from its fourth on, and in Python alone; of C++ from its third on."""
-    body = ast.parse("a = b\nc = -d\ne = f + g(h)\nif i:\n    j = k * m(n) + p\nq = r * s(t) + u[0]").body
-    assert [count for node in body for _, count in simple(node)] == [0, 1, 2, 3, 4]
+    body = ast.parse(
+        "a = b\nc = -d\ne = f + g(h)\nif i:\n    j = k * m(n) + p\nq = r * s(t) + u[0]\nv = -r * s(t) + u[0]"
+    ).body
+    assert [count for node in body for _, count in simple(node)] == [0, 1, 2, 3, 4, 5]
     texts = {f"{n}.md": line for n, line in enumerate(("a=b", "c = -d", "e=f+g( h )", "j = k * m(n) + p"))}
     told = [("2.md", "e = f + g(h)"), ("3.md", "j = k * m(n) + p")]
     assert leaks([body[:2], body[2:]], texts) == told
     other, few = "q1 = r1 * s1(t1) + u1[0]", "j1 = k1 * m1(n1) + p1"
-    assert nameless(body[-1]) == nameless(ast.parse(other).body[0]) == "_ = _ * _(_) + _[0]"
+    assert nameless(body[-2]) == nameless(ast.parse(other).body[0]) == "_ = _ * _(_) + _[0]"
     assert leaks([body], {"a.md": other, "b.py": few}) == []
     assert leaks([body], {"a.py": f"{few}\nif a:\n    {other}"}) == [("a.py", "q = r * s(t) + u[0]")]
+    assert leaks([body], {"a.py": "v1 = -r1 * s1(t1) + u1[0]"}) == [("a.py", "v = -r * s(t) + u[0]")]
     kernel = "void f(int a) { x[i] = a + b; x[i] = a + b * c; }"
     assert body_of(functions_of(kernel, ["f"], "a.cu")[0]) == ["x[i] = a + b * c"]

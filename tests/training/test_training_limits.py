@@ -1,6 +1,7 @@
 """Limits and defaults of training, by their numbers: what is just inside is taken, what is just outside is refused."""
 
 import math
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,7 @@ from snippets.training.checkpoint import (
 )  # fmt: skip
 from snippets.training.log import Log, read_log
 from snippets.training.settings import Conduct, Settings
-from snippets.training.sgd import SGD, exponential, tables, vector_of
+from snippets.training.sgd import SGD, exponential, pieces, tables, vector_of
 
 TINY = 1e-12
 
@@ -53,6 +54,32 @@ def test_what_the_optimiser_does_unless_it_is_told():
             opt.step({"W": np.full(2, 1e3), "b": np.full(2, -1e3)})
     assert all((params[0][key] == params[1][key]).all() for key in "Wb")
     assert usual.clip_norm is None and usual.momentum == 0.9 and usual.decays == {"W": 0.0005, "b": 0}
+
+
+def test_an_update_goes_piece_by_piece_and_needs_no_new_memory():
+    """Pieces of 131072 elements, of all arrays alike; arrays that are not contiguous stay whole."""
+    a = np.arange(300_000.0).reshape(2, 150_000)
+    cut = [[part.copy() for part in some] for some in pieces(a, a + 1)]
+    assert [[len(part) for part in some] for some in cut] == [[131072] * 2, [131072] * 2, [37856] * 2]
+    np.testing.assert_array_equal(np.concatenate([some[1] for some in cut]), a.ravel() + 1)
+    assert [len(part) for (part,) in pieces(np.zeros(5), size=2)] == [2, 2, 1] and not list(pieces(np.zeros((0, 3))))
+    for some in ((a, a.T), (a.T, a), (a[:, ::2], a[:, ::2])):
+        ((one, other),) = pieces(*some)
+        assert one is some[0] and other is some[1]
+    params, grads = ({"W": np.full(500_000, value, np.float32)} for value in (1, 2))
+    opt = SGD(params, 0.1)
+    opt.step(grads)  # after the first of a thread, which leaves its scratch memory
+    tracemalloc.start()
+    opt.step(grads)
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
+def test_a_group_of_nothing_is_told_with_what_there_is():
+    with pytest.raises(ValueError) as caught:
+        SGD({"tower/a/W": np.ones(1), "tower/b/W": np.ones(1), "head": np.ones(1)}, 0.1, groups={"a/": 1})
+    assert str(caught.value) == "group 'a/' fits no parameter; the keys begin with tower/, head"
+    SGD({"tower/a/W": np.ones(1), "head": np.ones(1)}, 0.1, groups={"tower/a": 1})  # of one of several
 
 
 def test_rates_that_fall():

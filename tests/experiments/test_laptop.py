@@ -140,7 +140,7 @@ def test_prices_add_up_what_was_measured(data, tmp_path, monkeypatch):
     """Where a frame takes 2 s, a step 3 s + 0.5 s per frame, a test frame 0.25 s, a save 1 s, to read a clip 3 s."""
     monkeypatch.setattr(price, "frame_seconds", lambda source, videos: 2.0)
     monkeypatch.setattr(price, "step_seconds", lambda net, config, settings: (3.0, 0.5, 0.25, 1.0))
-    monkeypatch.setattr(price, "reading_seconds", lambda videos, config: 3.0)
+    monkeypatch.setattr(price, "reading_seconds", lambda videos, config: len(videos) / 16)
     monkeypatch.setattr(price, "usable_cores", lambda: 2)
     trial = Trial(str(data), QUICK, 0, tmp_path, str(tmp_path / "cache"), weights="w.npz")
     commands = trial.commands("googlenet-conv-30-flow")

@@ -21,7 +21,7 @@ FOLDS = {fold: SimpleNamespace(train=range(8 * fold), test=range(fold), classes=
 
 @pytest.fixture
 def prices(mini, monkeypatch):
-    """Where a step takes 3 s + 0.5 s per frame, a test frame 0.25 s and a save 1 s; `told`: what was asked for."""
+    """Where a step takes 3 s + 0.5 s per frame, a test frame 0.25 s and a save 2 s; `told`: what was asked for."""
     trial = SimpleNamespace(data=str(mini), available=False, device="cuda:1", scale=SimpleNamespace(all_imported=False))
     found, told = Prices(trial, parsed, []), []
 
@@ -30,7 +30,7 @@ def prices(mini, monkeypatch):
 
     noted("build", lambda config, seed=0: build(config, None))
     noted("move_to_device", lambda net, device: net)
-    noted("step_seconds", lambda net, config, settings: (3.0, 0.5, 0.25, 1.0))
+    noted("step_seconds", lambda net, config, settings: (3.0, 0.5, 0.25, 2.0))
     noted("frames_per_video", lambda videos, source, sample: 11)
     noted("frame_seconds", lambda source, videos: 2.0)
     noted("prediction_memory", lambda tower, shape: 1000)
@@ -67,7 +67,7 @@ def test_a_training_on_frames(words, folds, last, prices):
     )
     steps, seen = 5 * sum(folds), 5 * 8 * sum(folds) * 12  # batches of 8 from 8, 16 and 24 videos
     tested = sum(folds) * (12 + last)  # after the last epoch, and the clips of the final test
-    assert found.frames == 0 and found.training == 3 * steps + 5 * len(folds) + 0.5 * seen + 0.25 * tested
+    assert found.frames == 0 and found.training == 3 * steps + 10 * len(folds) + 0.5 * seen + 0.25 * tested
     net = build(CONFIG, None)
     trained = bytes_of(a for name, a in net.params.items() if "freeze" not in words or not name.startswith("tower/"))
     kept = 1 if words == "--evaluate-every 5" else 2  # the best network, where there are several tests

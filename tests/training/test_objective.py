@@ -1,6 +1,8 @@
 """What training minimises, and that frozen parts stay as they are."""
 
 import math
+import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -150,3 +152,20 @@ def test_losses_of_auxiliary_heads_add_to_that_of_the_clip(rng):
         np.testing.assert_allclose(told[-1][1], dheads)
         assert weight.sum() == pytest.approx(Weighting().of(scores.shape).sum() + frames.sum())
         assert weight.size == Weighting().of(scores.shape).size + 12
+
+
+def test_weights_are_copied_to_a_gpu_once(monkeypatch):
+    """To the device of the scores, in their dtype; the next step finds them there."""
+    copied, devices = [], []
+    cupy = SimpleNamespace(
+        asarray=lambda a, dtype: copied.append((a.tolist(), dtype)) or len(copied),
+        cuda=SimpleNamespace(Device=lambda number: devices.append(number) or nullcontext()),
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    on_gpu = type("ndarray", (), {"__module__": "cupy", "device": SimpleNamespace(id=3), "dtype": np.dtype("f4")})
+    scores, weighting = on_gpu(), Weighting("sum", "ones", share=0.123)
+    scores.shape = (2, 4)
+    assert weighting.like(scores) == weighting.like(scores) == 1 and copied == [([0.123] * 2, "f")] and devices == [3]
+    scores.shape = (1, 4)
+    assert weighting.like(scores) == 2 and copied[1][0] == [0.123]
+    np.testing.assert_array_equal(weighting.like(np.zeros((2, 4))), [0.123] * 2)

@@ -24,6 +24,7 @@ from snippets.training.cli.files import (
     SkipList,
     Table,
     check_outputs,
+    writable,
 )
 
 
@@ -232,3 +233,23 @@ def test_a_disk_without_a_block_is_told_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=f"{tmp_path / 'a.npz'} cannot be written there: no space") as info:
         check_outputs(SimpleNamespace(out=Archive(tmp_path / "a.npz")))
     assert (info.value.errno, info.value.filename) == (errno.ENOSPC, str(tmp_path))
+
+
+def test_a_folder_is_writable_or_refused_and_nothing_is_left_in_it(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path, tmp_path / "new" / "run"):
+        assert writable(folder) == folder
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(NotADirectoryError, match="not a folder, so .* cannot be written"):
+            writable(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_was_typed_is_told_from_what_a_preset_says(tmp_path):
+    """A preset may be one for several heads: only what was typed is refused where nothing reads it."""
+    (tmp_path / "mine.toml").write_text("units = 4\nfc = 3\n")
+    preset = ["train", "f.npz", "--preset", str(tmp_path / "mine.toml")]
+    for typed, fc in (([], 3), (["--fc", "5"], 5)):
+        args = main.parsed([*preset, *typed])
+        assert (args.units, args.fc, set(args.typed)) == (4, fc, {"fc"} if typed else set())
+    assert not hasattr(main.parsed(["train", "f.npz", "--fc", "5"]), "typed")

@@ -26,6 +26,6 @@ def in_words(error):
 def report(error, who=""):
     """Print one line for an error that the user can correct, else its traceback; who: what stands ahead of it."""
     if isinstance(error, USER_ERRORS):
-        print(f"snippets: {who}{in_words(error)}", file=sys.stderr, flush=True)
+        print(f"snippets: {who}{in_words(error)}", file=sys.stderr)
     else:
         traceback.print_exception(error)

@@ -12,7 +12,7 @@ import pytest
 
 from snippets.data import files
 from snippets.data.features import fold_in, save_features
-from snippets.data.files import read_npz, replacing, sweep, write_npz
+from snippets.data.files import read_npz, replacing, sweep, write, write_npz
 
 
 def test_all_of_a_file_is_forced_to_disk(tmp_path, monkeypatch):
@@ -45,6 +45,26 @@ def test_a_full_disk_is_told_with_what_became_of_the_old_file(tmp_path, monkeypa
         words = f"disk full while writing ({kept}; make room and run again)"
         assert (caught.value.strerror, caught.value.filename) == (words, str(tmp_path / name))
     assert os.listdir(tmp_path) == ["old"]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_nobody_wants_to_keep_or_has_room_for_is_not_kept(tmp_path, monkeypatch, keep):
+    """All disks are full, or what was to be written can be made again: the error is that of the first place."""
+    asked = []
+
+    def full(_):
+        asked.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError) as caught:
+        write(tmp_path / "a", "text", keep)
+    assert caught.value.strerror.startswith("disk full while writing (nothing was written;")
+    assert caught.value.filename == str(tmp_path / "a") and len(asked) == (3 if keep else 1)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_windows_renames_and_deletes_only_files_that_nobody_has_open(tmp_path, monkeypatch):

@@ -133,6 +133,23 @@ def test_numbers_of_data_and_of_flow_lie_in_their_ranges(kind, name):
             kind(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["mean", "scale"])
+def test_what_is_taken_from_a_channel_and_what_it_is_divided_by(name):
+    """One number or three, finite; what divides is above zero, in each channel."""
+    for value, found in ((3, 3), ([3], 3), ([1, 2, 3], [1, 2, 3]), (np.float32(0.5), 0.5), ((1, 2, 3), [1, 2, 3])):
+        assert getattr(DataSettings(**{name: value}), name) == found
+    what = {"mean": "finite", "scale": "positive"}[name]
+    for value in ([1, 2], [1, 2, 3, 4], [], [1, np.nan, 2], [np.inf]):
+        with pytest.raises(ValueError, match=rf"^{name} is \[.*\], expected one or three {what} numbers: of all"):
+            DataSettings(**{name: value})
+    for value in (0, [1, -1, 1], [2, 2, 0]):
+        if name == "mean":
+            assert DataSettings(mean=value).mean == value
+        else:
+            with pytest.raises(ValueError, match="expected one or three positive numbers"):
+                DataSettings(scale=value)
+
+
 def test_data_and_flow_by_default():
     assert dataclasses.asdict(TVL1()) == dict(
         tau=0.25, lam=0.15, theta=0.3, scales=13, warps=5, epsilon=0.01, iterations=300, step=0.8

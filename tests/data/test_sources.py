@@ -1,5 +1,6 @@
 """What sources of frames hand on, keep and check: checksums, frames on their way, attributes, files of arrays."""
 
+import io
 import os
 import weakref
 import zlib
@@ -12,6 +13,7 @@ from imageio.v3 import imwrite
 from snippets.data import decoder
 from snippets.data.decoder import Decoder, Source, Spread
 from snippets.data.layouts.splits import Video
+from snippets.data.store import array
 from snippets.data.store import store as module
 from snippets.data.store.array import StoredArray
 from snippets.data.store.manifest import Entry
@@ -152,7 +154,7 @@ def test_what_other_processes_report_is_known_and_they_end_with_this_one(tmp_pat
     assert other.ended and caught.type is KeyboardInterrupt
 
 
-def test_a_file_of_other_arrays_is_refused(tmp_path):
+def test_a_file_of_other_arrays_is_refused_and_of_its_own_no_more_is_read_than_asked_for(tmp_path, monkeypatch):
     right = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
     np.save(tmp_path / "right.npy", right)
     path = tmp_path / "wrong.npy"
@@ -168,6 +170,10 @@ def test_a_file_of_other_arrays_is_refused(tmp_path):
     for index in ([], [3], [0, 1, 3, 2, 2], slice(1, None, 2), slice(2, 2), -1, [[0, 3], [1, 1]]):
         np.testing.assert_array_equal(stored[index], right[np.arange(4)[index]], strict=True)
     np.testing.assert_array_equal(np.asarray(stored, np.float64), right.astype(np.float64), strict=True)
+    opened = []
+    monkeypatch.setattr(array, "open", lambda *a, **more: opened.append(open(*a, **more)) or opened[0], raising=False)
+    np.testing.assert_array_equal(stored[1], right[1])
+    assert isinstance(opened[0], io.RawIOBase) and opened[0].closed  # a buffer would read other frames, too
     (tmp_path / "right.npy").unlink()
     with pytest.raises(VideoError, match="right.npy: another program has cut or removed it"):
         stored[0]

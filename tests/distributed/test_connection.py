@@ -80,6 +80,14 @@ def test_what_a_session_hands_on(address, stopped, monkeypatch):
     assert work == ([] if stopped else [(ray, stopped)])
 
 
+def next_files():
+    """The numbers of the next files that are opened."""
+    found = [os.dup(2) for _ in range(3)]
+    for number in found:
+        os.close(number)
+    return found
+
+
 @pytest.mark.parametrize(
     "error, why",
     [
@@ -107,15 +115,12 @@ def test_why_there_is_no_connection(ray, error, why, first, capfd):
         raise error
 
     ray._raylet.GcsClient, ray.init = client, init
-    free = os.dup(2)
-    os.close(free)
+    free = next_files()
     with pytest.raises(OSError, match=rf"^no connection to Ray \(head:1\): {why}") as found:
         connect(ray, "head:1", num_cpus=2)
     assert found.value.__cause__ is error and asked == ["head:1", *([] if first else [("head:1", {"num_cpus": 2})])]
     assert capfd.readouterr().err == ("" if first else "of ray.init\n")
-    again = os.dup(2)
-    os.close(again)
-    assert again == free  # no file is left open
+    assert next_files() == free  # no file is left open
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,11 @@ def test_a_push_travels_with_the_fetch_behind_it(waited):
     assert shard.vector.tobytes() == flatten(plain.params).tobytes()
 
 
-def test_a_replica_ends_when_all_its_pushes_have_arrived(waited):
-    """Two shards, a fetch every third step: pushes go out by themselves, and both of the last ones are waited for."""
-    one = job(Downpour(1, 2, fetch=3, push=1))
-    shards = [Shard(one, i) for i in range(2)]
+@pytest.mark.parametrize("S", [1, 2])
+def test_a_replica_ends_when_all_its_pushes_have_arrived(waited, S):
+    """With a fetch every third step pushes go out by themselves; all of the last ones are waited for."""
+    one = job(Downpour(1, S, fetch=3, push=1))
+    shards = [Shard(one, i) for i in range(S)]
 
     def actor(shard):
         shard.join(0, 0)
@@ -60,9 +61,9 @@ def test_a_replica_ends_when_all_its_pushes_have_arrived(waited):
         return SimpleNamespace(**calls)
 
     ray_actors.ReplicaActor([one], 0, [actor(shard) for shard in shards]).run()
-    last, most = waited[-1][0], 2 * 2  # two pushes to each of two shards
-    assert waited[-1] == (last, last) and 2 <= last <= most
-    assert all(found == most + 2 and count == 2 for found, count in waited[:-1])
+    last, most = waited[-1][0], 2 * S  # two pushes to each shard
+    assert waited[-1] == (last, last) and S <= last <= most and len(waited) > 2
+    assert all(found == most + S and count == S for found, count in waited[:-1])
 
 
 class Clock:
@@ -97,6 +98,7 @@ def test_a_replica_says_how_long_it_waited(waited, monkeypatch, tmp_path):
         answers = yield Take()
         clock.now += 16
         assert answers == [("fetch", me, 7, None)] * 2
+        yield Compute()
         yield Compute()
         yield Push(7, 8, None, 1.0, [0, 0], [])
 

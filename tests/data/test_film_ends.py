@@ -82,6 +82,21 @@ def test_a_film_without_a_rate_and_with_impossible_times_has_25_frames_a_second(
         assert [(start, end) for start, end, _ in opened.pictures(size=8)] == [(0, 0.04), (0.04, 0.08), (0.08, 0.12)]
 
 
+def test_packets_without_any_frame_are_an_error(tmp_path):
+    film(tmp_path / "a.mp4", FRAMES)
+    with Film(tmp_path / "a.mp4") as opened:
+        whole, same = opened.container, opened.stream
+        packet = dict(stream=same, pts=None, size=1, is_corrupt=False, decode=list)
+        packets = [SimpleNamespace(dts=n, **packet) for n in range(3)]
+        opened.container = SimpleNamespace(demux=lambda: iter(packets), format=whole.format, duration=None)
+        words = f"{tmp_path / 'a.mp4'}: none of its 3 frames can be decoded; get the file again or skip it"
+        with pytest.raises(VideoError) as caught:
+            list(opened.times())
+        assert str(caught.value) == words
+        whole.close()
+        opened.container = SimpleNamespace(close=list)
+
+
 def test_half_a_frame_may_be_missing_from_matroska(tmp_path):
     """Its seconds are exact; here its index is cut, so that the bytes do not tell whether all are there."""
     film(tmp_path / "a.mkv", [numbered(n) for n in range(9)])

@@ -130,6 +130,24 @@ def test_how_long_it_waits_for_any_of_them(monkeypatch):
     assert asked == [(3, {"timeout": 0.5, "return_when": processes.FIRST_COMPLETED}), (2, asked[0][1])]
 
 
+def test_where_fewer_may_wait_no_more_are_begun_until_there_is_room(monkeypatch):
+    limits, waiting = iter([3, 1, 1, 1, 1, 1, 1]), []
+
+    def wait(some, **_):
+        waiting.append(len(some))
+        first = min(some, key=lambda future: future.result())
+        return {first}, some - {first}
+
+    def submit(item):
+        future = Future()
+        future.set_result(item)
+        return future
+
+    monkeypatch.setattr(processes, "wait", wait)
+    assert list(processes.as_done(submit, "abcdef", lambda: next(limits))) == list("abcdef")
+    assert waiting == [3, 2, 1, 1, 1, 1]
+
+
 def test_bars_of_a_survey_and_of_the_mini_data_set(tmp_path, capsys, monkeypatch):
     root = films(tmp_path / "d", *(f"{c}/{n}.avi" for c in "ab" for n in (1, 2)))
     check_dataset(root, Decoder(8), progress=False)
@@ -140,7 +158,13 @@ def test_bars_of_a_survey_and_of_the_mini_data_set(tmp_path, capsys, monkeypatch
     shown = []
     monkeypatch.setattr(snippets.data.mini.make, "write_avi", lambda *_: None)
     monkeypatch.setattr(snippets.data.mini.make, "tqdm", lambda some, **how: shown.append(how) or some)
+    threads, pool = [], snippets.data.mini.make.ThreadPoolExecutor
+    monkeypatch.setattr(snippets.data.mini.make, "ThreadPoolExecutor", lambda n: threads.append(n) or pool(n))
+    monkeypatch.setattr(snippets.data.mini.make, "usable_cores", lambda: 5)
+    monkeypatch.setattr(snippets.data.mini.make, "paint_clip", lambda *_: None)
     make_mini(tmp_path / "mini", groups=3, clips=1, frames=16, side=32)
+    make_mini(tmp_path / "more", groups=3, clips=1, frames=16, side=32, workers=3)
+    assert threads == [5, 3] and shown.pop() == shown[0]
     assert shown == [
         {"desc": "mini data set", "total": 48, "unit": "clip", "disable": None}
     ]  # shown in a terminal only

@@ -4,6 +4,7 @@ import io
 import os
 import weakref
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from imageio.v3 import imwrite
 
 from snippets.data import decoder
 from snippets.data.decoder import Decoder, Source, Spread
+from snippets.data.display import FrameSource
 from snippets.data.layouts.splits import Video
 from snippets.data.store import array
 from snippets.data.store import store as module
@@ -57,6 +59,12 @@ def test_checksums_are_crc_32_of_a_file_or_of_all_pictures_in_order(tmp_path, vi
     assert [source.checksum(video) for _ in range(3)] == [7] * 3 and read == [str(video.path)]  # once per process
     with pytest.raises(FileNotFoundError, match="none.avi: no such video file"):
         Decoder(8).checksum(Video(tmp_path / "none.avi", 0, "none", ""))
+
+
+def test_what_a_source_has_to_say_itself():
+    for call in (partial(Source().stream, None), FrameSource().clock_fault, FrameSource()._timed):
+        with pytest.raises(NotImplementedError):
+            call()
 
 
 def test_a_frame_is_kept_only_as_long_as_a_window_wants_it():

@@ -222,3 +222,9 @@ def test_windows_are_moved_by_sizes_in_four_directions(monkeypatch):
     for n, (right, down) in enumerate(truth):
         corner = n % 3 * 1e6 + 40 * 400 + 40
         assert I0[n, 0, 0] == corner and I1[n, 0, 0] == corner - 400 * down - right
+
+
+def test_flow_of_a_smoke_test_is_small():
+    for name, count in (("tvl1", 1), ("tvl1-pan", 4)):
+        I0, I1, *_ = arguments(name, quick=True)
+        assert I0.shape == I1.shape == (count, 24, 32) and I0.std() > 5 and (I0 != I1).mean() > 0.3

@@ -134,12 +134,13 @@ def test_frames_and_curves_of_a_mirrored_pair(monkeypatch):
     """Pixels from -1 to 1 become 0 to 255, what lies outside is cut off; answers are those at the last frame."""
     clip = np.repeat([-1.5, -1.0, 0.0, 1.0, 1.5], 4).reshape(5, 2, 2, 1).repeat(3, axis=3)
     p = np.array([  # of five classes after each frame; the true ones are the first two
-        [0.2, 0.3, 0.1, 0.15, 0.25], [0.1, 0.2, 0.5, 0.1, 0.1], [0.3, 0.1, 0.1, 0.4, 0.1], [0.1, 0.6, 0.1, 0.1, 0.1],
-        [0.5, 0.1, 0.1, 0.2, 0.1],
+        [0.4, 0.5, 0.0, 0.0, 0.1], [0.1, 0.3, 0.5, 0.0, 0.1], [0.4, 0.1, 0.0, 0.4, 0.1], [0.1, 0.8, 0.0, 0.0, 0.1],
+        [0.7, 0.2, 0.0, 0.0, 0.1],
     ])  # fmt: skip
+    q = np.tile([0.45, 0.25, 0.05, 0.05, 0.2], (5, 1))
     told = []
     monkeypatch.setattr(demo_page, "order_pair", lambda *given: [0, 1] if given == ("net", videos, "result") else None)
-    monkeypatch.setattr(demo_page, "predicted", lambda net, test_set, i: (clip, p))
+    monkeypatch.setattr(demo_page, "predicted", lambda net, test_set, i: (clip, (p, q)[i]))
     monkeypatch.setattr(demo_page, "over_time", lambda x, y, names, unit, bold: told.append((x, y, names, unit, bold)))
     monkeypatch.setattr(demo_page, "strip", lambda *given: told.append(given) or "")
     monkeypatch.setattr(demo_page, "picture", lambda curve, alt, caption: f"{alt} {caption}")
@@ -148,11 +149,11 @@ def test_frames_and_curves_of_a_mirrored_pair(monkeypatch):
     assert len(told) == 4
     for n, ((x, y, names, unit, bold), (frames, alts, percent, least)) in enumerate((told[:2], told[2:])):
         assert (x.tolist(), names, unit, bold) == ([1, 2, 3, 4, 5], ["up", "down", "c", "d"], "frame", n)
-        np.testing.assert_array_equal(y, p[:, :4])
+        np.testing.assert_array_equal(y, (p, q)[n][:, :4])
         assert frames.dtype == np.uint8 and frames[:, 0, 0, 0].tolist() == [0, 0, 127, 255, 255] and least == 48
-        own = [f"{100 * x:.0f} %" for x in p[:, n]]
+        own = [f"{100 * x:.0f} %" for x in (p, q)[n][:, n]]
         assert percent == own and alts == [f"frame {t}, {videos.classes[n]} {x}" for t, x in enumerate(own, 1)]
-    assert "gives up, the true class, 50 %" in found and "gives down, the true class, 10 %" in found
+    assert "gives up, the true class, 70 %" in found and "gives down, the true class, 25 %" in found
     assert found.count("the most probable class is up.") == 2 and found.count("<h3>") == 2
 
 

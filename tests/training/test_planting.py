@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from snippets.training.assignments import bugs
-from snippets.training.assignments.bugs import Bug, Stale, load, planted, source
+from snippets.training.assignments.bugs import Bug, Stale, load, planted, read_bugs, source
 from snippets.training.assignments.kernels import Kernels
 
 TEXT = '''"""Small."""
@@ -124,3 +124,9 @@ def test_a_wrong_version_is_a_module_of_its_own(small, bug):
     assert source(Bug("none", bug.file, [])) == TEXT and bug.module == "snippets.layers.small"
     kernels = load(Bug("in a kernel", "layers/a.cu", [["a", "b"]]), "a kernel")
     assert isinstance(kernels, Kernels) and (kernels.text, kernels.file) == ("b kernel", "layers/a.cu")
+
+
+def test_lines_of_a_listing_belong_to_the_bug_above_them():
+    assert read_bugs("== a.py\n* one\n- a\n+ b\n* two\n- c\n+ d\n- e\n- f\n+ g\n+ h\n") == [
+        Bug("one", "a.py", [["a", "b"]]), Bug("two", "a.py", [["c", "d"], ["e\nf", "g\nh"]])
+    ]  # fmt: skip

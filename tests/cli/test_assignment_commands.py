@@ -88,3 +88,9 @@ def test_what_teachers_and_students_write(student, record, tmp_path, capsys):
         assert capsys.readouterr().out.startswith(told)
     assert submitted == [(asked, tmp_path, "a.zip", True), (asked, tmp_path, "submission.zip", False)]
     assert released == grader == [("the assignment a9", "there", 3)] and graded == [("s.zip", "there", "r.json")]
+    for command, file in (("submit --out", "s.zip"), ("grade s.zip --grader there --out", "r.json")):
+        (tmp_path / file).write_text("notes")
+        assert main(["assignment", *command.split(), file]) == 1
+        assert f"{file} exists, and this command writes no such file" in capsys.readouterr().err
+        (tmp_path / file).unlink()
+    assert len(submitted) == 2 and len(graded) == 1

@@ -98,7 +98,7 @@ def test_differences_are_of_runs_on_the_same_videos(monkeypatch):
     first = run("one", labels=[0, 1], groups=["g", "h"])
     other = run("two", labels=[0, 1], p=[(0.9, 0.1), (0.7, 0.3)], groups=["g", "h"])
     third = run("three", labels=[0, 1, 1], p=[(0.9, 0.1)] * 3)
-    found = Page(report.differences([first, third, other])).texts
+    found = Page(report.differences([first, other, third])).texts
     assert asked == [([[0.0, -1.0]], ["g", "h"])] and "three" not in found
     assert found[-2:] == ["two", "+50.0 [-25.0, +100.0]"]
     assert report.differences([first, third]) == "" == report.differences([first])

@@ -177,7 +177,8 @@ def test_a_file_of_other_arrays_is_refused_and_of_its_own_no_more_is_read_than_a
     stored = StoredArray(tmp_path / "right.npy", (3, 2), np.dtype(np.float32))
     for index in ([], [3], [0, 1, 3, 2, 2], slice(1, None, 2), slice(2, 2), -1, [[0, 3], [1, 1]]):
         np.testing.assert_array_equal(stored[index], right[np.arange(4)[index]], strict=True)
-    np.testing.assert_array_equal(np.asarray(stored, np.float64), right.astype(np.float64), strict=True)
+    np.testing.assert_array_equal(np.asarray(stored), right, strict=True)
+    np.testing.assert_array_equal(stored.__array__(np.float64), right.astype(np.float64), strict=True)
     opened = []
     monkeypatch.setattr(array, "open", lambda *a, **more: opened.append(open(*a, **more)) or opened[0], raising=False)
     np.testing.assert_array_equal(stored[1], right[1])

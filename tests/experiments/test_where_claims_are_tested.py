@@ -173,3 +173,15 @@ def test_accuracies_of_a_claim_are_rounded_and_counted_on_the_classes_of_its_kin
     assert found["difference"] == pytest.approx([100 / 3] * 3) and found["frames"] == [16, 8]
     found = judge.judge(replace(clips, clips=False, kinds=("order",)), trials[:1])
     assert (found["a"], found["videos"], found["seeds"], found["difference"]) == ([66.67], 3, 1, [0.0, None, None])
+
+
+def test_an_undecided_claim_says_how_many_seeds_would_decide(tmp_path):
+    """Differences of 40 and -30 points: 5 on average, within 12.7062 * 35 of it; as near to zero as 5."""
+    clips = next(c for c in CLAIMS if c.clips)
+    trials = Trial("data", LAB, 0, tmp_path, "", VARIED).seeds(2)
+    for trial, shares in zip(trials, ((0.9, 0.5), (0.2, 0.5)), strict=True):
+        for name, share in zip((clips.a[0], clips.b[0]), shares, strict=True):
+            result = result_of(["x", "y"], ["v"], np.array([0]), np.eye(2)[:1], 8, (share, 1.0))
+            save_predictions(trial.folder(name) / "predictions.npz", Predictions(result, 1))
+    found = judge.judge(clips, trials)
+    assert (found["verdict"], found["needed"]) == ("undecided", 15822)  # 2 (12.7062 * 35 / 5)^2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,22 @@ def test_what_a_process_is_given(folder, starts, monkeypatch):
     }
     assert one.files.keys() == {"worker.py", "cases.py", "inputs.npz"} and one.files["cases.py"].decode() == CALLS
     assert one.inputs.keys() == INPUTS.keys() and one.limit == 7 and one.other == {} and one.stopped
+
+
+def test_a_folder_that_is_gone_is_no_error(folder, starts, tmp_path, monkeypatch):
+    """A student's code may do anything to the folder that it runs in, but costs no more than its own question."""
+
+    class Hostile(Started):
+        def __init__(self, command, cwd, **more):
+            super().__init__(command, cwd, **more)
+            shutil.rmtree(cwd)
+            cwd.touch()
+
+    monkeypatch.setattr(module.subprocess, "Popen", Hostile)
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+    outputs, _ = run(QUESTION, folder, folder, INPUTS)
+    told = "the process ended with status 0 and left no results"
+    assert {key: str(a) for key, a in outputs.items()} == {"public/small/error": told, "own/slope/error": told}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no users to change to on Windows")

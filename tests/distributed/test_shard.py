@@ -174,7 +174,7 @@ def test_records_of_epochs_in_any_order(monkeypatch):
         {"epoch": 1, "steps": 6, "loss": 0.5, "accuracy": 0.25},
         {"epoch": 2, "steps": 12, "loss": 2.0, "accuracy": 0.25},
     ]  # fmt: skip
-    assert history.samples == 12 and History(job(Downpour()), log).seconds == 0
+    assert history.samples == 12 and History(job(Downpour()), log, [{}]).seconds == 0
     history.started = 100.0
     monkeypatch.setattr(module.time, "perf_counter", lambda: 103.23456)
     history.write({"event": "stopped"})

@@ -174,11 +174,12 @@ def test_memory_is_what_a_row_adds_to_its_process(monkeypatch):
 
 
 def test_memory_is_measured_in_a_process_of_its_own_or_not_at_all(monkeypatch):
+    """A fork of one that has imported the program, and has run nothing."""
     asked = []
 
     class Pool:
         def __init__(self, workers, context):
-            asked.append((workers, context.get_start_method()))
+            asked.append((workers, context.kind))
 
         def __enter__(self):
             return self
@@ -192,13 +193,17 @@ def test_memory_is_measured_in_a_process_of_its_own_or_not_at_all(monkeypatch):
                 raise BrokenProcessPool
             return SimpleNamespace(result=lambda: 5)
 
+    def context(kind):
+        return SimpleNamespace(kind=kind, set_forkserver_preload=asked.append)
+
     monkeypatch.setattr(bench, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(bench.multiprocessing, "get_context", context)
     monkeypatch.setattr(bench.multiprocessing, "get_all_start_methods", lambda: ["spawn", "forkserver"])
     assert (bench.peak_memory("small", "setup"), bench.peak_memory("large", "setup")) == (5, None)
-    assert asked == [(1, "forkserver"), (bench.peak_of, "small", "setup"),
-                     (1, "forkserver"), (bench.peak_of, "large", "setup")]  # fmt: skip
+    each = [["__main__", bench.__name__], (1, "forkserver")]
+    assert asked == [*each, (bench.peak_of, "small", "setup"), *each, (bench.peak_of, "large", "setup")]
     monkeypatch.setattr(bench.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
-    assert bench.peak_memory("small", "setup") is None and len(asked) == 4
+    assert bench.peak_memory("small", "setup") is None and len(asked) == 6
 
 
 def test_the_largest_resident_set_is_in_bytes(monkeypatch):

@@ -77,3 +77,10 @@ def test_classes_without_videos_do_not_count():
     for learn, test in held_out(data, 3):  # all of class e and of film0 trains
         rows = np.flatnonzero([group == "film0" for group in data.groups])
         assert set(rows) <= set(learn.rows) and set(test.labels.tolist()) == {1} and learn.rows == sorted(learn.rows)
+
+
+def test_a_video_without_a_group_is_not_lost():
+    data = videos(4)
+    data.groups = data.groups[:-1]
+    with pytest.raises(ValueError, match="zip"):
+        by_group(data, 2)

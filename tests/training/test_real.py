@@ -18,6 +18,7 @@ from snippets.training.small import real as module
 from snippets.training.small import real_page
 from snippets.training.small.crossval import REGRESSIONS
 from snippets.training.small.real import SPLITS, TUNED, Plan, fused, parts, prediction_files
+from snippets.training.small.table import records_of
 
 NAMES = [f"{'ab'[i % 2]}/{i}.avi" for i in range(8)]  # two classes, clips 0 to 3 of film0, the others of film1
 FOLDS = {"film": [range(4), range(4, 8)], "random": [(0, 1, 4, 5), (2, 3, 6, 7)]}
@@ -171,6 +172,14 @@ def test_the_page(plan, tmp_path, capsys, monkeypatch):
     assert "## Heads on f.npz\n\n4 test videos of 4 groups; one split, 2 seeds.\n\n| head | Hit@1" in text
     assert [(r["head"], len(r["by_seed"])) for r in found["ucf101"]] == [("average", 2), ("lstm", 2)]
     assert len(found["random"]) == 5 + len(REGRESSIONS) and len(rows) == 11 + 4 + len(REGRESSIONS)
+
+
+def test_videos_without_groups_are_not_counted():
+    found = predictions(range(4), np.ones(8)).result
+    some = {"single frame": [[replace(found, groups=["film0"])]]}
+    for call in (lambda: module.hits_of({"film": some}), lambda: records_of(some, ())):
+        with pytest.raises(ValueError, match="zip"):
+            call()
 
 
 def test_the_page_is_of_the_best_network(tmp_path, monkeypatch, capsys):

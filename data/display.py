@@ -11,6 +11,7 @@ and swap width and height; another angle is turned within the picture's own edge
 height) make the picture wider or narrower, before it is turned.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class Display:
         nodes += [graph.add(*filter) for filter in turned]
         nodes.append(graph.add("scale", f"{width}:{height}:flags=bilinear+accurate_rnd"))
         nodes += [graph.add("format", "rgb24"), graph.add("buffersink")]
-        for one, next_one in zip(nodes, nodes[1:], strict=False):
+        for one, next_one in itertools.pairwise(nodes):
             one.link_to(next_one)
         graph.configure()
         return graph

@@ -242,4 +242,4 @@ def prepare(function, items, workers: int, ahead: int) -> Iterator:
             pending.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
             yield result
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)

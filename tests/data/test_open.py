@@ -65,6 +65,20 @@ def test_a_video_that_is_skipped_is_not_said_to_be_ignored(tmp_path, capsys):
         assert sum(map(len, sets)) == count and "ignored" not in capsys.readouterr().out
 
 
+def test_what_to_know_before_data_are_used_is_noted(tmp_path, capsys):
+    """That no film is known of any clip, and that pictures have no rate of their own; nothing where both are known."""
+    alone = touched(tmp_path / "a", *(f"{c}/{n}.avi" for c in "ab" for n in range(3)))
+    grouped = touched(tmp_path / "g", *(f"{c}/v_{c}_g0{g}_c0{n}.avi" for c in "ab" for g in (1, 2, 3) for n in (1, 2)))
+    shown = films(tmp_path / "p", *(f"{c}/v_{c}_g0{g}_c0{n}/" for c in "ab" for g in (1, 2) for n in (1, 2)))
+    for root, told in (
+        (alone, "no groups are known: clips of one film may be on both sides"), (grouped, None),
+        (shown, "8 videos are folders of pictures, which do not say their frame rate: it is taken as 25 per second"),
+    ):  # fmt: skip
+        open_data(DataSpec(root, 24, cache=None), 1)
+        notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+        assert len(notes) == bool(told) and (not told or notes[0].startswith(f"note: {told}"))
+
+
 def test_videos_without_features_are_named_on_the_side(tmp_path, capsys):
     """Standard output is for results."""
     root = films(tmp_path / "d", *(f"{c}/{n}.avi" for c in "ab" for n in range(4)))

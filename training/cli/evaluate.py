@@ -116,7 +116,7 @@ def class_lines(result):
 def confusion_lines(result):
     """Which class was taken for which: a matrix of videos, or of many classes the ten commonest errors."""
     matrix = result.confusion
-    used = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
+    used = np.flatnonzero(matrix.any(axis=0) | matrix.any(axis=1))
     names = [shown(result.classes[k]) for k in used]
     matrix = matrix[used][:, used]
     if len(used) > LARGEST:

@@ -239,6 +239,11 @@ def test_the_table_counts_each_video_once_and_draws_films():
     assert [r["head"] for r in records] == ["conv", "regression A", "regression B"]
     assert records[0]["each"] == [75.0, 87.5] and records[0]["to"] == "regression B" and records[0]["groups"] == 2
     assert [r["to"] for r in records_of({"a": low, "b": draws}, ())] == ["b", "b"]  # the best, where there is none
+    assert [r["to"] for r in records_of({"a": draws, "b": low}, ())] == ["a", "a"]
+    sure = [[result([0, 1], [1, 1]), result([2, 3], [1, 1])]]
+    (whole,) = records_of({"a": sure}, ())
+    assert whole["mean"] == 100 and whole["interval"] == [100, 100]
+    np.testing.assert_array_equal(hits_by_draw([[result([2], [1])]], names), [[0, 0, 1, 0]])  # tested nowhere: no hit
     assert records[0]["difference"][0] == pytest.approx(81.25 - 50) and records[2]["difference"] == [0.0, 0.0, 0.0]
     lines = table_of(records).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["conv", "regression B", "regression A"]

@@ -123,7 +123,7 @@ def test_folds_that_are_missing_are_written_and_others_stay(features):
 def test_a_network_on_features_has_one_command():
     trial = FeatureTrial("f.npz", REAL, 3, Path("out"), "", VARIED)
     (made,) = trial.commands("alexnet-conv-30")
-    assert made.arguments[:2] == ("train", "f.npz") and "--seed" in made.arguments
+    assert made.arguments[:2] == ("train", "f.npz") and "--frames 12 " in str(made) and "--seed 3 " in str(made)
 
 
 def test_claims_run_all_commands_of_their_seeds(monkeypatch, tmp_path, capsys):

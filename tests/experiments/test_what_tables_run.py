@@ -63,9 +63,9 @@ RUNS = (  # scale, settings of rendered data, ray; the log, how many processes, 
 )
 
 
-@pytest.mark.parametrize("scale, rendered, ray, log, workers, command, about", RUNS)
-def test_tables_are_run_and_written(scale, rendered, ray, log, workers, command, about, monkeypatch, tmp_path):
-    told = {}
+@pytest.mark.parametrize("case", RUNS)
+def test_tables_are_run_and_written(case, monkeypatch, tmp_path):
+    (scale, rendered, ray, log, workers, command, about), told = case, {}
     for name in ("make_mini", "run", "write_tables"):
         monkeypatch.setattr(tables, name, lambda *args, name=name, **how: told.update({name: (args, how)}))
     monkeypatch.setattr(tables, "usable_cores", lambda: 7)

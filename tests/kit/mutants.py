@@ -15,6 +15,7 @@ PAIRS = (
     ("min", "max"), ("any", "all"), ("floor", "ceil"), ("argmin", "argmax"), ("sum", "mean"), ("zeros", "ones"),
     ("minimum", "maximum"), ("sqrt", "square"),
 )  # fmt: skip
+COMMUTE = "min", "max", "minimum", "maximum", "add", "multiply", "hypot", "suppress"  # of two arguments in any order
 NAMES = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
 
 
@@ -101,12 +102,13 @@ def changes(node):
 
 
 def calls(node):
-    """Changes of one call: its first two arguments swapped, an argument by name left out, another axis."""
+    """Changes of one call: its first two arguments swapped, if it is not all the same, one by name left out, an axis."""
     args, told = node.args, ast.unparse(node.func)
     if (
         len(args) > 1
         and not any(isinstance(a, ast.Starred) for a in args[:2])
         and told not in ("isinstance", "getattr")
+        and told.rpartition(".")[2] not in COMMUTE
     ):
         yield "arguments", node, ast.unparse(ast.Call(node.func, [args[1], args[0], *args[2:]], node.keywords))
     for i, keyword in enumerate(node.keywords):

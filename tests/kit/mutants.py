@@ -102,7 +102,7 @@ def changes(node):
 
 
 def calls(node):
-    """Changes of one call: its first two arguments swapped, if it is not all the same, one by name left out, an axis."""
+    """Changes of one call: its first two arguments swapped where that matters, one by name left out, another axis."""
     args, told = node.args, ast.unparse(node.func)
     if (
         len(args) > 1

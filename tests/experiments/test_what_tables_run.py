@@ -94,7 +94,7 @@ def test_a_row_says_how_many_seeds_are_measured():
 
     whole = record(row, [trial(0), trial(1)])
     assert whole["ours"] == {"hit1": [33.333, 66.667], "hit5": [100.0, 100.0]} and whole["differs"] == ""
-    assert record(row, [trial(0), trial(1, False)])["differs"] == "1 of 2 seeds measured; "
+    assert record(row, [trial(0), trial(1, False)])["differs"] == "1 of 2 seeds measured"
     gone = record(row, [trial(0, why="not here"), trial(1, why="not here")])
     assert (gone["differs"], gone["ours"]) == ("not here", {})
 

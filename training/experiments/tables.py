@@ -90,11 +90,11 @@ def record(row, trials):
     """A row of the result: the paper's numbers, ours for each seed, and what differs; all in per cent."""
     why = trials[0].missing(row)
     found = [] if why else [trial.accuracies(row) for trial in trials if trial.done(row)]
-    missing = f"{len(found)} of {len(trials)} seeds measured; " if not why and len(found) < len(trials) else ""
+    missing = f"{len(found)} of {len(trials)} seeds measured" if len(found) < len(trials) else ""
     ours = {m: [round(100 * f[m], 3) for f in found] for m in MEASURES if found and m in found[0]}
     return {
         "table": row.table, "row": row.title, "nets": list(row.nets), "paper": row.paper, "ours": ours,
-        "differs": why or missing + differs(row, trials[0].scale),
+        "differs": why or "; ".join(filter(None, (missing, differs(row, trials[0].scale)))),
     }  # fmt: skip
 
 

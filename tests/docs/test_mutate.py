@@ -86,6 +86,8 @@ TESTS = """\
 import pytest
 from snippets.layers.a import f, g
 
+ONE = {1: "one"}[g()]
+
 
 @pytest.fixture(scope="module")
 def made():
@@ -130,8 +132,9 @@ def test_a_mutant_dies_survives_or_runs_out_of_time(tmp_path, capfd):
     assert set(reached.seconds) == {one, two, three} and all(0 < s < 60 for s in reached.seconds.values())
     wanted = {
         ("n > 0", "(n >= 0)"): ("survived", "all tests"),
-        ("n -= 2", "pass"): ("timed out", "test_a.py:7 made"),
+        ("n -= 2", "pass"): ("timed out", "test_a.py:9 made"),
         ("2", "1"): ("died", one),
+        ("1", "2"): ("died", "tests/test_a.py"),
         ("7", "8"): ("died", "tests/conftest.py"),
     }
     drawn = {(m.old, m.new): m for m in draw("layers", 20, 0, root)}

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from recorded_calls import record
 
 from snippets.data.features import save_features
 from snippets.data.video import VideoError
@@ -24,18 +25,11 @@ def calls(monkeypatch, tmp_path):
     save_features("f.npz", feat, np.arange(13) % 2 + 1, np.arange(13) >= 9, fold=2)
     words = "train f.npz --head lstm --units 2 --depth 1 --epochs 1 --inference max --view-starts random --out run"
     assert main([*words.split(), "--batch", "3"]) == 0
-    found = {}
-
-    def record(name, answer=None):
-        found[name] = []
-        monkeypatch.setattr(evaluate, name, lambda *args: found[name].append(args) or answer)
-
-    for name in ("check_memory", "save_predictions", "write_probabilities"):
-        record(name)
-    record("prediction_memory", 99)
-    record("evaluate", RESULT)
-    record("evaluate_whole", RESULT)
-    return found
+    answers = {
+        "check_memory": None, "save_predictions": None, "write_probabilities": None, "prediction_memory": 99,
+        "evaluate": RESULT, "evaluate_whole": RESULT,
+    }  # fmt: skip
+    return {name: record(monkeypatch, evaluate, name, answer) for name, answer in answers.items()}
 
 
 @pytest.mark.parametrize(

@@ -2,47 +2,20 @@
 
 import os
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
+from ray_job import ME, VIDEO, Source, produce, ray_for_a_job
 from ray_stand_in import ray_stand_in
 
-from snippets.data.layouts.splits import Video
 from snippets.training.distributed import ray_tasks
 from snippets.training.distributed.hosts import installed
 from snippets.training.distributed.ray_tasks import Host, HostError, opened, size_of
 
-ME = Host("10.0.0.1 (name of 10.0.0.1)", "Zen")
-
-
-class Source:
-    """Notes in `told` what it is told about where it computes."""
-
-    told = []
-
-    def one_thread(self):
-        self.told.append("one thread")
-
-    def compute_on(self, xp):
-        self.told.append(xp)
-
-
-def produce(source, video):
-    yield from video.name
-
 
 @pytest.fixture
 def ray(monkeypatch, tmp_path):
-    monkeypatch.setattr(ray_tasks, "this_host", lambda: ME)
-    monkeypatch.setattr(ray_tasks, "OPENED", {})
-    monkeypatch.setattr(Source, "told", [])
-    monkeypatch.chdir(tmp_path)
-    Path("v.avi").write_bytes(b"12345")
-    return ray_stand_in(monkeypatch, "10.0.0.1", "10.0.0.2")
-
-
-VIDEO = Video("v.avi", 0, "abc", "g")
+    return ray_for_a_job(monkeypatch, tmp_path)
 
 
 def test_pieces_are_sent_by_size_and_by_time(ray, monkeypatch):
